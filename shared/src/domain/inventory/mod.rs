@@ -1,0 +1,31 @@
+//! The inventory rules.
+//!
+//! A product has stock *on hand*, of which some is *reserved* (promised to an order) and some
+//! *allotted* (promised to a shop); what is left is *available*:
+//!
+//! ```text
+//! available = onHand - reserved - allotted
+//! ```
+//!
+//! A **promise** (a guarded delta, a reservation, an allotment) is refused if it would make
+//! `available` negative. A **fact** (a count, a delivery, a sale that has happened) is always
+//! recorded, and a shortfall that results is reported, never clamped.
+//!
+//! [`decide`](decide::decide) turns a [`Command`](command::Command) into events or refusals,
+//! [`Inventory::apply`](state::Inventory::apply) turns an event into the next state and cannot
+//! fail. An [`Event`](event::Event) carries the whole product as it stands afterwards, so a reader
+//! needs no older event to understand it.
+
+pub mod command;
+pub mod decide;
+pub mod event;
+pub mod product;
+pub mod rejection;
+pub mod state;
+
+pub use command::{Atomicity, Command, CountLine, Deletion, Edit, ImportRow, Move, NewProduct};
+pub use decide::{Decision, ItemResult, decide};
+pub use event::{Event, EventKind, Movement, MovementKind, Reason};
+pub use product::{Details, Product, Stock};
+pub use rejection::Rejection;
+pub use state::Inventory;

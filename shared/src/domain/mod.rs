@@ -1,0 +1,12 @@
+//! The rules, pure: no clock, no randomness, no environment, no I/O, no async.
+//!
+//! Values are parsed once at the edge and valid ever after, so no rule re-checks a length or a
+//! sign. Time comes in as an argument. What a rule decides depends on its arguments alone, which
+//! is what lets the same code run in central, in every store, in replay and in the simulators.
+
+#![warn(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
+
+pub mod ids;
+pub mod inventory;
+pub mod money;
+pub mod origin;

@@ -1,0 +1,84 @@
+//! Every upper bound of the system, in one file.
+//!
+//! A bound that is not here does not exist, and a queue, wait, body, list or retry without a bound
+//! is a defect. Each constant says why it has its value. Bounds that an operator may move are
+//! settings whose defaults point here.
+
+use std::time::Duration;
+
+/// Longest id in bytes: long enough for a GS1 key or a URL-shaped SKU, short enough to index.
+pub const ID_BYTES: usize = 128;
+/// Longest idempotency key in bytes; the same rule as for ids.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 128;
+/// Longest product name in bytes.
+pub const NAME_BYTES: usize = 512;
+/// Longest description in bytes: a paragraph, not a document. Keeps an event far below a frame.
+pub const DESCRIPTION_BYTES: usize = 4_096;
+/// Longest category, SKU or barcode in bytes.
+pub const LABEL_BYTES: usize = 128;
+/// Longest free-text note or reference on a movement, in bytes.
+pub const NOTE_BYTES: usize = 512;
+
+/// Largest change of stock in one line.
+pub const DELTA_UNITS: i64 = 1_000_000_000;
+/// Largest stock figure of one product; 10^12 is far below 2^53, so every client reads it exactly.
+pub const STOCK_UNITS: i64 = 1_000_000_000_000;
+/// Largest price in minor units (10^12: ten thousand million of the major unit).
+pub const PRICE_MINOR: i64 = 1_000_000_000_000;
+
+/// Most lines in one request.
+pub const BATCH_LINES: usize = 1_000;
+/// Largest decoded request body in bytes, except for imports, which are streamed.
+pub const BODY_BYTES: usize = 1024 * 1024;
+/// Longest row of an import in bytes.
+pub const IMPORT_ROW_BYTES: usize = 64 * 1024;
+/// Rows of an import that become one decision.
+pub const IMPORT_CHUNK_ROWS: usize = 1_000;
+/// Row faults that an import answers with; more are counted, not listed.
+pub const IMPORT_ERRORS_LISTED: usize = 1_000;
+/// Largest import in decoded bytes (a million products of a kilobyte).
+pub const IMPORT_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Page size when none is asked for.
+pub const PAGE_DEFAULT: usize = 50;
+/// Largest page by `offset`.
+pub const PAGE_BY_OFFSET: usize = 200;
+/// Largest page by `cursor`.
+pub const PAGE_BY_CURSOR: usize = 1_000;
+/// Longest search text in bytes.
+pub const QUERY_BYTES: usize = 256;
+
+/// Events in one feed answer when no limit is asked for.
+pub const FEED_LIMIT_DEFAULT: usize = 100;
+/// Most events in one feed answer (soft: an atomic batch is never split).
+pub const FEED_LIMIT_MAX: usize = 1_000;
+/// Longest long poll.
+pub const FEED_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long a reader that is ahead of the head waits before it is told.
+pub const FEED_AHEAD_WAIT: Duration = Duration::from_secs(5);
+/// Bytes of recent events that central keeps encoded in memory.
+pub const FEED_RING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Commands that one journal frame may hold.
+pub const FRAME_COMMANDS: usize = 4_096;
+/// Bytes after which a frame takes no further command.
+pub const FRAME_BYTES: usize = 1024 * 1024;
+/// Commands that may wait for the writer; past that: 503.
+pub const WRITER_QUEUE: usize = 16_384;
+/// Bytes after which a journal segment is sealed.
+pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Remembered idempotency keys (about 64 bytes each in memory).
+pub const IDEMPOTENCY_KEYS: usize = 2_000_000;
+
+/// Time a client has to send its request head.
+pub const HEADER_READ: Duration = Duration::from_secs(10);
+/// Time a client has to send its request body.
+pub const BODY_READ: Duration = Duration::from_secs(30);
+/// Bytes of one connection's read buffer, which also bounds the request head.
+pub const HEADER_BYTES: usize = 16 * 1024;
+/// Open connections per listener.
+pub const CONNECTIONS: usize = 32_768;
+/// Time from the stop signal to the end, however busy.
+pub const DRAIN: Duration = Duration::from_secs(20);
+/// Longest time an answer may take to be written to a slow reader.
+pub const WRITE_STALL: Duration = Duration::from_secs(60);

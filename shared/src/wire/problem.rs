@@ -1,0 +1,364 @@
+//! Problem codes: one table that says, for each, the status, whether to try again, and whether
+//! anything may have happened.
+//!
+//! No wildcard arm anywhere: a new code does not compile until it has answered every question.
+//! Clients read the code, never the text.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use std::fmt;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal, $title:literal;)+) => {
+        /// A stable name for what went wrong. Alphabetical.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ProblemCode { $($(#[$doc])* $variant),+ }
+
+        impl ProblemCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The code on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The short sentence that is the same for every occurrence.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body is not what its content type says, or breaks a rule of the request's shape.
+    BadRequest = "bad_request", "The request is malformed.";
+    /// The caller took longer than allowed to send the request.
+    BodyTimeout = "body_timeout", "The request body arrived too slowly.";
+    /// The body is larger than allowed.
+    BodyTooLarge = "body_too_large", "The request body is too large.";
+    /// A store cannot reach central.
+    CentralUnavailable = "central_unavailable", "The central service cannot be reached.";
+    /// The key may not do this.
+    Forbidden = "forbidden", "This key may not do this.";
+    /// A call that moves stock came without a key.
+    IdempotencyKeyRequired = "idempotency_key_required", "An idempotency key is required.";
+    /// The same key came with another command.
+    IdempotencyKeyReused = "idempotency_key_reused", "The idempotency key was used for another command.";
+    /// Not enough units.
+    InsufficientInventory = "insufficient_inventory", "Not enough units are available.";
+    /// A defect of ours.
+    Internal = "internal_error", "Something went wrong on our side.";
+    /// The change of stock is not a possible one.
+    InvalidDelta = "invalid_delta", "The delta is not valid.";
+    /// A field breaks its rule.
+    InvalidRequest = "invalid_request", "The request is not valid.";
+    /// The reader's log is not this log.
+    LogDiverged = "log_diverged", "The log is not the one the reader followed.";
+    /// The method does not exist here.
+    MethodNotAllowed = "method_not_allowed", "This method is not allowed here.";
+    /// A line names no product.
+    MissingProductId = "missing_product_id", "A product id is required.";
+    /// No answer type that the caller accepts.
+    NotAcceptable = "not_acceptable", "No acceptable representation.";
+    /// No such route.
+    NotFound = "not_found", "There is nothing here.";
+    /// The reader is ahead of the log.
+    OffsetAhead = "offset_ahead", "The offset lies beyond the head of the log.";
+    /// The log no longer goes back that far.
+    OffsetGone = "offset_gone", "The log no longer holds this offset.";
+    /// Too many requests wait already.
+    Overloaded = "overloaded", "The service is overloaded.";
+    /// A conditional request did not hold.
+    PreconditionFailed = "precondition_failed", "The precondition does not hold.";
+    /// A conditional header is required here.
+    PreconditionRequired = "precondition_required", "A precondition is required.";
+    /// The product is there already.
+    ProductExists = "product_exists", "The product exists already.";
+    /// No such product.
+    ProductNotFound = "product_not_found", "There is no such product.";
+    /// Too many requests.
+    RateLimited = "rate_limited", "Too many requests.";
+    /// Reads and feed work, writes do not.
+    ReadOnly = "read_only", "The service takes no writes at the moment.";
+    /// The service is stopping.
+    ShuttingDown = "shutting_down", "The service is shutting down.";
+    /// The stock figure would leave its range.
+    StockOutOfRange = "stock_out_of_range", "The stock figure would leave its range.";
+    /// An answer did not come in time; the outcome is unknown.
+    Timeout = "timeout", "The outcome is not known.";
+    /// No key, or an unknown one.
+    Unauthorized = "unauthorized", "An API key is required.";
+    /// Units of the product are promised.
+    UnitsPromised = "units_promised", "Units of this product are promised.";
+    /// The body's type is not one we read.
+    UnsupportedMediaType = "unsupported_media_type", "The content type is not supported.";
+    /// A field breaks its rule (the word of seed-003 admin calls).
+    ValidationError = "validation_error", "The request is not valid.";
+    /// The caller saw another version.
+    VersionConflict = "version_conflict", "The product has changed meanwhile.";
+}
+
+impl ProblemCode {
+    /// The status it is sent with.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest
+            | Self::IdempotencyKeyRequired
+            | Self::InvalidDelta
+            | Self::InvalidRequest
+            | Self::MissingProductId
+            | Self::ValidationError => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::ProductNotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::InsufficientInventory
+            | Self::LogDiverged
+            | Self::OffsetAhead
+            | Self::ProductExists
+            | Self::StockOutOfRange
+            | Self::UnitsPromised
+            | Self::VersionConflict => StatusCode::CONFLICT,
+            Self::OffsetGone => StatusCode::GONE,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::CentralUnavailable | Self::Overloaded | Self::ReadOnly | Self::ShuttingDown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::BodyTimeout
+            | Self::CentralUnavailable
+            | Self::OffsetAhead
+            | Self::Overloaded
+            | Self::RateLimited
+            | Self::ReadOnly
+            | Self::ShuttingDown
+            | Self::Timeout => true,
+            Self::BadRequest
+            | Self::BodyTooLarge
+            | Self::Forbidden
+            | Self::IdempotencyKeyRequired
+            | Self::IdempotencyKeyReused
+            | Self::InsufficientInventory
+            | Self::Internal
+            | Self::InvalidDelta
+            | Self::InvalidRequest
+            | Self::LogDiverged
+            | Self::MethodNotAllowed
+            | Self::MissingProductId
+            | Self::NotAcceptable
+            | Self::NotFound
+            | Self::OffsetGone
+            | Self::PreconditionFailed
+            | Self::PreconditionRequired
+            | Self::ProductExists
+            | Self::ProductNotFound
+            | Self::StockOutOfRange
+            | Self::Unauthorized
+            | Self::UnitsPromised
+            | Self::UnsupportedMediaType
+            | Self::ValidationError
+            | Self::VersionConflict => false,
+        }
+    }
+
+    /// Whether it is certain that the request changed nothing.
+    #[must_use]
+    pub const fn has_no_side_effects(self) -> bool {
+        match self {
+            // Asked someone and do not know; or a defect, about which nothing is certain.
+            Self::Timeout | Self::Internal => false,
+            Self::BadRequest
+            | Self::BodyTimeout
+            | Self::BodyTooLarge
+            | Self::CentralUnavailable
+            | Self::Forbidden
+            | Self::IdempotencyKeyRequired
+            | Self::IdempotencyKeyReused
+            | Self::InsufficientInventory
+            | Self::InvalidDelta
+            | Self::InvalidRequest
+            | Self::LogDiverged
+            | Self::MethodNotAllowed
+            | Self::MissingProductId
+            | Self::NotAcceptable
+            | Self::NotFound
+            | Self::OffsetAhead
+            | Self::OffsetGone
+            | Self::Overloaded
+            | Self::PreconditionFailed
+            | Self::PreconditionRequired
+            | Self::ProductExists
+            | Self::ProductNotFound
+            | Self::RateLimited
+            | Self::ReadOnly
+            | Self::ShuttingDown
+            | Self::StockOutOfRange
+            | Self::Unauthorized
+            | Self::UnitsPromised
+            | Self::UnsupportedMediaType
+            | Self::ValidationError
+            | Self::VersionConflict => true,
+        }
+    }
+}
+
+impl fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One fault of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// Where, such as `updates[3].delta`, `query.limit` or `header.X-Request-ID`.
+    pub field: String,
+    /// What, as a sentence for people.
+    pub issue: String,
+}
+
+impl Detail {
+    /// A fault at `field`.
+    #[must_use]
+    pub fn new(field: impl Into<String>, issue: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            issue: issue.into(),
+        }
+    }
+}
+
+/// Something that went wrong, before it becomes an HTTP answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// Which kind.
+    pub code: ProblemCode,
+    /// This occurrence, for people. Never a path, a stack or another system's message.
+    pub detail: String,
+    /// Every fault found.
+    pub details: Vec<Detail>,
+    /// Seconds after which to try again.
+    pub retry_after_seconds: Option<u32>,
+    /// Further members of the body, such as the current version.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Problem {
+    /// A problem of kind `code`.
+    #[must_use]
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            details: Vec::new(),
+            retry_after_seconds: None,
+            extra: serde_json::Map::new(),
+        }
+    }
+
+    /// A problem of kind `code` whose sentence is made from its faults.
+    #[must_use]
+    pub fn with_details(code: ProblemCode, details: Vec<Detail>) -> Self {
+        let sentence = match details.as_slice() {
+            [only] => format!("{}: {}", only.field, only.issue),
+            many => format!("{} faults; see details", many.len()),
+        };
+        Self {
+            details,
+            ..Self::new(code, sentence)
+        }
+    }
+
+    /// The same with a further member in its body.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.extra.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same, to be tried again after `seconds`.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// The body of RFC 9457, with `code`, `message` and `details` beside its members.
+    #[must_use]
+    pub fn body(&self, instance: &str, request_id: &str) -> serde_json::Value {
+        let mut body = self.extra.clone();
+        let mut put = |name: &str, value: serde_json::Value| {
+            body.insert(name.to_owned(), value);
+        };
+        put("type", format!("/problems/{}", self.code).into());
+        put("title", self.code.title().into());
+        put("status", self.code.status().as_u16().into());
+        put("detail", self.detail.as_str().into());
+        put("instance", instance.into());
+        put("code", self.code.as_str().into());
+        put("message", self.detail.as_str().into());
+        put("retryable", self.code.is_retryable().into());
+        put("requestId", request_id.into());
+        let details = self.details.iter();
+        let details =
+            details.map(|one| serde_json::json!({"field": one.field, "issue": one.issue}));
+        put("details", details.collect::<Vec<_>>().into());
+        serde_json::Value::Object(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_alphabetical_and_distinct() {
+        let names: Vec<_> = ProblemCode::ALL
+            .iter()
+            .map(|code| format!("{code:?}"))
+            .collect();
+        assert!(names.is_sorted(), "{names:?}");
+        let mut words: Vec<_> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), ProblemCode::ALL.len());
+    }
+
+    #[test]
+    fn statuses_keep_the_retry_promise() {
+        for code in ProblemCode::ALL {
+            let status = code.status().as_u16();
+            assert!((400..600).contains(&status), "{code}");
+            // 503 and 429: nothing happened, try again. 504: do not know. 500: only for defects.
+            match status {
+                503 | 429 => assert!(code.is_retryable() && code.has_no_side_effects(), "{code}"),
+                504 => assert!(code.is_retryable() && !code.has_no_side_effects(), "{code}"),
+                500 => assert_eq!(*code, ProblemCode::Internal),
+                _ => assert!(code.has_no_side_effects(), "{code}"),
+            }
+        }
+    }
+}
