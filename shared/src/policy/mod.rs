@@ -1,1 +1,19 @@
-//! Empty until its first part lands.
+//! Resilience as plain values: rolling window, circuit breaker, backoff.
+//!
+//! Nothing here reads a clock, draws a random number, sleeps or locks: `now` and randomness are
+//! arguments, so a test drives years through a breaker in microseconds and a failing history can
+//! be run again. The shell (a store's client, a payment runner) owns the lock and the timer.
+//!
+//! `now` is a [`Duration`](std::time::Duration) since any fixed start the caller likes, normally
+//! `tokio::time::Instant` minus the start of the process. It is expected never to go back; where
+//! it does, it is read as standing still.
+
+pub mod backoff;
+pub mod breaker;
+pub mod window;
+
+pub use backoff::{Backoff, BackoffSettings};
+pub use breaker::{
+    Breaker, BreakerSettings, BreakerSnapshot, BreakerState, OpenUntil, Outcome, Permit,
+};
+pub use window::{RollingWindow, WindowCounts};
