@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+#
+# Runs every test of the repository: ./test.sh
+#
+# One command, on a fresh Debian machine as on a developer's: it looks for what it needs first,
+# installs missing Debian packages when it may (as root), and otherwise says in one line what to
+# install. Steps run in the order in which they are cheapest to fail; the first failure ends it.
+# Everything is built into one target folder, so that no step pays for another's work twice.
+
+set -euo pipefail
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+# rustup and `cargo install` put their programs here; a fresh shell does not know it yet.
+export PATH="$CARGO_TARGET_DIR/tools/bin:${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+fail() {
+    echo "test.sh: $*" >&2
+    exit 1
+}
+
+# need <program> <Debian package>: notes the package if the program is missing.
+missing=()
+need() { have "$1" || missing+=("$2"); }
+
+find_tools() {
+    need gcc gcc
+    need curl curl
+    [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+    need cargo rustup
+    [ ${#missing[@]} -eq 0 ] && return
+    if [ "$(id -u)" -eq 0 ] && have apt-get; then
+        echo "test.sh: installing ${missing[*]}"
+        apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+            || fail "could not install: ${missing[*]}"
+    else
+        fail "please install: ${missing[*]} (Debian: sudo apt-get install ${missing[*]};" \
+            "Rust is also at https://rustup.rs)"
+    fi
+}
+
+# rust-toolchain.toml names the compiler; rustup fetches it at the first call.
+find_compiler() {
+    cargo --version && cargo fmt --version && cargo clippy --version \
+        || fail "the toolchain of rust-toolchain.toml is not usable: try 'rustup toolchain install'"
+}
+
+# step <name> <command...>: runs the command, says how long it took, ends everything if it failed.
+step() {
+    local name="$1" began=$SECONDS
+    shift
+    echo
+    echo "=== $name: $*"
+    if "$@"; then
+        report+=("$(printf '%5ds  %s' $((SECONDS - began)) "$name")")
+    else
+        fail "FAILED after $((SECONDS - began)) s: $name ($*)"
+    fi
+}
+
+scripts_parse() {
+    local script
+    for script in ./*.sh .ci/run; do
+        bash -n "$script" || return 1
+    done
+}
+
+all_tests() {
+    if have cargo-nextest; then
+        cargo nextest run --locked --workspace --all-features --no-fail-fast
+    else
+        cargo test --locked --workspace --all-features --lib --bins --tests
+    fi
+}
+
+documentation() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps
+}
+
+dependencies() {
+    if have cargo-deny; then
+        cargo deny --locked --log-level error check licenses bans sources
+    else
+        echo "skipped, cargo-deny is not installed:" \
+            "cargo install cargo-deny --locked --root target/tools"
+    fi
+}
+
+report=()
+find_tools
+step "toolchain" find_compiler
+step "scripts parse" scripts_parse
+step "format" cargo fmt --all --check
+step "core is pure" cargo check --locked -p shared --no-default-features
+step "lints" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+step "tests" all_tests
+step "documented examples" cargo test --locked --workspace --all-features --doc
+step "documentation" documentation
+step "dependencies" dependencies
+
+echo
+printf '%s\n' "${report[@]}"
+echo "test.sh: all passed in ${SECONDS} s"
