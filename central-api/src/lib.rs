@@ -1,1 +1,6 @@
+//! The central inventory service.
+//!
+//! See `ARCHITECTURE.md` for the map. [`journal`] is what was decided, durably; [`ledger`] decides.
 
+pub mod journal;
+pub mod ledger;

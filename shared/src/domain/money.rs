@@ -59,7 +59,6 @@ impl Money {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
-        clippy::arithmetic_side_effects,
         clippy::float_cmp,
         reason = "bounded by the limit before the cast; equality is the exactness test itself"
     )]
@@ -95,10 +94,6 @@ impl Money {
 }
 
 impl fmt::Display for Money {
-    #[expect(
-        clippy::arithmetic_side_effects,
-        reason = "division by a constant that is not zero"
-    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (major, minor) = (self.0 / 100, self.0 % 100);
         match minor {
@@ -112,7 +107,6 @@ impl fmt::Display for Money {
 impl Serialize for Money {
     #[expect(
         clippy::cast_precision_loss,
-        clippy::arithmetic_side_effects,
         reason = "the limit keeps amounts below 2^53"
     )]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

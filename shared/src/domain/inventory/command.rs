@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::event::Reason;
-use super::product::Details;
-use crate::domain::ids::ProductId;
+use super::product::{Details, Fnv1a};
+use crate::domain::ids::{ProductId, StoreId};
 use crate::domain::money::Money;
 
 /// What happens to the other items when one is refused.
@@ -208,5 +208,146 @@ impl Command {
             | Self::Import { atomicity, .. } => *atomicity,
             Self::Count { .. } => Atomicity::All,
         }
+    }
+}
+
+/// The fingerprint of a parsed command: equal for equal commands, across restarts and releases.
+///
+/// FNV-1a-64 over an unambiguous text of every field, the shop it is for included; it guards against
+/// one key being used for two commands, not against an attacker.
+#[must_use]
+pub fn fingerprint(command: &Command, store: Option<&StoreId>) -> u64 {
+    let mut print = Print(Fnv1a::new());
+    print.text(command.kind());
+    print.option(store.map(StoreId::as_str));
+    print.text(match command.atomicity() {
+        Atomicity::PerItem => "per_item",
+        Atomicity::All => "all",
+    });
+    match command {
+        Command::Move { lines, .. } => lines.iter().for_each(|line| print.move_stock(line)),
+        Command::Create { items, .. } => items.iter().for_each(|item| {
+            print.text(item.product.as_str());
+            print.integer(item.on_hand);
+            print.details(&item.details);
+        }),
+        Command::Edit { items, .. } => items.iter().for_each(|item| {
+            print.text(item.product.as_str());
+            print.version(item.expected_version);
+            print.changes(&item.changes);
+        }),
+        Command::Delete { items, .. } => items.iter().for_each(|item| {
+            print.text(item.product.as_str());
+            print.version(item.expected_version);
+            print.text(if item.force { "force" } else { "" });
+        }),
+        Command::Count {
+            lines,
+            counted_by,
+            reference,
+        } => {
+            print.text(counted_by);
+            print.option(reference.as_deref());
+            for line in lines {
+                print.text(line.product.as_str());
+                print.integer(line.counted);
+                print.optional_integer(line.expected);
+            }
+        }
+        Command::Import { rows, update, .. } => {
+            print.text(if *update { "upsert" } else { "create" });
+            for row in rows {
+                print.text(row.product.as_str());
+                print.changes(&row.changes);
+            }
+        }
+    }
+    print.0.finish()
+}
+
+/// Writes fields so that no two sequences of fields give the same bytes.
+struct Print(Fnv1a);
+
+impl Print {
+    fn text(&mut self, text: &str) {
+        // 0xff does not occur in UTF-8.
+        self.0.write(text.as_bytes());
+        self.0.write(&[0xff]);
+    }
+
+    fn option(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.text(text),
+            None => self.0.write(&[0xfe]),
+        }
+    }
+
+    fn integer(&mut self, value: i64) {
+        self.0.write(&value.to_le_bytes());
+    }
+
+    fn optional_integer(&mut self, value: Option<i64>) {
+        self.0.write(&[u8::from(value.is_some())]);
+        self.integer(value.unwrap_or(0));
+    }
+
+    fn version(&mut self, version: Option<u64>) {
+        self.0.write(&[u8::from(version.is_some())]);
+        self.0.write(&version.unwrap_or(0).to_le_bytes());
+    }
+
+    fn move_stock(&mut self, line: &Move) {
+        self.text(line.product.as_str());
+        self.integer(line.delta);
+        self.text(line.reason.as_str());
+        self.version(line.expected_version);
+        self.option(line.reference.as_deref());
+        self.option(line.note.as_deref());
+    }
+
+    fn details(&mut self, details: &Details) {
+        let Details {
+            name,
+            description,
+            category,
+            sku,
+            barcode,
+            price,
+            low_stock_threshold,
+        } = details;
+        self.text(name);
+        self.option(description.as_deref());
+        self.option(category.as_deref());
+        self.option(sku.as_deref());
+        self.option(barcode.as_deref());
+        self.integer(price.minor());
+        self.optional_integer(*low_stock_threshold);
+    }
+
+    fn changes(&mut self, changes: &Changes) {
+        let Changes {
+            name,
+            description,
+            category,
+            sku,
+            barcode,
+            price,
+            low_stock_threshold,
+            available,
+        } = changes;
+        self.option(name.as_deref());
+        self.cleared(description.as_ref().map(Option::as_deref));
+        self.cleared(category.as_ref().map(Option::as_deref));
+        self.cleared(sku.as_ref().map(Option::as_deref));
+        self.cleared(barcode.as_ref().map(Option::as_deref));
+        self.optional_integer(price.map(Money::minor));
+        self.0.write(&[u8::from(low_stock_threshold.is_some())]);
+        self.optional_integer(low_stock_threshold.flatten());
+        self.optional_integer(*available);
+    }
+
+    fn cleared(&mut self, change: Option<Option<&str>>) {
+        self.0.write(&[u8::from(change.is_some())]);
+        self.option(change.flatten());
     }
 }

@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::command::{
     Atomicity, Changes, Command, CountLine, Deletion, Edit, ImportRow, Move, NewProduct,
 };
@@ -23,7 +25,8 @@ use crate::limits;
 const SCANNED_ITEMS: usize = 8;
 
 /// What became of one item.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ItemResult {
     /// Applied; the event at this index of [`Decision::events`].
     Applied(usize),
@@ -49,6 +52,17 @@ impl Decision {
         self.results
             .iter()
             .any(|result| matches!(result, ItemResult::Refused(_)))
+    }
+
+    /// Whether every item was applied, each by its own event, in order.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.results.len() == self.events.len()
+            && self
+                .results
+                .iter()
+                .enumerate()
+                .all(|(at, result)| matches!(result, ItemResult::Applied(event) if *event == at))
     }
 
     /// Whether a repeat with the same key must get this decision again: something was applied, or

@@ -1,0 +1,74 @@
+//! Opening a ledger: newest good snapshot, the log after it, and a new life of the log.
+
+use std::sync::Arc;
+
+use shared::disk::Disk;
+
+use super::fold::Fold;
+use super::keys::KeyRetention;
+use super::snapshot;
+use crate::journal::embedded::{Embedded, EmbeddedOptions, Opened, read_snapshot, snapshots};
+use crate::journal::{JournalError, Record};
+
+/// What opening found and did.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The writer's side of the journal.
+    pub journal: Embedded,
+    /// The state.
+    pub fold: Fold,
+    /// Where the log ends, and what was cut.
+    pub opened: Opened,
+    /// The snapshot it started from; 0 is none.
+    pub snapshot_seq: u64,
+    /// Snapshots that did not check out, with the reason.
+    pub bad_snapshots: Vec<JournalError>,
+}
+
+/// Recovers the state from the files in `options.dir`.
+///
+/// A snapshot that does not check out is passed over: the one before it and more of the log give
+/// the same state.
+///
+/// # Errors
+/// An I/O error, damage in the log, or a log that ends before the snapshot.
+pub fn recover(
+    disk: &Arc<dyn Disk>,
+    options: &EmbeddedOptions,
+    retention: KeyRetention,
+) -> Result<Recovered, JournalError> {
+    disk.create_dir(&options.dir)
+        .map_err(JournalError::io("create", "the data folder"))?;
+    let mut bad_snapshots = Vec::new();
+    let mut fold = Fold::empty(retention);
+    for seq in snapshots(&**disk, options)? {
+        let bytes = read_snapshot(&**disk, options, seq)?;
+        match snapshot::load(&bytes, seq, retention) {
+            Ok(loaded) => {
+                fold = loaded;
+                break;
+            }
+            Err(error) => bad_snapshots.push(error),
+        }
+    }
+    let snapshot_seq = fold.seq;
+    let after = (fold.seq, fold.next_offset);
+    let (journal, opened) =
+        Embedded::open::<JournalError>(Arc::clone(disk), options.clone(), after, |frame| {
+            for line in frame.lines() {
+                let record =
+                    Record::parse(line).map_err(|error| frame.damaged(error.to_string()))?;
+                if record.seq > fold.seq {
+                    fold.apply(&record);
+                }
+            }
+            Ok(())
+        })?;
+    Ok(Recovered {
+        journal,
+        fold,
+        opened,
+        snapshot_seq,
+        bad_snapshots,
+    })
+}

@@ -1,0 +1,411 @@
+//! The one place where stock changes.
+//!
+//! A [`Writer`] turns requests into one frame: it decides each against the state with the ones
+//! before it applied, writes the record, folds it in, and goes on. Folding before the frame is
+//! durable is safe because nothing is answered or shown until it is, and because a frame that cannot
+//! be made durable ends the process: there is no state to take back.
+//!
+//! Nothing in here knows threads or channels, so a simulator can drive it step by step.
+
+use std::sync::Arc;
+
+use shared::clock::Timestamp;
+use shared::domain::ids::ProductId;
+use shared::domain::inventory::{Command, Decision, decide};
+use shared::domain::origin::Origin;
+use shared::limits;
+use shared::wire::product::Encoder;
+
+use super::fold::{Fold, refused};
+use super::keys::UsedKey;
+use crate::journal::record::{
+    EventSpan, RecordHead, encode_decision, encode_generation, event_spans, frame_buffer,
+};
+use crate::journal::{
+    Body, DecisionRecord, Flush, Frame, Generation, Journal, JournalError, LogGen, Record,
+};
+
+/// A command, who asks, and what tells it from another.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who asks, under which key.
+    pub origin: Origin,
+    /// What is asked.
+    pub command: Command,
+    /// [`fingerprint`](shared::domain::inventory::command::fingerprint) of the command.
+    pub fingerprint: u64,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It was decided now.
+    Decided(Arc<Decided>),
+    /// It was decided before, by this record.
+    Replay {
+        /// The record.
+        seq: u64,
+    },
+    /// Its key was used for another command.
+    KeyReused,
+}
+
+/// A decision and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Its record; `None` for a refusal that is not remembered.
+    pub seq: Option<u64>,
+    /// When.
+    pub at: Timestamp,
+    /// Offset of its first event, or of the next one if it has none.
+    pub first_offset: u64,
+    /// What became of each item.
+    pub decision: Decision,
+}
+
+/// Where the log stands after a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Seq of the last record.
+    pub seq: u64,
+    /// Offset that the next event gets.
+    pub offset: u64,
+    /// Digest of the catalogue.
+    pub digest: u64,
+}
+
+/// What readers get to see once the frame is durable.
+#[derive(Debug)]
+pub struct Publication {
+    /// The frame and its events, if it has any records.
+    pub frame: Option<(Frame, Vec<EventSpan>)>,
+    /// The decisions with events, and their records.
+    pub decided: Vec<Arc<Decided>>,
+    /// Products that a record without an event is about, and that record.
+    pub touched: Vec<(ProductId, u64)>,
+    /// Lives of the log that began.
+    pub generations: Vec<Generation>,
+    /// Where the log stands afterwards.
+    pub head: Head,
+}
+
+/// Decides, records and folds.
+#[derive(Debug)]
+pub struct Writer {
+    fold: Fold,
+    encoder: Encoder,
+    /// Size of the last frame, to make room for the next at once.
+    last_frame_bytes: usize,
+}
+
+/// A frame under construction.
+#[derive(Debug)]
+pub struct Draft {
+    at: Timestamp,
+    first_seq: u64,
+    first_offset: u64,
+    bytes: Vec<u8>,
+    records: u32,
+    spans: Vec<EventSpan>,
+    decided: Vec<Arc<Decided>>,
+    touched: Vec<(ProductId, u64)>,
+    generations: Vec<Generation>,
+}
+
+impl Draft {
+    /// Whether the frame has as much in it as one sync should carry.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= limits::FRAME_BYTES || self.records as usize >= limits::FRAME_COMMANDS
+    }
+}
+
+impl Writer {
+    /// A writer that goes on from `fold`.
+    #[must_use]
+    pub fn new(fold: Fold) -> Self {
+        Self {
+            fold,
+            encoder: Encoder::new(),
+            last_frame_bytes: 0,
+        }
+    }
+
+    /// The state, including what is not durable yet.
+    #[must_use]
+    pub const fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
+    /// Where the log stands, including what is not durable yet.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        Head {
+            seq: self.fold.seq,
+            offset: self.fold.next_offset,
+            digest: self.fold.inventory.digest(),
+        }
+    }
+
+    /// Takes the right to write. What others wrote meanwhile is folded in and comes back to be
+    /// published before the frame that is begun now.
+    ///
+    /// # Errors
+    /// The journal cannot be reached, or holds what this release cannot read.
+    pub fn begin(
+        &mut self,
+        journal: &mut dyn Journal,
+        now: Timestamp,
+    ) -> Result<(Draft, Vec<Publication>), JournalError> {
+        let unseen = journal.begin()?;
+        let published = unseen
+            .into_iter()
+            .map(|frame| self.take_in(frame))
+            .collect::<Result<Vec<_>, _>>()?;
+        let draft = Draft {
+            // Time never goes back in the log, whatever the clock does.
+            at: now.max(self.fold.at),
+            first_seq: self.fold.seq + 1,
+            first_offset: self.fold.next_offset,
+            bytes: frame_buffer(self.last_frame_bytes),
+            records: 0,
+            spans: Vec::new(),
+            decided: Vec::new(),
+            touched: Vec::new(),
+            generations: Vec::new(),
+        };
+        Ok((draft, published))
+    }
+
+    /// Folds a frame in that somebody else wrote.
+    ///
+    /// # Errors
+    /// A line that is not a record.
+    pub fn take_in(&mut self, frame: Frame) -> Result<Publication, JournalError> {
+        let mut decided = Vec::new();
+        let mut touched = Vec::new();
+        let mut generations = Vec::new();
+        for line in frame.lines() {
+            let record = Record::parse(line).map_err(|error| frame.damaged(error.to_string()))?;
+            self.fold.apply(&record);
+            match record.body {
+                Body::Generation(generation) => generations.push(generation),
+                Body::Decision(body) => {
+                    let DecisionRecord {
+                        first_offset,
+                        decision,
+                        ..
+                    } = *body;
+                    let ids = refused(&decision.results).cloned();
+                    touched.extend(ids.map(|id| (id, record.seq)));
+                    let seq = Some(record.seq);
+                    decided.push(Arc::new(Decided {
+                        seq,
+                        at: record.at,
+                        first_offset,
+                        decision,
+                    }));
+                }
+            }
+        }
+        let spans = event_spans(&frame).map_err(|error| frame.damaged(error.to_string()))?;
+        let frame = Some((frame, spans));
+        Ok(Publication {
+            frame,
+            decided,
+            touched,
+            generations,
+            head: self.head(),
+        })
+    }
+
+    /// Decides one request and adds its record to the frame.
+    pub fn decide(&mut self, draft: &mut Draft, request: &Request) -> Answer {
+        let Request {
+            origin,
+            command,
+            fingerprint,
+        } = request;
+        if let Some(key) = &origin.key
+            && let Some(used) = self.fold.keys.get(&origin.principal, key)
+        {
+            let UsedKey {
+                seq,
+                fingerprint: known,
+            } = used;
+            return if known == *fingerprint {
+                Answer::Replay { seq }
+            } else {
+                Answer::KeyReused
+            };
+        }
+        let decision = decide(&self.fold.inventory, command, draft.at);
+        let first_offset = self.fold.next_offset;
+        let nothing = decision.events.is_empty() && !decision.has_refusal();
+        if !decision.is_remembered() || (nothing && origin.key.is_none()) {
+            let decided = Decided {
+                seq: None,
+                at: draft.at,
+                first_offset,
+                decision,
+            };
+            return Answer::Decided(Arc::new(decided));
+        }
+        Answer::Decided(self.record(draft, request, decision))
+    }
+
+    fn record(&mut self, draft: &mut Draft, request: &Request, decision: Decision) -> Arc<Decided> {
+        let Request {
+            origin,
+            command,
+            fingerprint,
+        } = request;
+        let seq = self.fold.seq + 1;
+        let first_offset = self.fold.next_offset;
+        let prev = self.previous_records(&decision);
+        let head = RecordHead {
+            seq,
+            at: draft.at,
+            kind: command.kind(),
+            origin,
+            fingerprint: *fingerprint,
+            prev: &prev,
+            first_offset,
+        };
+        encode_decision(
+            &mut draft.bytes,
+            &mut self.encoder,
+            head,
+            &decision,
+            &mut draft.spans,
+        );
+        draft.records += 1;
+
+        // The same fold as Fold::apply, without making a Record of it.
+        self.fold.seq = seq;
+        self.fold.at = draft.at;
+        self.fold.next_offset += decision.events.len() as u64;
+        for event in &decision.events {
+            self.fold.inventory.apply_at(event, seq);
+        }
+        for id in refused(&decision.results) {
+            self.fold.inventory.touch(id.as_str(), seq);
+            draft.touched.push((id.clone(), seq));
+        }
+        if let Some(key) = &origin.key {
+            let used = UsedKey {
+                seq,
+                fingerprint: *fingerprint,
+            };
+            self.fold
+                .keys
+                .insert(&origin.principal, key, used, draft.at);
+        }
+        let decided = Arc::new(Decided {
+            seq: Some(seq),
+            at: draft.at,
+            first_offset,
+            decision,
+        });
+        if !decided.decision.events.is_empty() {
+            draft.decided.push(Arc::clone(&decided));
+        }
+        decided
+    }
+
+    /// For each product that the decision is about, the last record about it.
+    fn previous_records(&self, decision: &Decision) -> Vec<(ProductId, u64)> {
+        let mut prev: Vec<(ProductId, u64)> = Vec::with_capacity(decision.results.len().min(8));
+        let mut add = |id: &ProductId| {
+            let last = self
+                .fold
+                .inventory
+                .entry(id.as_str())
+                .map_or(0, |entry| entry.last_record);
+            prev.push((id.clone(), last));
+        };
+        decision
+            .events
+            .iter()
+            .for_each(|event| add(&event.product.id));
+        refused(&decision.results).for_each(&mut add);
+        if prev.len() > 1 {
+            prev.sort_unstable();
+            prev.dedup();
+        }
+        prev
+    }
+
+    /// Adds the record that begins a life of the log.
+    pub fn begin_generation(&mut self, draft: &mut Draft, log_gen: LogGen) {
+        let generation = Generation {
+            log_gen,
+            start_offset: self.fold.next_offset,
+        };
+        let seq = self.fold.seq + 1;
+        encode_generation(
+            &mut draft.bytes,
+            &mut self.encoder,
+            seq,
+            draft.at,
+            generation,
+        );
+        draft.records += 1;
+        draft.generations.push(generation);
+        let body = Body::Generation(generation);
+        self.fold.apply(&Record {
+            seq,
+            at: draft.at,
+            body,
+        });
+    }
+
+    /// Hands the frame to the journal. What comes back is to be flushed, and then published.
+    ///
+    /// # Errors
+    /// The journal refuses the frame. The state is ahead of the log then: end the process.
+    pub fn finish(
+        &mut self,
+        journal: &mut dyn Journal,
+        draft: Draft,
+    ) -> Result<(Flush, Publication), JournalError> {
+        let Draft {
+            at: _,
+            first_seq,
+            first_offset,
+            bytes,
+            records,
+            spans,
+            decided,
+            touched,
+            generations,
+        } = draft;
+        let head = self.head();
+        if records == 0 {
+            journal.abandon();
+            let publication = Publication {
+                frame: None,
+                decided,
+                touched,
+                generations,
+                head,
+            };
+            return Ok((Flush::done(), publication));
+        }
+        self.last_frame_bytes = bytes.len();
+        let events = u32::try_from(spans.len()).expect("a frame is bounded far below 4 GiB");
+        let frame = Frame::seal(bytes, first_seq, first_offset, records, events);
+        let flush = journal.commit(frame.clone())?;
+        let frame = Some((frame, spans));
+        Ok((
+            flush,
+            Publication {
+                frame,
+                decided,
+                touched,
+                generations,
+                head,
+            },
+        ))
+    }
+}

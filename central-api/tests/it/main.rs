@@ -1,0 +1,3 @@
+//! Tests of the central service through its public surface.
+
+mod ledger;
