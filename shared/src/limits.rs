@@ -45,6 +45,8 @@ pub const PAGE_DEFAULT: usize = 50;
 pub const PAGE_BY_OFFSET: usize = 200;
 /// Largest page by `cursor`.
 pub const PAGE_BY_CURSOR: usize = 1_000;
+/// Longest cursor in characters: a name and an id, each at its own limit, in base64.
+pub const CURSOR_BYTES: usize = 2_048;
 /// Longest search text in bytes.
 pub const QUERY_BYTES: usize = 256;
 
