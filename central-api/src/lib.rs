@@ -2,5 +2,6 @@
 //!
 //! See `ARCHITECTURE.md` for the map. [`journal`] is what was decided, durably; [`ledger`] decides.
 
+pub mod feed;
 pub mod journal;
 pub mod ledger;

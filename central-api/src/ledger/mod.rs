@@ -2,17 +2,20 @@
 //!
 //! [`writer::Writer`] is the pure heart with its state ([`fold::Fold`]) and the idempotency window
 //! ([`keys::KeyWindow`]); [`open`] brings it back after a stop or a crash; [`snapshot`] keeps that
-//! short.
+//! short; [`run`] gives it threads and [`inbox`] a bounded queue.
 //!
 //! What must stay true: nothing is answered or shown before its frame is durable, and a frame that
 //! cannot be made durable ends the process.
 
 pub mod fold;
+pub mod inbox;
 pub mod keys;
 pub mod open;
+pub mod run;
 pub mod snapshot;
 pub mod writer;
 
 pub use fold::Fold;
 pub use keys::KeyRetention;
-pub use writer::{Answer, Decided, Head, Publication, Request, Writer};
+pub use run::{Ledger, LedgerOptions, LedgerThreads, Outcome, Published, SubmitError};
+pub use writer::{Answer, Decided, Publication, Request, Writer};

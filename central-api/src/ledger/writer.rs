@@ -14,6 +14,7 @@ use shared::domain::ids::ProductId;
 use shared::domain::inventory::{Command, Decision, decide};
 use shared::domain::origin::Origin;
 use shared::limits;
+use shared::view::Head;
 use shared::wire::product::Encoder;
 
 use super::fold::{Fold, refused};
@@ -61,17 +62,6 @@ pub struct Decided {
     pub first_offset: u64,
     /// What became of each item.
     pub decision: Decision,
-}
-
-/// Where the log stands after a frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Head {
-    /// Seq of the last record.
-    pub seq: u64,
-    /// Offset that the next event gets.
-    pub offset: u64,
-    /// Digest of the catalogue.
-    pub digest: u64,
 }
 
 /// What readers get to see once the frame is durable.
@@ -139,7 +129,7 @@ impl Writer {
 
     /// Where the log stands, including what is not durable yet.
     #[must_use]
-    pub const fn head(&self) -> Head {
+    pub fn head(&self) -> Head {
         Head {
             seq: self.fold.seq,
             offset: self.fold.next_offset,

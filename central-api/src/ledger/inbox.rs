@@ -1,0 +1,139 @@
+//! The bounded queue in front of the writer.
+//!
+//! Requests come from many tasks and leave in one sweep: the writer takes everything that waits, so
+//! the next frame is whatever arrived while the last one was made. A full queue refuses at once,
+//! and nothing has happened then.
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::writer::{Answer, Request};
+
+/// Requests that belong together, and where their answers go.
+#[derive(Debug)]
+pub struct Submission {
+    /// Decided one after the other, in one frame, with nothing between them.
+    pub requests: Vec<Request>,
+    /// One answer a request.
+    pub reply: oneshot::Sender<Vec<Answer>>,
+}
+
+/// Why a submission was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many wait already.
+    #[error("too many commands wait for the writer")]
+    Full,
+    /// The service is stopping.
+    #[error("the writer takes no more commands")]
+    Closed,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub struct Inbox {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Vec<Submission>,
+    commands: usize,
+    closed: bool,
+    /// Whether the writer sleeps and must be woken.
+    sleeping: bool,
+    /// Somebody else wrote; there may be something to take in.
+    nudged: bool,
+}
+
+/// What the writer found.
+#[derive(Debug)]
+pub enum Taken {
+    /// Submissions are in the caller's vector.
+    Work,
+    /// Nothing is left and nothing will come.
+    Closed,
+}
+
+impl Inbox {
+    /// A queue for `capacity` commands.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { queue: Mutex::default(), arrived: Condvar::new(), capacity }
+    }
+
+    /// Queues a submission.
+    ///
+    /// # Errors
+    /// [`Refused`] if the queue is full or closed; the submission was not taken.
+    pub fn submit(&self, submission: Submission) -> Result<(), Refused> {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(Refused::Closed);
+        }
+        let commands = queue.commands + submission.requests.len();
+        if commands > self.capacity {
+            return Err(Refused::Full);
+        }
+        queue.commands = commands;
+        queue.waiting.push(submission);
+        let wake = std::mem::take(&mut queue.sleeping);
+        drop(queue);
+        if wake {
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Lets the writer run once though nobody asked for anything.
+    pub fn nudge(&self) {
+        let mut queue = self.queue.lock();
+        queue.nudged = true;
+        if std::mem::take(&mut queue.sleeping) {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes no more submissions; what waits is still decided.
+    pub fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        queue.sleeping = false;
+        self.arrived.notify_one();
+    }
+
+    /// Commands that wait.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.queue.lock().commands
+    }
+
+    /// Takes everything that waits into `batch`, which must be empty, and does not wait.
+    pub fn try_take(&self, batch: &mut Vec<Submission>) {
+        let mut queue = self.queue.lock();
+        if !queue.waiting.is_empty() {
+            std::mem::swap(&mut queue.waiting, batch);
+            queue.commands = 0;
+        }
+    }
+
+    /// Waits until there is something to do and takes all of it into `batch`, which must be empty.
+    pub fn take(&self, batch: &mut Vec<Submission>) -> Taken {
+        let mut queue = self.queue.lock();
+        loop {
+            if !queue.waiting.is_empty() || queue.nudged {
+                std::mem::swap(&mut queue.waiting, batch);
+                queue.commands = 0;
+                queue.nudged = false;
+                return Taken::Work;
+            }
+            if queue.closed {
+                return Taken::Closed;
+            }
+            queue.sleeping = true;
+            self.arrived.wait(&mut queue);
+        }
+    }
+}
