@@ -17,7 +17,6 @@ use shared::view::Head;
 use crate::journal::Frame;
 use crate::journal::record::EventSpan;
 
-
 /// Chunk ends whose digest is remembered: at a thousand frames a second, about a minute.
 const DIGESTS_KEPT: usize = 65_536;
 
@@ -33,7 +32,11 @@ impl Chunk {
     /// The events of `frame`, which stand at `spans`.
     #[must_use]
     pub fn new(frame: &Frame, spans: Vec<EventSpan>) -> Self {
-        Self { first_offset: frame.header.offset, bytes: frame.bytes.clone(), spans }
+        Self {
+            first_offset: frame.header.offset,
+            bytes: frame.bytes.clone(),
+            spans,
+        }
     }
 
     /// Offset after the last event.
@@ -99,7 +102,10 @@ impl Ring {
     /// A ring of at most about `max_bytes`.
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
-        Self { inner: RwLock::default(), max_bytes }
+        Self {
+            inner: RwLock::default(),
+            max_bytes,
+        }
     }
 
     /// Adds the events of a durable frame, after which the log stands at `head`.
@@ -129,7 +135,9 @@ impl Ring {
         if inner.chunks.front()?.first_offset > offset {
             return None;
         }
-        let start = inner.chunks.partition_point(|chunk| chunk.next_offset() <= offset);
+        let start = inner
+            .chunks
+            .partition_point(|chunk| chunk.next_offset() <= offset);
         let mut found = Vec::new();
         let mut events = 0;
         for chunk in inner.chunks.range(start..) {

@@ -61,7 +61,11 @@ impl Inbox {
     /// A queue for `capacity` commands.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { queue: Mutex::default(), arrived: Condvar::new(), capacity }
+        Self {
+            queue: Mutex::default(),
+            arrived: Condvar::new(),
+            capacity,
+        }
     }
 
     /// Queues a submission.

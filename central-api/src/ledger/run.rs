@@ -49,7 +49,9 @@ pub struct LedgerOptions {
 
 impl std::fmt::Debug for LedgerOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LedgerOptions").field("log_gen", &self.log_gen).finish_non_exhaustive()
+        f.debug_struct("LedgerOptions")
+            .field("log_gen", &self.log_gen)
+            .finish_non_exhaustive()
     }
 }
 
@@ -144,7 +146,9 @@ impl Ledger {
         });
         let inbox = Arc::new(Inbox::new(limits::WRITER_QUEUE));
         let foreign_commits = Arc::clone(&inbox);
-        published.journal.on_commit(Arc::new(move || foreign_commits.nudge()));
+        published
+            .journal
+            .on_commit(Arc::new(move || foreign_commits.nudge()));
 
         let (replies, mut answered) = mpsc::unbounded_channel::<Replies>();
         tokio::spawn(async move {
@@ -158,9 +162,20 @@ impl Ledger {
         let fatal: Arc<dyn Fn(&JournalError) + Send + Sync> = Arc::from(options.fatal);
         let (stage, staged) = sync_channel(1);
         let (flushed, done) = sync_channel(1);
-        let flusher = Flusher { staged, flushed, published: Arc::clone(&published), replies };
-        let pipeline =
-            Pipeline { journal, writer, inbox: Arc::clone(&inbox), clock: options.clock, stage, done };
+        let flusher = Flusher {
+            staged,
+            flushed,
+            published: Arc::clone(&published),
+            replies,
+        };
+        let pipeline = Pipeline {
+            journal,
+            writer,
+            inbox: Arc::clone(&inbox),
+            clock: options.clock,
+            stage,
+            done,
+        };
         let threads = LedgerThreads {
             inbox: Arc::clone(&inbox),
             writer: spawn("ledger-writer", Arc::clone(&fatal), || pipeline.run()),
@@ -220,18 +235,26 @@ impl Ledger {
     ) -> Result<Outcome, SubmitError> {
         let seq = match answer {
             Answer::Decided(decided) => {
-                return Ok(Outcome::Decided { decided, replayed: false });
+                return Ok(Outcome::Decided {
+                    decided,
+                    replayed: false,
+                });
             }
             Answer::KeyReused => return Ok(Outcome::KeyReused),
             Answer::Replay { seq } => seq,
         };
         let published = Arc::clone(&self.published);
         let read = tokio::task::spawn_blocking(move || published.record(seq)).await;
-        let record = read.map_err(|_| SubmitError::Unknown)?.map_err(|_| SubmitError::Unknown)?;
+        let record = read
+            .map_err(|_| SubmitError::Unknown)?
+            .map_err(|_| SubmitError::Unknown)?;
         match record {
-            Some(Record { seq, at, body: Body::Decision(record) })
-                if record.origin.key == origin.key
-                    && record.origin.principal == origin.principal =>
+            Some(Record {
+                seq,
+                at,
+                body: Body::Decision(record),
+            }) if record.origin.key == origin.key
+                && record.origin.principal == origin.principal =>
             {
                 let decided = Decided {
                     seq: Some(seq),
@@ -239,7 +262,10 @@ impl Ledger {
                     first_offset: record.first_offset,
                     decision: record.decision,
                 };
-                Ok(Outcome::Decided { decided: Arc::new(decided), replayed: true })
+                Ok(Outcome::Decided {
+                    decided: Arc::new(decided),
+                    replayed: true,
+                })
             }
             Some(_) | None => Err(SubmitError::Unknown),
         }
@@ -268,7 +294,10 @@ impl Published {
     /// The present life of the log.
     #[must_use]
     pub fn log_gen(&self) -> LogGen {
-        self.generations.read().last().map_or(LogGen(0), |generation| generation.log_gen)
+        self.generations
+            .read()
+            .last()
+            .map_or(LogGen(0), |generation| generation.log_gen)
     }
 
     /// Reads one record back; `None` if there is none with this number.
@@ -277,9 +306,15 @@ impl Published {
     /// The log cannot be read.
     pub fn record(&self, seq: u64) -> Result<Option<Record>, JournalError> {
         let frames = self.journal.frames_from_seq(seq, 1)?;
-        let Some(frame) = frames.first() else { return Ok(None) };
-        let Some(line) = frame.line_of(seq) else { return Ok(None) };
-        Record::parse(line).map(Some).map_err(|error| frame.damaged(error.to_string()))
+        let Some(frame) = frames.first() else {
+            return Ok(None);
+        };
+        let Some(line) = frame.line_of(seq) else {
+            return Ok(None);
+        };
+        Record::parse(line)
+            .map(Some)
+            .map_err(|error| frame.damaged(error.to_string()))
     }
 
     /// Writes a snapshot of what is published, and returns its record. Takes a while; the writer
@@ -303,7 +338,13 @@ impl Published {
     }
 
     fn publish(&self, publication: Publication) {
-        let Publication { frame, decided, touched, generations, head } = publication;
+        let Publication {
+            frame,
+            decided,
+            touched,
+            generations,
+            head,
+        } = publication;
         let changes = decided.iter().flat_map(|decided| {
             let record = decided.seq.unwrap_or(0);
             decided.decision.events.iter().map(move |event| Change {
@@ -424,12 +465,19 @@ impl Pipeline {
     fn open(&mut self) -> Result<Open, JournalError> {
         let (draft, foreign) = self.writer.begin(&mut *self.journal, self.clock.now())?;
         for publication in foreign {
-            self.send(Staged { flush: Flush::done(), publication, replies: Vec::new() })?;
+            self.send(Staged {
+                flush: Flush::done(),
+                publication,
+                replies: Vec::new(),
+            })?;
             if self.done.recv().is_err() {
                 return Err(JournalError::Poisoned);
             }
         }
-        Ok(Open { draft, replies: Vec::new() })
+        Ok(Open {
+            draft,
+            replies: Vec::new(),
+        })
     }
 
     /// Gives a frame to the flusher. Returns whether there was anything to give.
@@ -439,7 +487,11 @@ impl Pipeline {
         if publication.frame.is_none() && replies.is_empty() {
             return Ok(false);
         }
-        self.send(Staged { flush, publication, replies })?;
+        self.send(Staged {
+            flush,
+            publication,
+            replies,
+        })?;
         Ok(true)
     }
 
@@ -464,10 +516,15 @@ struct Flusher {
 
 impl Flusher {
     fn run(self) -> Result<(), JournalError> {
-        while let Ok(Staged { flush, publication, replies }) = self.staged.recv() {
+        while let Ok(Staged {
+            flush,
+            publication,
+            replies,
+        }) = self.staged.recv()
+        {
             flush.run()?;
             // From here on it is durable. The writer may go on while it is published.
-            drop(self.flushed.send(()));
+            self.flushed.send(()).ok();
             self.published.publish(publication);
             // Only now may anybody be told; the runtime may be gone when the process ends.
             drop(self.replies.send(replies));
