@@ -6,5 +6,6 @@
 
 pub mod event;
 pub mod headers;
+pub mod object;
 pub mod problem;
 pub mod product;
