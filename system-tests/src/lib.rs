@@ -1,1 +1,5 @@
+//! Central and stores together, with faults, and the checkers that judge what they did.
+//!
+//! - [`linearizability`]: could any order of instants explain what the clients saw?
 
+pub mod linearizability;
