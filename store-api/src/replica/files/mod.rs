@@ -1,0 +1,32 @@
+//! The store's cache on disk; formats and promises are in `docs/store-replica.md`.
+//!
+//! [`Folder`] owns the files and is used by one thread. It knows nothing of networks or time: it is
+//! told to append, sync, checkpoint and install, and each of these may be cut short by a crash at
+//! any step. What must stay true: what [`Folder::open`] finds is the exact state of one log at one
+//! offset.
+//!
+//! What it leaves out: when to do these things (`keeper`), and the live copy (`publisher`).
+
+mod folder;
+mod index;
+mod journal;
+mod line;
+mod merge;
+mod open;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use folder::{Folder, Install};
+pub use index::Index;
+pub use merge::{MergeFault, MergeJob, row_of};
+pub use open::Copy;
+pub use snapshot::{Finished, Header, SnapshotFault, SnapshotWriter, Summary, Trailer};
+
+/// Longest row or event that is read; a product's fields and a movement's texts fit many times.
+pub const ROW_BYTES: usize = 64 * 1024;
+/// Journals are never merged before they have this many bytes: below, a merge costs more than the
+/// replay it saves.
+pub const CHECKPOINT_MIN_BYTES: u64 = 4 * 1024 * 1024;
+/// Journals are merged at this size however large the snapshot is: it bounds replay and memory.
+pub const CHECKPOINT_MAX_BYTES: u64 = 64 * 1024 * 1024;

@@ -1,0 +1,11 @@
+//! The shop's copy of central: files, follower, live catalogue, freshness.
+//!
+//! The promises, the state diagram and the file formats are in `docs/store-replica.md`.
+
+pub mod answer;
+pub mod batch;
+pub mod files;
+pub mod follower_core;
+pub mod position;
+#[cfg(test)]
+pub(crate) mod testing;
