@@ -1,8 +1,8 @@
 //! The central inventory service.
 //!
-//! See `ARCHITECTURE.md` for the map. [`journal`] is what was decided, durably; [`ledger`] decides.
+//! See `ARCHITECTURE.md` for the map. [`journal`] is what was decided, durably; [`ledger`] decides;
+//! [`feed`] is how others follow; [`http`] is what crosses the network.
 
 pub mod feed;
-pub mod http;
 pub mod journal;
 pub mod ledger;

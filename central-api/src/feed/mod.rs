@@ -4,4 +4,5 @@
 //! waits does so on one watched [`Head`](shared::view::Head): subscribe, read, then wait, so no
 //! wake-up is lost and nobody has to be found.
 
+pub mod answer;
 pub mod ring;

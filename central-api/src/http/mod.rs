@@ -1,3 +1,42 @@
 //! What central says over HTTP: parse, one call, shape the answer.
+//!
+//! All routes stand in one table, [`router`]. A handler that matches on a domain error, reads the
+//! clock to decide something, or takes a lock is a sign that something belongs one layer down.
 
+pub mod feed;
+pub mod health;
+pub mod inventory;
+pub mod refusal;
+mod state;
+pub mod stores;
 pub mod update_body;
+pub mod updates;
+
+use axum::Router;
+use axum::routing::{get, post, put};
+use shared::service::problem_response::{method_not_allowed, not_found};
+use shared::service::request_context::RequestContextLayer;
+
+pub use state::{AppState, SharedState};
+
+/// Every route of the service, and the layer around them.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/health", get(health::ready))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/v1/info", get(health::info))
+        .route("/v1/inventory", get(inventory::list))
+        .route("/v1/inventory/check", post(inventory::check))
+        .route("/v1/inventory/events", get(feed::get_events))
+        .route("/v1/inventory/updates", post(updates::post_updates))
+        .route("/v1/inventory/{productId}", get(inventory::get))
+        .route("/v1/inventory/{productId}/availability", get(inventory::availability))
+        .route("/v1/categories", get(inventory::categories))
+        .route("/v1/stores", get(stores::list))
+        .route("/v1/stores/{id}/heartbeat", put(stores::heartbeat))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state)
+        .layer(RequestContextLayer::default())
+}

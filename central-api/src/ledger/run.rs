@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
-use shared::clock::Clock;
+use shared::clock::{Clock, Timestamp};
 use shared::domain::inventory::EventKind;
 use shared::limits;
 use shared::view::{Catalogue, Change, Head};
@@ -30,6 +30,7 @@ use super::inbox::{Inbox, Refused, Submission, Taken};
 use super::keys::KeyRetention;
 use super::snapshot::{Cut, entries_of};
 use super::writer::{Answer, Decided, Draft, Publication, Request, Writer};
+use crate::feed::answer::SharedSlices;
 use crate::feed::ring::{Chunk, Ring};
 use crate::journal::{
     Body, Flush, Generation, Journal, JournalError, JournalReader, LogGen, Record,
@@ -69,6 +70,8 @@ pub struct Published {
     pub view: Catalogue,
     /// Recent events.
     pub ring: Ring,
+    /// Answers of the feed that others may want too.
+    pub slices: SharedSlices,
     /// Older ones.
     pub journal: Arc<dyn JournalReader>,
     head: watch::Sender<Head>,
@@ -139,6 +142,7 @@ impl Ledger {
         let published = Arc::new(Published {
             view: Catalogue::load(entries_of(fold), writer.head()),
             ring: Ring::new(limits::FEED_RING_BYTES),
+            slices: SharedSlices::default(),
             journal: journal.reader(),
             head: watch::Sender::new(writer.head()),
             generations: RwLock::new(fold.generations.clone()),
@@ -186,7 +190,7 @@ impl Ledger {
 
     /// What readers see.
     #[must_use]
-    pub fn published(&self) -> &Published {
+    pub const fn published(&self) -> &Arc<Published> {
         &self.published
     }
 
@@ -315,6 +319,23 @@ impl Published {
         Record::parse(line)
             .map(Some)
             .map_err(|error| frame.damaged(error.to_string()))
+    }
+
+    /// Seq of the first record that was decided at `at` or later, by bisection: time never goes back
+    /// in the log.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn first_seq_at_or_after(&self, at: Timestamp) -> Result<u64, JournalError> {
+        let (mut low, mut high) = (self.journal.oldest().0, self.head().seq + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.record(middle)? {
+                Some(record) if record.at < at => low = middle + 1,
+                Some(_) | None => high = middle,
+            }
+        }
+        Ok(low)
     }
 
     /// Writes a snapshot of what is published, and returns its record. Takes a while; the writer

@@ -45,6 +45,8 @@ codes! {
     BodyTooLarge = "body_too_large", "The request body is too large.";
     /// A store cannot reach central.
     CentralUnavailable = "central_unavailable", "The central service cannot be reached.";
+    /// The feed was asked without a usable offset (seed 003's word).
+    EventsError = "EVENTS_ERROR", "The feed needs a valid offset.";
     /// The key may not do this.
     Forbidden = "forbidden", "This key may not do this.";
     /// A call that moves stock came without a key.
@@ -111,6 +113,7 @@ impl ProblemCode {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::BadRequest
+            | Self::EventsError
             | Self::IdempotencyKeyRequired
             | Self::InvalidDelta
             | Self::InvalidRequest
@@ -158,6 +161,7 @@ impl ProblemCode {
             | Self::Timeout => true,
             Self::BadRequest
             | Self::BodyTooLarge
+            | Self::EventsError
             | Self::Forbidden
             | Self::IdempotencyKeyRequired
             | Self::IdempotencyKeyReused
@@ -194,6 +198,7 @@ impl ProblemCode {
             | Self::BodyTimeout
             | Self::BodyTooLarge
             | Self::CentralUnavailable
+            | Self::EventsError
             | Self::Forbidden
             | Self::IdempotencyKeyRequired
             | Self::IdempotencyKeyReused

@@ -1,0 +1,73 @@
+//! The commands of the binary: run, verify, export.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use shared::service::{server, shutdown, telemetry};
+use tokio::net::TcpListener;
+
+use crate::config::{Cli, Config};
+use crate::http::refusal::chain;
+use crate::startup;
+
+/// What `main` does.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match Config::check(cli.settings) {
+        Ok(config) => config,
+        Err(faults) => {
+            complain("the settings are not valid:");
+            faults.iter().for_each(|fault| complain(&format!("  {fault}")));
+            return ExitCode::from(64);
+        }
+    };
+    serve(config)
+}
+
+/// Says something to whoever started the program.
+#[expect(clippy::print_stderr, reason = "there is no log before the settings are known")]
+pub(crate) fn complain(line: &str) {
+    eprintln!("central-api: {line}");
+}
+
+fn serve(config: Config) -> ExitCode {
+    let _log = match telemetry::start(config.log.0, config.log.1) {
+        Ok(guard) => guard,
+        Err(error) => {
+            complain(&chain(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    server::raise_file_limit();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start the runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(async {
+        let shutdown = match shutdown::on_signal() {
+            Ok(shutdown) => shutdown,
+            Err(error) => {
+                complain(&format!("cannot listen for signals: {error}"));
+                return ExitCode::FAILURE;
+            }
+        };
+        let listener = match TcpListener::bind((config.host, config.port)).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                complain(&format!("cannot listen on {}:{}: {error}", config.host, config.port));
+                return ExitCode::FAILURE;
+            }
+        };
+        match startup::run(config, listener, shutdown).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&chain(&error));
+                ExitCode::FAILURE
+            }
+        }
+    })
+}

@@ -1,0 +1,136 @@
+//! The settings: one typed value, read once, and the only reader of the environment.
+//!
+//! `central-api --help` documents every variable. All faults are reported together, before anything
+//! is opened.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use shared::limits;
+use shared::service::auth::ApiKeys;
+
+/// The central inventory service.
+#[derive(Debug, Parser)]
+#[command(name = "central-api", version, about)]
+pub struct Cli {
+    /// The settings of the service.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// The settings, as text.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+    /// Address to listen on.
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port to listen on; 0 takes a free one, which the log names.
+    #[arg(long, env = "PORT", default_value_t = 8081)]
+    pub port: u16,
+    /// Folder of the journal and the snapshots; one process at a time.
+    #[arg(long, env = "DATA_DIR", default_value = "data/central")]
+    pub data_dir: PathBuf,
+    /// Keys, comma-separated: `key@storeId` bound to a store, `key` for any store, `key:read`.
+    #[arg(long, env = "API_KEYS", default_value = "", hide_env_values = true)]
+    pub api_keys: String,
+    /// Keys that may do everything, comma-separated.
+    #[arg(long, env = "ADMIN_API_KEYS", default_value = "", hide_env_values = true)]
+    pub admin_api_keys: String,
+    /// debug, info, warn or error.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// json or pretty.
+    #[arg(long, env = "LOG_FORMAT", default_value = "json")]
+    pub log_format: String,
+    /// Hours for which an idempotency key is remembered.
+    #[arg(long, env = "IDEMPOTENCY_RETENTION_HOURS", default_value_t = 168)]
+    pub idempotency_retention_hours: u32,
+    /// Hours after which events may be dropped; 0 keeps everything.
+    #[arg(long, env = "EVENT_RETENTION_HOURS", default_value_t = 0)]
+    pub event_retention_hours: u32,
+    /// CSV or NDJSON file that is imported once, when the journal is empty.
+    #[arg(long, env = "SEED_CATALOG")]
+    pub seed_catalog: Option<PathBuf>,
+    /// Currency of all prices (ISO 4217).
+    #[arg(long, env = "CURRENCY", default_value = "USD")]
+    pub currency: String,
+    /// Bytes after which a journal segment is sealed.
+    #[arg(long, env = "SEGMENT_BYTES", default_value_t = limits::SEGMENT_BYTES, hide = true)]
+    pub segment_bytes: u64,
+}
+
+/// The settings, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on.
+    pub port: u16,
+    /// Folder of the journal and the snapshots.
+    pub data_dir: PathBuf,
+    /// The keys of the settings.
+    pub keys: ApiKeys,
+    /// Level and format of the log.
+    pub log: (String, String),
+    /// Hours for which an idempotency key is remembered.
+    pub idempotency_retention_hours: u32,
+    /// Hours after which events may be dropped; 0 keeps everything.
+    pub event_retention_hours: u32,
+    /// File that is imported once.
+    pub seed_catalog: Option<PathBuf>,
+    /// Currency of all prices.
+    pub currency: String,
+    /// Bytes after which a journal segment is sealed.
+    pub segment_bytes: u64,
+}
+
+impl Config {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// A line for every fault, each naming its variable.
+    pub fn check(settings: Settings) -> Result<Self, Vec<String>> {
+        let mut faults = Vec::new();
+        let host = settings.host.parse::<IpAddr>();
+        if host.is_err() {
+            faults.push(format!("HOST: {:?} is not an IP address", settings.host));
+        }
+        let keys = ApiKeys::parse(&settings.api_keys, &settings.admin_api_keys);
+        let keys = keys.unwrap_or_else(|found| {
+            faults.extend(found.into_iter().map(|one| format!("{}: {}", one.field, one.issue)));
+            ApiKeys::default()
+        });
+        if !["debug", "info", "warn", "error"].contains(&settings.log_level.as_str()) {
+            faults.push(format!("LOG_LEVEL: {:?} is not a level", settings.log_level));
+        }
+        if !["json", "pretty"].contains(&settings.log_format.as_str()) {
+            faults.push(format!("LOG_FORMAT: {:?} is not a format", settings.log_format));
+        }
+        let currency = &settings.currency;
+        if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            faults.push(format!("CURRENCY: {currency:?} is not three capital letters"));
+        }
+        if settings.idempotency_retention_hours == 0 {
+            faults.push("IDEMPOTENCY_RETENTION_HOURS: must be at least 1".to_owned());
+        }
+        if let Some(file) = settings.seed_catalog.as_ref().filter(|file| !file.is_file()) {
+            faults.push(format!("SEED_CATALOG: there is no file {}", file.display()));
+        }
+        match host {
+            Ok(host) if faults.is_empty() => Ok(Self {
+                host,
+                port: settings.port,
+                data_dir: settings.data_dir,
+                keys,
+                log: (settings.log_level, settings.log_format),
+                idempotency_retention_hours: settings.idempotency_retention_hours,
+                event_retention_hours: settings.event_retention_hours,
+                seed_catalog: settings.seed_catalog,
+                currency: settings.currency,
+                segment_bytes: settings.segment_bytes,
+            }),
+            _ => Err(faults),
+        }
+    }
+}

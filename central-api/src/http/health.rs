@@ -1,0 +1,104 @@
+//! `/health*` and `/v1/info`: whether the service works, and what it is. No key is needed.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::clock::Clock;
+use shared::limits;
+use shared::service::health::{HealthCheck, HealthReport, HealthStatus};
+use shared::service::system_clock::SystemClock;
+
+use super::AppState;
+
+/// Name of the service in answers and logs.
+pub const SERVICE: &str = "central-api";
+
+/// Whether the process answers at all.
+pub async fn live() -> Response {
+    HealthReport::new(SERVICE, env!("CARGO_PKG_VERSION"), SystemClock.now()).into_response()
+}
+
+/// Whether it can do its work.
+pub async fn ready(State(state): State<AppState>) -> Response {
+    let published = state.ledger.published();
+    let head = published.head();
+    let depth = state.ledger.queue_depth();
+    let full = depth * 10 >= limits::WRITER_QUEUE * 9;
+    let writer = if full { HealthStatus::Degraded } else { HealthStatus::Healthy };
+    let log = published.journal.size();
+    HealthReport::new(SERVICE, env!("CARGO_PKG_VERSION"), SystemClock.now())
+        .check("writer", HealthCheck::new(writer).figure("queued", depth))
+        .check(
+            "journal",
+            HealthCheck::new(HealthStatus::Healthy)
+                .figure("headOffset", head.offset)
+                .figure("bytes", log.bytes)
+                .figure("segments", log.segments),
+        )
+        .into_response()
+}
+
+/// What `GET /v1/info` says.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Info {
+    service: &'static str,
+    version: &'static str,
+    name: &'static str,
+    currency: String,
+    #[serde(rename = "gen")]
+    log_gen: String,
+    head_offset: u64,
+    oldest_offset: u64,
+    limits: InfoLimits,
+    retention: InfoRetention,
+    features: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InfoLimits {
+    batch_lines: usize,
+    body_bytes: usize,
+    delta_units: i64,
+    feed_limit: usize,
+    feed_wait_seconds: u64,
+    page_by_offset: usize,
+    page_by_cursor: usize,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InfoRetention {
+    idempotency_hours: u32,
+    event_hours: u32,
+}
+
+/// Says what this service is, where its log stands, and what it allows.
+pub async fn info(State(state): State<AppState>) -> Json<Info> {
+    let published = state.ledger.published();
+    Json(Info {
+        service: SERVICE,
+        version: env!("CARGO_PKG_VERSION"),
+        name: "Holdfast",
+        currency: state.shared.currency.clone(),
+        log_gen: published.log_gen().to_string(),
+        head_offset: published.head().offset,
+        oldest_offset: published.journal.oldest().1,
+        limits: InfoLimits {
+            batch_lines: limits::BATCH_LINES,
+            body_bytes: limits::BODY_BYTES,
+            delta_units: limits::DELTA_UNITS,
+            feed_limit: limits::FEED_LIMIT_MAX,
+            feed_wait_seconds: limits::FEED_WAIT_MAX.as_secs(),
+            page_by_offset: limits::PAGE_BY_OFFSET,
+            page_by_cursor: limits::PAGE_BY_CURSOR,
+        },
+        retention: InfoRetention {
+            idempotency_hours: state.shared.idempotency_retention_hours,
+            event_hours: state.shared.event_retention_hours,
+        },
+        features: vec!["inventory", "feed", "counts", "import"],
+    })
+}

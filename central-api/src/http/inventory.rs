@@ -1,0 +1,251 @@
+//! Reads of the catalogue: one product, a page of them, what is available.
+//!
+//! Every answer comes from the published view: a read that begins after a write was answered sees
+//! it, and waits for nobody.
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use shared::domain::ids::ProductId;
+use shared::limits;
+use shared::service::auth::{Caller, Scope};
+use shared::service::extract::{parse_json, read_body};
+use shared::service::query::QueryParams;
+use shared::view::ListRequest;
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::product::Encoder;
+
+use super::AppState;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A page of the catalogue.
+///
+/// # Errors
+/// 400 with every fault of the query.
+pub async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let params = QueryParams::parse(&uri);
+    let request = ListRequest::from_pairs(params.pairs());
+    let mut faults = params.into_faults();
+    let request = match request {
+        Ok(request) if faults.is_empty() => request,
+        other => {
+            faults.extend(other.err().unwrap_or_default().into_iter().map(|fault| Detail {
+                field: format!("query.{}", fault.field),
+                ..fault
+            }));
+            return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
+        }
+    };
+    let ledger = state.ledger.clone();
+    let log_gen = ledger.published().log_gen();
+    // A search may take milliseconds; the threads that serve tills are not for that.
+    let work = tokio::task::spawn_blocking(move || {
+        let page = ledger.view().list(&request);
+        let mut body = Vec::new();
+        page.encode(&mut Encoder::new(), Some(log_gen.0), &mut body);
+        body
+    });
+    let body =
+        work.await.map_err(|_| Problem::new(ProblemCode::Internal, "the list could not be made"))?;
+    Ok(([(CONTENT_TYPE, JSON)], body).into_response())
+}
+
+/// Parses a product id of a path.
+///
+/// # Errors
+/// 400 if it is not an id.
+pub fn path_id(text: &str) -> Result<ProductId, Problem> {
+    ProductId::parse(text).map_err(|error| {
+        let detail = Detail::new("path.productId", error.to_string());
+        Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
+    })
+}
+
+/// The problem of a product that is not there.
+#[must_use]
+pub fn not_found(id: &ProductId) -> Problem {
+    Problem::new(ProblemCode::ProductNotFound, format!("Product not found: {id}"))
+        .with("productId", id.as_str())
+}
+
+/// One product.
+///
+/// # Errors
+/// 404 if it is not in the catalogue.
+pub async fn get(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let id = path_id(&id)?;
+    let product = state.ledger.view().get(id.as_str()).ok_or_else(|| not_found(&id))?;
+    let etag = format!("\"{}\"", product.version);
+    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let etag_header = HeaderValue::try_from(&etag).expect("a number is a valid header");
+    if known.is_some_and(|known| matches(known, &etag)) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag_header)]).into_response());
+    }
+    let mut body = Vec::with_capacity(384);
+    Encoder::new().product(&mut body, &product.product);
+    Ok(([(CONTENT_TYPE, JSON), (ETAG, etag_header)], body).into_response())
+}
+
+/// Whether `If-None-Match` names `etag`; comparison is weak, as RFC 9110 wants it here.
+fn matches(known: &str, etag: &str) -> bool {
+    let mut tags = known.split(',').map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+/// The answer of [`availability`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Availability {
+    product_id: ProductId,
+    available: i64,
+    requested: i64,
+    is_available: bool,
+    as_of_offset: u64,
+}
+
+/// Whether so many units of a product are available; advisory.
+///
+/// # Errors
+/// 404 if it is not in the catalogue, 400 for a bad quantity.
+pub async fn availability(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Json<Availability>, Problem> {
+    caller.require(Scope::Read)?;
+    let product_id = path_id(&id)?;
+    let mut params = QueryParams::parse(&uri);
+    let requested = params.integer("quantity", 1..=limits::DELTA_UNITS);
+    params.finish()?;
+    let requested = requested.unwrap_or(1);
+    let as_of_offset = state.ledger.view().head().offset;
+    let product =
+        state.ledger.view().get(product_id.as_str()).ok_or_else(|| not_found(&product_id))?;
+    let available = product.available();
+    let is_available = available >= requested;
+    Ok(Json(Availability { product_id, available, requested, is_available, as_of_offset }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CheckBody {
+    items: Vec<CheckItem>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CheckItem {
+    product_id: String,
+    quantity: i64,
+}
+
+/// The answer of [`check`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checked {
+    available: bool,
+    items: Vec<CheckedItem>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CheckedItem {
+    product_id: String,
+    requested: i64,
+    available: i64,
+    in_stock: bool,
+}
+
+/// Whether so many units of several products are available; advisory. Lines of one product are
+/// looked at together, as a reservation would.
+///
+/// # Errors
+/// 400 with every fault of the body.
+pub async fn check(
+    State(state): State<AppState>,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<Checked>, Problem> {
+    caller.require(Scope::Read)?;
+    let body: CheckBody = parse_json(&read_body(request).await?)?;
+    let mut faults = Vec::new();
+    if body.items.is_empty() || body.items.len() > limits::BATCH_LINES {
+        faults.push(Detail::new("items", format!("must hold 1 to {} items", limits::BATCH_LINES)));
+    }
+    for (index, item) in body.items.iter().enumerate() {
+        if let Err(error) = ProductId::parse(&item.product_id) {
+            faults.push(Detail::new(format!("items[{index}].productId"), error.to_string()));
+        }
+        if !(1..=limits::DELTA_UNITS).contains(&item.quantity) {
+            let issue = format!("must be from 1 to {}", limits::DELTA_UNITS);
+            faults.push(Detail::new(format!("items[{index}].quantity"), issue));
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
+    }
+    let mut asked = std::collections::HashMap::<&str, i64>::new();
+    for item in &body.items {
+        *asked.entry(&item.product_id).or_default() += item.quantity;
+    }
+    let items: Vec<CheckedItem> = body
+        .items
+        .iter()
+        .map(|item| {
+            let product = state.ledger.view().get(&item.product_id);
+            let available = product.map_or(0, |product| product.available());
+            let together = asked.get(item.product_id.as_str()).copied().unwrap_or(item.quantity);
+            CheckedItem {
+                product_id: item.product_id.clone(),
+                requested: item.quantity,
+                available,
+                in_stock: available >= together,
+            }
+        })
+        .collect();
+    Ok(Json(Checked { available: items.iter().all(|item| item.in_stock), items }))
+}
+
+/// A category and how many products have it.
+#[derive(Debug, Serialize)]
+pub struct Category {
+    category: String,
+    products: usize,
+}
+
+/// The answer of [`categories`].
+#[derive(Debug, Serialize)]
+pub struct Categories {
+    categories: Vec<Category>,
+}
+
+/// The categories, in order.
+///
+/// # Errors
+/// 401 without a key.
+pub async fn categories(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<Json<Categories>, Problem> {
+    caller.require(Scope::Read)?;
+    let counted = state.ledger.view().categories().into_iter();
+    let categories =
+        counted.map(|(name, products)| Category { category: name.to_string(), products });
+    Ok(Json(Categories { categories: categories.collect() }))
+}

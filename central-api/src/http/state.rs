@@ -1,0 +1,62 @@
+//! What a request may use; cheap to clone.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use shared::service::auth::{ApiKeys, Authenticate, Caller};
+use shared::wire::problem::Problem;
+use tokio_util::sync::CancellationToken;
+
+use super::stores::Stores;
+use crate::config::Config;
+use crate::ledger::Ledger;
+
+/// Handles to everything a request may use.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// Decides, and shows what was decided.
+    pub ledger: Ledger,
+    /// Set when the service is stopping: long polls answer at once.
+    pub shutdown: CancellationToken,
+    /// The rest, which changes rarely or not at all.
+    pub shared: Arc<SharedState>,
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct SharedState {
+    /// The keys of the settings.
+    pub keys: ApiKeys,
+    /// Currency of all prices.
+    pub currency: String,
+    /// Who follows the feed.
+    pub stores: Stores,
+    /// Hours for which an idempotency key is remembered.
+    pub idempotency_retention_hours: u32,
+    /// Hours after which events may be dropped; 0 keeps everything.
+    pub event_retention_hours: u32,
+    /// The data folder.
+    pub data_dir: std::path::PathBuf,
+}
+
+impl AppState {
+    /// The state of a service over `ledger`.
+    #[must_use]
+    pub fn new(ledger: Ledger, config: &Config, shutdown: CancellationToken) -> Self {
+        let shared = SharedState {
+            keys: config.keys.clone(),
+            currency: config.currency.clone(),
+            stores: Stores::default(),
+            idempotency_retention_hours: config.idempotency_retention_hours,
+            event_retention_hours: config.event_retention_hours,
+            data_dir: config.data_dir.clone(),
+        };
+        Self { ledger, shutdown, shared: Arc::new(shared) }
+    }
+}
+
+impl Authenticate for AppState {
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        self.shared.keys.authenticate(headers)
+    }
+}

@@ -1,0 +1,188 @@
+//! `GET /v1/stores` and `PUT /v1/stores/{id}/heartbeat`: who follows, how far behind, and whether
+//! what they hold is what we hold.
+//!
+//! A heartbeat is a report, not a decision: it is kept in memory and forgotten at a restart, after
+//! which every store reports again within seconds.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use shared::clock::{Clock, Timestamp};
+use shared::domain::ids::StoreId;
+use shared::service::auth::{Caller, Scope};
+use shared::service::extract::{parse_json, read_body};
+use shared::service::system_clock::SystemClock;
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+
+use super::AppState;
+use crate::journal::LogGen;
+
+/// Stores that are remembered; past that the one that was silent longest is forgotten.
+const STORES: usize = 100_000;
+/// Silence after which a store counts as offline.
+const OFFLINE_AFTER_MS: i64 = 30_000;
+
+/// What a store reports.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Heartbeat {
+    applied_offset: u64,
+    #[serde(rename = "gen")]
+    log_gen: String,
+    digest: String,
+    breaker: String,
+    started_at: Timestamp,
+    version: String,
+}
+
+/// Whether a store holds what central held at the same offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drift {
+    /// It does.
+    None,
+    /// It does not: a defect, or a file that was changed by hand.
+    Drifted,
+    /// Central no longer knows what it held then.
+    Unknown,
+}
+
+/// What is known of one store.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreView {
+    store_id: StoreId,
+    online: bool,
+    last_heartbeat: Timestamp,
+    applied_offset: u64,
+    lag_events: u64,
+    lag_seconds: f64,
+    #[serde(rename = "gen")]
+    log_gen: String,
+    digest: String,
+    drift: Drift,
+    breaker: String,
+    started_at: Timestamp,
+    version: String,
+}
+
+/// The answer of the list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreList {
+    stores: Vec<StoreView>,
+    head_offset: u64,
+    #[serde(rename = "gen")]
+    log_gen: String,
+}
+
+/// The stores that have reported.
+#[derive(Debug, Default)]
+pub struct Stores(Mutex<BTreeMap<StoreId, Known>>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    heartbeat: Heartbeat,
+    at: Timestamp,
+    drift: Drift,
+    /// When the store was last seen at the head.
+    in_sync_at: Timestamp,
+}
+
+/// Lists the stores that follow.
+///
+/// # Errors
+/// 401 without a key.
+pub async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<Json<StoreList>, Problem> {
+    caller.require(Scope::Read)?;
+    let head = state.ledger.published().head().offset;
+    let now = SystemClock.now();
+    let stores = state.shared.stores.0.lock();
+    let stores = stores.iter().map(|(id, known)| view(id, known, head, now)).collect();
+    let log_gen = state.ledger.published().log_gen().to_string();
+    Ok(Json(StoreList { stores, head_offset: head, log_gen }))
+}
+
+/// Takes a store's report.
+///
+/// # Errors
+/// 400 for a malformed report, 403 from a key that is bound to another store.
+pub async fn heartbeat(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Json<StoreView>, Problem> {
+    caller.require(Scope::Store)?;
+    let body = read_body(request).await?;
+    let mut faults = Vec::new();
+    let store = StoreId::parse(&id)
+        .map_err(|error| faults.push(Detail::new("path.id", error.to_string())));
+    let heartbeat: Heartbeat = parse_json(&body)?;
+    for (name, text) in [("gen", &heartbeat.log_gen), ("digest", &heartbeat.digest)] {
+        if let Err(error) = text.parse::<LogGen>() {
+            faults.push(Detail::new(name, error.to_string()));
+        }
+    }
+    for (name, text) in [("breaker", &heartbeat.breaker), ("version", &heartbeat.version)] {
+        if text.len() > 64 {
+            faults.push(Detail::new(name, "must be at most 64 bytes"));
+        }
+    }
+    let store = match store {
+        Ok(store) if faults.is_empty() => store,
+        _ => return Err(Problem::with_details(ProblemCode::InvalidRequest, faults)),
+    };
+    caller.check_store(Some(&store))?;
+    let published = state.ledger.published();
+    let now = SystemClock.now();
+    let drift = match published.ring.digest_at(heartbeat.applied_offset) {
+        Some(digest) if LogGen(digest).to_string() == heartbeat.digest => Drift::None,
+        Some(_) => Drift::Drifted,
+        None => Drift::Unknown,
+    };
+    if drift == Drift::Drifted {
+        tracing::warn!(store = %store, offset = heartbeat.applied_offset, "a store has drifted");
+    }
+    let head = published.head().offset;
+    let mut stores = state.shared.stores.0.lock();
+    let before = stores.get(&store).map_or(heartbeat.started_at, |known| known.in_sync_at);
+    let in_sync_at = if heartbeat.applied_offset >= head { now } else { before };
+    let known = Known { heartbeat, at: now, drift, in_sync_at };
+    let answer = view(&store, &known, head, now);
+    stores.insert(store, known);
+    if stores.len() > STORES
+        && let Some(silent) =
+            stores.iter().min_by_key(|(_, known)| known.at).map(|(id, _)| id.clone())
+    {
+        stores.remove(&silent);
+    }
+    Ok(Json(answer))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a lag in seconds is for people")]
+fn view(id: &StoreId, known: &Known, head: u64, now: Timestamp) -> StoreView {
+    let Known { heartbeat, at, drift, in_sync_at } = known;
+    let lag_events = head.saturating_sub(heartbeat.applied_offset);
+    let lag_ms = if lag_events == 0 { 0 } else { now.millis_since(*in_sync_at) };
+    StoreView {
+        store_id: id.clone(),
+        online: now.millis_since(*at) < OFFLINE_AFTER_MS,
+        last_heartbeat: *at,
+        applied_offset: heartbeat.applied_offset,
+        lag_events,
+        lag_seconds: lag_ms as f64 / 1_000.0,
+        log_gen: heartbeat.log_gen.clone(),
+        digest: heartbeat.digest.clone(),
+        drift: *drift,
+        breaker: heartbeat.breaker.clone(),
+        started_at: heartbeat.started_at,
+        version: heartbeat.version.clone(),
+    }
+}

@@ -1,0 +1,341 @@
+//! `POST /v1/inventory/updates`: movements of stock, one or many.
+//!
+//! This is the path that a till waits for, so the answer of a single movement is written by hand.
+//! Its shape, and that of a batch, is seed 003's with additions.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use shared::domain::ids::{IdempotencyKey, StoreId};
+use shared::domain::inventory::command::fingerprint;
+use shared::domain::inventory::{Atomicity, Command, Event, ItemResult, Move, Rejection};
+use shared::domain::origin::Origin;
+use shared::service::auth::{Caller, Scope};
+use shared::service::extract::read_body;
+use shared::service::request_context::RequestContext;
+use shared::wire::headers::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED};
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::product::{Encoder, integer, string};
+
+use super::AppState;
+use super::refusal;
+use super::update_body::{LineFault, UpdateKind, parse};
+use crate::ledger::{Answer, Decided, Outcome, Request as LedgerRequest, SubmitError};
+
+/// How long a caller waits for its decision. Far above any sync; past it, nobody knows.
+const DECISION_WAIT: Duration = Duration::from_secs(10);
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TRUE: HeaderValue = HeaderValue::from_static("true");
+
+/// Applies movements of stock.
+///
+/// # Errors
+/// Every refusal of the contract, as a problem with seed 003's members beside its own.
+pub async fn post_updates(
+    State(state): State<AppState>,
+    caller: Caller,
+    context: RequestContext,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Store)?;
+    let header_key = header_key(request.headers())?;
+    let body = read_body(request).await?;
+    let body = parse(&body, header_key.as_deref())?;
+    let store = caller.check_store(body.store.as_ref())?;
+    let ask = Ask { state: &state, caller: &caller, context: &context, store };
+    match body.kind {
+        UpdateKind::Single { line, key } => ask.single(line, key).await,
+        UpdateKind::PerItem(lines) => ask.per_item(lines).await,
+        UpdateKind::All { lines, key } => ask.all(lines, key).await,
+    }
+}
+
+/// The `Idempotency-Key` header, bare or quoted.
+///
+/// # Errors
+/// 400 if it is not an idempotency key.
+pub fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    match IdempotencyKey::parse(bare) {
+        Ok(_) => Ok(Some(bare.to_owned())),
+        Err(error) => {
+            let detail = Detail::new("header.Idempotency-Key", error.to_string());
+            Err(Problem::with_details(ProblemCode::InvalidRequest, vec![detail]))
+        }
+    }
+}
+
+/// Waits for `answer` as long as a caller should.
+///
+/// # Errors
+/// 503 if nothing happened, 504 if nobody knows.
+pub async fn bounded<T>(
+    answer: impl Future<Output = Result<T, SubmitError>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(DECISION_WAIT, answer).await {
+        Ok(answer) => answer.map_err(refusal::unanswered),
+        Err(_) => Err(refusal::unanswered(SubmitError::Unknown)),
+    }
+}
+
+/// One request's way through the ledger.
+struct Ask<'a> {
+    state: &'a AppState,
+    caller: &'a Caller,
+    context: &'a RequestContext,
+    store: Option<StoreId>,
+}
+
+impl Ask<'_> {
+    fn origin(&self, key: IdempotencyKey) -> Origin {
+        Origin {
+            principal: self.caller.principal_for(self.store.as_ref()),
+            store: self.store.clone(),
+            key: Some(key),
+            request: self.context.request_id(),
+            correlation: self.context.correlation_id(),
+        }
+    }
+
+    fn request(&self, lines: Vec<Move>, atomicity: Atomicity, key: IdempotencyKey) -> LedgerRequest {
+        let command = Command::Move { lines, atomicity };
+        let fingerprint = fingerprint(&command, self.store.as_ref());
+        LedgerRequest { origin: self.origin(key), command, fingerprint }
+    }
+
+    async fn single(&self, line: Move, key: IdempotencyKey) -> Result<Response, Problem> {
+        let delta = line.delta;
+        let request = self.request(vec![line], Atomicity::PerItem, key.clone());
+        let (decided, replayed) = match bounded(self.state.ledger.decide(request)).await? {
+            Outcome::Decided { decided, replayed } => (decided, replayed),
+            Outcome::KeyReused => return Err(refusal::key_reused()),
+        };
+        let answer = match decided.decision.results.first() {
+            Some(ItemResult::Refused(rejection)) => refused(rejection).into_response(),
+            _ => applied(&decided, delta, &key)?,
+        };
+        Ok(mark(answer, replayed))
+    }
+
+    async fn per_item(
+        &self,
+        lines: Vec<Result<(Move, IdempotencyKey), LineFault>>,
+    ) -> Result<Response, Problem> {
+        let mut requests = Vec::with_capacity(lines.len());
+        let mut ids = Vec::with_capacity(lines.len());
+        for line in lines {
+            ids.push(line.map(|(line, key)| {
+                let id = line.product.clone();
+                requests.push(self.request(vec![line], Atomicity::PerItem, key));
+                id
+            }));
+        }
+        let origins: Vec<Origin> = requests.iter().map(|one| one.origin.clone()).collect();
+        let answers = bounded(self.state.ledger.submit(requests)).await?;
+        let mut answers = answers.into_iter().zip(&origins);
+        let mut rows = Rows::default();
+        for id in ids {
+            match id {
+                Err(fault) => rows.fault(&fault),
+                Ok(id) => {
+                    let (answer, origin) =
+                        answers.next().ok_or_else(|| refusal::unanswered(SubmitError::Unknown))?;
+                    match self.resolve(answer, origin).await? {
+                        Outcome::Decided { decided, .. } => rows.decided(&decided),
+                        Outcome::KeyReused => rows.key_reused(id.as_str()),
+                    }
+                }
+            }
+        }
+        Ok(rows.into_response(self.store.as_ref(), StatusCode::OK))
+    }
+
+    async fn resolve(&self, answer: Answer, origin: &Origin) -> Result<Outcome, Problem> {
+        bounded(self.state.ledger.outcome(answer, origin)).await
+    }
+
+    async fn all(&self, lines: Vec<Move>, key: IdempotencyKey) -> Result<Response, Problem> {
+        let request = self.request(lines, Atomicity::All, key);
+        let (decided, replayed) = match bounded(self.state.ledger.decide(request)).await? {
+            Outcome::Decided { decided, replayed } => (decided, replayed),
+            Outcome::KeyReused => return Err(refusal::key_reused()),
+        };
+        let mut rows = Rows::default();
+        rows.decided(&decided);
+        let reason = decided.decision.results.iter().find_map(|result| match result {
+            ItemResult::Refused(Rejection::NotAlone { .. })
+            | ItemResult::Applied(_)
+            | ItemResult::Unchanged => None,
+            ItemResult::Refused(rejection) => Some(rejection),
+        });
+        let answer = match reason {
+            None => rows.into_response(self.store.as_ref(), StatusCode::OK),
+            Some(first) => {
+                let mut problem = Problem::new(
+                    refusal::code(first),
+                    "nothing was applied: at least one line was refused",
+                );
+                if let Value::Object(members) = rows.into_body(self.store.as_ref()) {
+                    problem.extra = members;
+                }
+                problem.into_response()
+            }
+        };
+        Ok(mark(answer, replayed))
+    }
+}
+
+fn mark(mut answer: Response, replayed: bool) -> Response {
+    if replayed {
+        answer.headers_mut().insert(IDEMPOTENT_REPLAYED, TRUE);
+    }
+    answer
+}
+
+/// The answer to an applied movement.
+fn applied(decided: &Decided, delta: i64, key: &IdempotencyKey) -> Result<Response, Problem> {
+    let event = decided.decision.events.first();
+    let event = event.ok_or_else(|| Problem::new(ProblemCode::Internal, "nothing was decided"))?;
+    let mut body = Vec::with_capacity(224);
+    applied_members(&mut body, event);
+    body.extend_from_slice(b",\"delta\":");
+    integer(&mut body, delta);
+    body.extend_from_slice(b",\"idempotencyKey\":");
+    string(&mut body, key.as_str());
+    body.extend_from_slice(b",\"offset\":");
+    integer(&mut body, decided.first_offset);
+    body.push(b'}');
+    Ok(([(CONTENT_TYPE, JSON)], body).into_response())
+}
+
+/// Opens an object with what an applied movement led to.
+fn applied_members(body: &mut Vec<u8>, event: &Event) {
+    body.extend_from_slice(b"{\"productId\":");
+    string(body, event.product.id.as_str());
+    body.extend_from_slice(b",\"newQuantity\":");
+    integer(body, event.product.available());
+    body.extend_from_slice(b",\"newVersion\":");
+    integer(body, event.product.version);
+    body.extend_from_slice(b",\"applied\":true,\"lastUpdated\":");
+    Encoder::new().timestamp(body, event.product.last_updated);
+}
+
+/// A refused single movement: the problem, with seed 003's members.
+fn refused(rejection: &Rejection) -> Problem {
+    let (quantity, version, updated) = figures(rejection);
+    refusal::problem(rejection)
+        .with("applied", false)
+        .with("newQuantity", quantity)
+        .with("newVersion", version)
+        .with("lastUpdated", updated)
+        .with("errorType", refusal::code(rejection).as_str())
+        .with("errorMessage", rejection.to_string())
+}
+
+/// Quantity, version and time of the product that was refused, as far as the refusal knows.
+fn figures(rejection: &Rejection) -> (i64, u64, String) {
+    match rejection {
+        Rejection::VersionConflict { available, version, last_updated, .. }
+        | Rejection::InsufficientInventory { available, version, last_updated, .. } => {
+            (*available, *version, last_updated.to_string())
+        }
+        Rejection::ProductNotFound { .. }
+        | Rejection::ProductExists { .. }
+        | Rejection::StockOutOfRange { .. }
+        | Rejection::UnitsPromised { .. }
+        | Rejection::NameRequired { .. }
+        | Rejection::NotAlone { .. } => (0, 0, String::new()),
+    }
+}
+
+/// The rows of a batch's answer.
+#[derive(Default)]
+struct Rows {
+    rows: Vec<Value>,
+    succeeded: usize,
+}
+
+impl Rows {
+    fn decided(&mut self, decided: &Decided) {
+        for result in &decided.decision.results {
+            match result {
+                ItemResult::Applied(index) => {
+                    if let Some(event) = decided.decision.events.get(*index) {
+                        self.succeeded += 1;
+                        self.rows.push(json!({
+                            "productId": event.product.id,
+                            "newQuantity": event.product.available(),
+                            "newVersion": event.product.version,
+                            "applied": true,
+                            "lastUpdated": event.product.last_updated,
+                        }));
+                    }
+                }
+                ItemResult::Unchanged => {}
+                ItemResult::Refused(rejection) => self.refused(rejection),
+            }
+        }
+    }
+
+    /// Seed 003 gives the current figures of a refused line only for a version conflict.
+    fn refused(&mut self, rejection: &Rejection) {
+        let known = matches!(rejection, Rejection::VersionConflict { .. });
+        let (quantity, version, updated) =
+            if known { figures(rejection) } else { (0, 0, String::new()) };
+        self.rows.push(json!({
+            "productId": rejection.product_id(),
+            "newQuantity": quantity,
+            "newVersion": version,
+            "applied": false,
+            "lastUpdated": updated,
+            "errorType": refusal::code(rejection).as_str(),
+            "errorMessage": rejection.to_string(),
+        }));
+    }
+
+    fn fault(&mut self, fault: &LineFault) {
+        self.error(&fault.product_id, fault.error_type, &fault.message);
+    }
+
+    fn key_reused(&mut self, product_id: &str) {
+        let problem = refusal::key_reused();
+        self.error(product_id, problem.code.as_str(), &problem.detail);
+    }
+
+    fn error(&mut self, product_id: &str, error_type: &str, message: &str) {
+        self.rows.push(json!({
+            "productId": product_id,
+            "newQuantity": 0,
+            "newVersion": 0,
+            "applied": false,
+            "lastUpdated": "",
+            "errorType": error_type,
+            "errorMessage": message,
+        }));
+    }
+
+    fn into_body(self, store: Option<&StoreId>) -> Value {
+        let total = self.rows.len();
+        let failed = total - self.succeeded;
+        json!({
+            "results": self.rows,
+            "summary": {"total": total, "succeeded": self.succeeded, "failed": failed},
+            "storeId": store.map_or("", StoreId::as_str),
+            "totalCount": total,
+            "successCount": self.succeeded,
+            "failureCount": failed,
+        })
+    }
+
+    fn into_response(self, store: Option<&StoreId>, status: StatusCode) -> Response {
+        let body = self.into_body(store).to_string();
+        (status, [(CONTENT_TYPE, JSON)], body).into_response()
+    }
+}

@@ -1,0 +1,151 @@
+//! From settings to a running service and back: the wiring and nothing else.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use shared::clock::Clock;
+use shared::disk::{Disk, FsDisk};
+use shared::service::server::{self, ServerOptions};
+use shared::service::system_clock::SystemClock;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::http::{self, AppState};
+use crate::journal::embedded::EmbeddedOptions;
+use crate::journal::{JournalError, LogGen};
+use crate::ledger::open::recover;
+use crate::ledger::{KeyRetention, Ledger, LedgerOptions, LedgerThreads};
+use crate::tasks;
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process holds the data folder.
+    #[error("another central-api is using the data folder {0}")]
+    Locked(String),
+    /// The data folder cannot be used.
+    #[error("cannot use the data folder {path}")]
+    Folder {
+        /// Which folder.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The journal cannot be opened.
+    #[error("cannot open the journal")]
+    Journal(#[from] JournalError),
+}
+
+/// A data folder that is in use by this process for as long as this lives.
+#[derive(Debug)]
+pub struct DataLock(#[expect(dead_code, reason = "holds the lock until it is dropped")] File);
+
+impl DataLock {
+    /// Takes the folder, creating it if need be.
+    ///
+    /// # Errors
+    /// It cannot be created, or another process has it.
+    pub fn take(dir: &Path) -> Result<Self, StartError> {
+        let folder = |source| StartError::Folder { path: dir.display().to_string(), source };
+        std::fs::create_dir_all(dir).map_err(folder)?;
+        let file = File::create(dir.join("lock")).map_err(folder)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(StartError::Locked(dir.display().to_string())),
+            Err(TryLockError::Error(source)) => Err(folder(source)),
+        }
+    }
+}
+
+/// A ledger over the files of a data folder.
+#[derive(Debug)]
+pub struct OpenLedger {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Its threads.
+    pub threads: LedgerThreads,
+    /// The snapshot it was recovered from; 0 is none.
+    pub snapshot_seq: u64,
+    lock: DataLock,
+}
+
+/// Recovers the ledger from its folder and begins a new life of the log.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn open_ledger(config: &Config) -> Result<OpenLedger, StartError> {
+    let lock = DataLock::take(&config.data_dir)?;
+    let options =
+        EmbeddedOptions { dir: config.data_dir.clone(), segment_bytes: config.segment_bytes };
+    let keys = KeyRetention {
+        millis: i64::from(config.idempotency_retention_hours) * 3_600_000,
+        ..KeyRetention::default()
+    };
+    let recovering = tokio::task::spawn_blocking(move || {
+        let disk: Arc<dyn Disk> = Arc::new(FsDisk);
+        recover(&disk, &options, keys)
+    });
+    let recovered = recovering.await.map_err(|_| JournalError::Poisoned)??;
+    for error in &recovered.bad_snapshots {
+        tracing::warn!(%error, "a snapshot does not check out and is passed over");
+    }
+    if recovered.opened.cut_bytes > 0 {
+        let bytes = recovered.opened.cut_bytes;
+        tracing::warn!(bytes, "a torn last frame, which nobody was told about, was cut");
+    }
+    tracing::info!(
+        records = recovered.fold.seq,
+        next_offset = recovered.fold.next_offset,
+        products = recovered.fold.inventory.len(),
+        snapshot = recovered.snapshot_seq,
+        "the journal is recovered"
+    );
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let options = LedgerOptions { clock, log_gen: LogGen(rand::random()), keys, fatal: Box::new(end) };
+    let snapshot_seq = recovered.snapshot_seq;
+    let (ledger, threads) = Ledger::start(Box::new(recovered.journal), recovered.fold, options)?;
+    Ok(OpenLedger { ledger, threads, snapshot_seq, lock })
+}
+
+/// Ends the process when the journal has failed: what is in memory may be ahead of what is durable,
+/// and a disk that failed once may report success for bytes that are gone.
+#[expect(clippy::exit, reason = "nothing may be answered any more, not even by a clean stop")]
+fn end(error: &JournalError) {
+    tracing::error!(
+        error = %http::refusal::chain(error),
+        "the journal has failed; the process ends, and no write that is under way is answered"
+    );
+    std::process::exit(70);
+}
+
+/// Runs the service on `listener` until `shutdown`, then drains it.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
+    let opened = open_ledger(&config).await?;
+    let OpenLedger { ledger, threads, snapshot_seq, lock } = opened;
+    let state = AppState::new(ledger.clone(), &config, shutdown.clone());
+    let tasks = tasks::start(&ledger, snapshot_seq, &config, &shutdown);
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "listening");
+    }
+    let router = http::router(state);
+    let report = server::serve(listener, router, shutdown, ServerOptions::default()).await;
+    tracing::info!(?report, "no more requests are taken");
+    tasks.finish().await;
+    // Decides and answers what waits, and ends the threads.
+    let stopping = tokio::task::spawn_blocking(move || threads.stop());
+    stopping.await.unwrap_or_else(|error| tracing::error!(%error, "the ledger did not stop"));
+    drop(lock);
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Work in the background. Each task may run at any time, does nothing twice, and takes no input.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::http::refusal::chain;
+use crate::ledger::Ledger;
+
+/// How often the index of the catalogue is brought up to date when nobody lists it.
+const MAINTAIN_EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked whether a snapshot is due.
+const SNAPSHOT_CHECK: Duration = Duration::from_secs(5);
+/// Bytes of log after the last snapshot that make one due: about two seconds of a start.
+const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The running tasks.
+#[derive(Debug)]
+pub struct Tasks(Vec<JoinHandle<()>>);
+
+impl Tasks {
+    /// Waits for the tasks, which end by themselves at shutdown.
+    pub async fn finish(self) {
+        for task in self.0 {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a background task has failed");
+            }
+        }
+    }
+}
+
+/// Starts every task. `snapshot_seq` is the record that the newest snapshot was taken at.
+#[must_use]
+pub fn start(
+    ledger: &Ledger,
+    snapshot_seq: u64,
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> Tasks {
+    let retention_hours = config.event_retention_hours;
+    let maintain = tokio::spawn(maintain(ledger.clone(), shutdown.clone()));
+    let snapshots =
+        tokio::spawn(snapshots(ledger.clone(), snapshot_seq, retention_hours, shutdown.clone()));
+    Tasks(vec![maintain, snapshots])
+}
+
+/// Keeps the backlog of the catalogue's index small.
+async fn maintain(ledger: Ledger, shutdown: CancellationToken) {
+    while wait(MAINTAIN_EVERY, &shutdown).await {
+        let ledger = ledger.clone();
+        let work = tokio::task::spawn_blocking(move || ledger.view().maintain());
+        if let Err(error) = work.await {
+            tracing::error!(%error, "the catalogue's index could not be maintained");
+        }
+    }
+}
+
+/// Takes a snapshot whenever the log after the last one has grown long, and one at the end, so that
+/// the next start is quick.
+async fn snapshots(ledger: Ledger, mut last: u64, retention_hours: u32, stop: CancellationToken) {
+    let mut bytes_at_last = match last {
+        0 => 0,
+        _ => ledger.published().journal.size().bytes,
+    };
+    loop {
+        let running = wait(SNAPSHOT_CHECK, &stop).await;
+        let bytes = ledger.published().journal.size().bytes;
+        let due = bytes.saturating_sub(bytes_at_last) >= SNAPSHOT_LOG_BYTES;
+        let moved = ledger.published().head().seq > last;
+        if moved && (due || !running) {
+            let published = ledger.published().clone();
+            match tokio::task::spawn_blocking(move || published.take_snapshot()).await {
+                Ok(Ok(seq)) => {
+                    tracing::info!(seq, "a snapshot is taken");
+                    let before = std::mem::replace(&mut last, seq);
+                    bytes_at_last = bytes;
+                    if retention_hours > 0 {
+                        drop_old_segments(&ledger, before, retention_hours).await;
+                    }
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(error = %chain(&error), "a snapshot could not be taken");
+                }
+                Err(error) => tracing::error!(%error, "a snapshot could not be taken"),
+            }
+        }
+        if !running {
+            return;
+        }
+    }
+}
+
+/// Drops segments that are older than the retention and than the snapshot before the newest.
+async fn drop_old_segments(ledger: &Ledger, snapshot_before: u64, retention_hours: u32) {
+    let published = ledger.published().clone();
+    let work = tokio::task::spawn_blocking(move || {
+        let Some(newest) = published.record(published.head().seq)? else { return Ok(()) };
+        let horizon = newest.at.plus_millis(-i64::from(retention_hours) * 3_600_000);
+        let seq = published.first_seq_at_or_after(horizon)?.min(snapshot_before);
+        published.journal.drop_before(seq)
+    });
+    match work.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::error!(error = %chain(&error), "old segments could not be dropped");
+        }
+        Err(error) => tracing::error!(%error, "old segments could not be dropped"),
+    }
+}
+
+/// Waits for `period`; `false` if the service is stopping.
+async fn wait(period: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(period) => true,
+    }
+}
