@@ -79,8 +79,18 @@ pub const BODY_READ: Duration = Duration::from_secs(30);
 /// Bytes of one connection's read buffer, which also bounds the request head.
 pub const HEADER_BYTES: usize = 16 * 1024;
 /// Open connections per listener.
-pub const CONNECTIONS: usize = 32_768;
+pub const CONNECTIONS: u32 = 32_768;
 /// Time from the stop signal to the end, however busy.
 pub const DRAIN: Duration = Duration::from_secs(20);
 /// Longest time an answer may take to be written to a slow reader.
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
+/// Time that an idle connection stays open between requests. Longer than the 90 s after which the
+/// usual clients (reqwest, Go) let go of a pooled connection: were the server the first to close,
+/// a client would now and then send a request into a connection that is just going away.
+pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(120);
+/// Time after which an answer is logged as slow, unless it waited on purpose.
+pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
+/// Longest text of one fault in bytes; what a client sent is not echoed without bound.
+pub const FAULT_TEXT_BYTES: usize = 200;
+/// Log lines that may wait for a slow log reader; past that they are dropped and counted.
+pub const LOG_QUEUE_LINES: usize = 8_192;

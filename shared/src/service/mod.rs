@@ -1,1 +1,21 @@
-//! Empty until its first part lands.
+//! Plumbing of both binaries, without business meaning.
+//!
+//! A request comes in through [`server`] (accept loop, connection limits), meets one layer,
+//! [`request_context`] (ids, access log, panics, problems), is read with [`extract`] and [`auth`],
+//! and what goes wrong leaves as a [`problem_response`]. Beside that: [`telemetry`] writes the log,
+//! [`shutdown`] turns signals into a token, [`health`] says how the service is, [`system_clock`] is
+//! the one reader of the wall clock.
+//!
+//! Nothing here knows what a product is. What stays out: metrics, rate limits and sessions, which
+//! each have their own module, and whatever only one service needs.
+
+pub mod auth;
+pub mod extract;
+pub mod health;
+pub mod problem_response;
+pub mod query;
+pub mod request_context;
+pub mod server;
+pub mod shutdown;
+pub mod system_clock;
+pub mod telemetry;

@@ -1,0 +1,304 @@
+//! Who is calling: API keys, their scopes, and as whom they act.
+//!
+//! A key is kept as its SHA-256 and looked up by it. The lookup itself need not be constant in
+//! time: what it could leak is how a digest compares to stored digests, and a caller cannot steer
+//! the digest of a guess. The one comparison that decides is constant in time all the same, so that
+//! this stays true if somebody changes the map. Hashing 64 bytes costs about 100 ns with the CPU's
+//! own instructions, a few per cent of the cheapest request; a cache of verified keys would save
+//! that and keep live secrets in memory, so there is none. A slow hash is for passwords: keys are
+//! random, and a slow hash on every request is a gift to an attacker.
+//!
+//! What must stay true: a key is never printed, logged or part of an error; faults in the settings
+//! name the entry by its number.
+//!
+//! Left out: created keys and sessions. Their owner answers [`Authenticate`] itself and falls back
+//! to the [`ApiKeys`] of the settings.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::domain::ids::{Principal, StoreId};
+use crate::limits;
+use crate::wire::headers::API_KEY;
+use crate::wire::problem::{Detail, Problem, ProblemCode};
+
+/// What a key may do; each contains the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// All reads.
+    Read,
+    /// Reads, stock movements, orders, a store's journal.
+    Store,
+    /// Everything.
+    Admin,
+}
+
+impl Scope {
+    /// The word for it in settings, on the wire and in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Store => "store",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Somebody whose key is known. Cloning costs a reference count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller(Arc<Inner>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Inner {
+    scope: Scope,
+    store: Option<StoreId>,
+    /// As whom the key acts whatever the body says: its store, else its name.
+    fixed: Option<Principal>,
+    /// As whom it acts when nothing else says.
+    fallback: Principal,
+}
+
+impl Caller {
+    /// The owner of a key with `scope`, bound to `store` if given, called `name` if it was created
+    /// under a name.
+    #[must_use]
+    pub fn new(scope: Scope, store: Option<StoreId>, name: Option<Principal>) -> Self {
+        let bound = store.as_ref().map(as_principal);
+        let fallback = Principal::parse(scope.as_str()).expect("the scopes' words are valid ids");
+        Self(Arc::new(Inner {
+            scope,
+            fixed: bound.or(name),
+            store,
+            fallback,
+        }))
+    }
+
+    /// What the key may do.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.0.scope
+    }
+
+    /// The store that the key is bound to.
+    #[must_use]
+    pub fn store(&self) -> Option<&StoreId> {
+        self.0.store.as_ref()
+    }
+
+    /// Whether the key may do what `scope` may do.
+    ///
+    /// # Errors
+    /// 403 when not.
+    pub fn require(&self, scope: Scope) -> Result<(), Problem> {
+        if self.0.scope >= scope {
+            return Ok(());
+        }
+        let sentence = match scope {
+            Scope::Admin => "Admin access required",
+            Scope::Store | Scope::Read => "this key may only read",
+        };
+        Err(Problem::new(ProblemCode::Forbidden, sentence))
+    }
+
+    /// The store for which this request speaks: the key's own, else the one that the body names.
+    ///
+    /// # Errors
+    /// 403 when the body contradicts the key.
+    pub fn check_store(&self, body_store: Option<&StoreId>) -> Result<Option<StoreId>, Problem> {
+        match (&self.0.store, body_store) {
+            (Some(own), Some(named)) if own != named => Err(Problem::new(
+                ProblemCode::Forbidden,
+                "this key is bound to another store",
+            )),
+            (Some(own), _) => Ok(Some(own.clone())),
+            (None, named) => Ok(named.cloned()),
+        }
+    }
+
+    /// As whom this request acts, which scopes its idempotency key: the bound store, else the key's
+    /// name, else the store that the body names, else the scope's word.
+    #[must_use]
+    pub fn principal_for(&self, body_store: Option<&StoreId>) -> Principal {
+        match (&self.0.fixed, body_store) {
+            (Some(fixed), _) => fixed.clone(),
+            (None, Some(named)) => as_principal(named),
+            (None, None) => self.0.fallback.clone(),
+        }
+    }
+}
+
+fn as_principal(store: &StoreId) -> Principal {
+    Principal::parse(store.as_str()).expect("stores and principals share one rule for ids")
+}
+
+/// Tells who sent a request; implemented by a service's state.
+pub trait Authenticate {
+    /// Who sent the request with these headers.
+    ///
+    /// # Errors
+    /// 401 when nobody known did.
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem>;
+}
+
+impl<S: Authenticate + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        state.authenticate(&parts.headers)
+    }
+}
+
+/// The key that a request presents: `X-API-Key`, else `Authorization: Bearer`.
+///
+/// # Errors
+/// 401 when there is none.
+pub fn presented_key(headers: &HeaderMap) -> Result<&[u8], Problem> {
+    let own = headers.get(API_KEY).map(|value| value.as_bytes());
+    let key = own.or_else(|| bearer(headers.get(AUTHORIZATION)?.as_bytes()));
+    key.filter(|key| !key.is_empty())
+        .ok_or_else(|| Problem::new(ProblemCode::Unauthorized, "API key required"))
+}
+
+/// The answer to a key that nobody has.
+#[must_use]
+pub fn unknown_key() -> Problem {
+    Problem::new(ProblemCode::Unauthorized, "Invalid API key")
+}
+
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then(|| token.trim_ascii())
+}
+
+/// The SHA-256 of a key, which is all that is kept of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyDigest([u8; 32]);
+
+impl KeyDigest {
+    /// The digest of `key`.
+    #[must_use]
+    pub fn of(key: &[u8]) -> Self {
+        Self(Sha256::digest(key).into())
+    }
+}
+
+impl fmt::Debug for KeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyDigest(…)")
+    }
+}
+
+/// The keys of the settings `API_KEYS` and `ADMIN_API_KEYS`.
+#[derive(Clone, Debug, Default)]
+pub struct ApiKeys {
+    by_digest: HashMap<KeyDigest, Caller>,
+}
+
+impl ApiKeys {
+    /// Reads both settings: comma-separated, blank entries ignored. An entry of `API_KEYS` is `key`,
+    /// `key@storeId` or `key:read`; an entry of `ADMIN_API_KEYS` is the key itself.
+    ///
+    /// # Errors
+    /// Every fault in both; none shows a key.
+    pub fn parse(api_keys: &str, admin_api_keys: &str) -> Result<Self, Vec<Detail>> {
+        let mut keys = Self::default();
+        let mut faults = Vec::new();
+        for (setting, list, scope) in [
+            ("API_KEYS", api_keys, Scope::Store),
+            ("ADMIN_API_KEYS", admin_api_keys, Scope::Admin),
+        ] {
+            for (index, entry) in list.split(',').map(str::trim).enumerate() {
+                if entry.is_empty() {
+                    continue;
+                }
+                if let Err(issue) = keys.add_entry(entry, scope) {
+                    faults.push(Detail::new(format!("{setting}[{index}]"), issue));
+                }
+            }
+        }
+        if faults.is_empty() {
+            Ok(keys)
+        } else {
+            Err(faults)
+        }
+    }
+
+    fn add_entry(&mut self, entry: &str, scope: Scope) -> Result<(), String> {
+        let (key, caller) = match scope {
+            Scope::Admin => (entry, Caller::new(scope, None, None)),
+            Scope::Store | Scope::Read => parse_entry(entry)?,
+        };
+        if key.is_empty() || key.len() > limits::ID_BYTES {
+            return Err("the key must have 1 to 128 characters".to_owned());
+        }
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("the key must be visible ASCII without spaces".to_owned());
+        }
+        let earlier = self
+            .by_digest
+            .insert(KeyDigest::of(key.as_bytes()), caller.clone());
+        match earlier {
+            Some(earlier) if earlier != caller => {
+                Err("the key is there already with another meaning".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is no key at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_digest.is_empty()
+    }
+
+    /// Whether there is a key that may do everything.
+    #[must_use]
+    pub fn has_admin(&self) -> bool {
+        self.by_digest
+            .values()
+            .any(|caller| caller.scope() == Scope::Admin)
+    }
+
+    /// The owner of the key with `digest`.
+    #[must_use]
+    pub fn find(&self, digest: &KeyDigest) -> Option<&Caller> {
+        let (known, caller) = self.by_digest.get_key_value(digest)?;
+        bool::from(known.0.ct_eq(&digest.0)).then_some(caller)
+    }
+}
+
+impl Authenticate for ApiKeys {
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let digest = KeyDigest::of(presented_key(headers)?);
+        self.find(&digest).cloned().ok_or_else(unknown_key)
+    }
+}
+
+/// `key`, `key@storeId` or `key:read`.
+fn parse_entry(entry: &str) -> Result<(&str, Caller), String> {
+    if let Some((key, store)) = entry.rsplit_once('@') {
+        if store.ends_with(":read") {
+            return Err("a key is bound to a store or read-only, not both".to_owned());
+        }
+        let store = StoreId::parse(store).map_err(|fault| format!("the store id {fault}"))?;
+        return Ok((key, Caller::new(Scope::Store, Some(store), None)));
+    }
+    if let Some(key) = entry.strip_suffix(":read") {
+        return Ok((key, Caller::new(Scope::Read, None, None)));
+    }
+    Ok((entry, Caller::new(Scope::Store, None, None)))
+}

@@ -1,0 +1,191 @@
+//! The log: one JSON object (or one readable line) per event, on standard output.
+//!
+//! Written by a thread of its own behind a bounded queue. A reader that does not keep up (a full
+//! pipe) would otherwise stop whichever executor thread logs next, and with it every request on
+//! that thread. When the queue is full, lines are dropped, counted, and the count is logged: a gap
+//! that says so is better than a service that stands still.
+//!
+//! Libraries log from `warn` on, so that `LOG_LEVEL=debug` shows our own requests and not every
+//! frame of the HTTP stack.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use tracing::Level;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::limits;
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    #[default]
+    Json,
+    /// One readable line, for people.
+    Pretty,
+}
+
+/// The text is neither `json` nor `pretty`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be json or pretty")]
+pub struct NotAFormat;
+
+impl FromStr for LogFormat {
+    type Err = NotAFormat;
+
+    fn from_str(text: &str) -> Result<Self, NotAFormat> {
+        match text {
+            "json" => Ok(Self::Json),
+            "pretty" => Ok(Self::Pretty),
+            _ => Err(NotAFormat),
+        }
+    }
+}
+
+/// The crates whose lines follow `LOG_LEVEL`.
+const OURS: [&str; 3] = ["central_api", "store_api", "shared"];
+
+/// The log could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartLogError {
+    /// No thread to write it.
+    #[error("cannot start the thread that writes the log")]
+    Thread(#[source] io::Error),
+    /// Somebody started one before.
+    #[error("a log was started before in this process")]
+    Twice,
+}
+
+/// Starts the log of this process. Keep the guard until the end: dropping it writes what waits.
+///
+/// # Errors
+/// [`StartLogError`]; nothing is logged then.
+pub fn start(level: Level, format: LogFormat) -> Result<LogGuard, StartLogError> {
+    let (queue, guard) = LogQueue::start(io::stdout()).map_err(StartLogError::Thread)?;
+    let filter = Targets::new()
+        .with_targets(OURS.map(|target| (target, level)))
+        .with_default(LevelFilter::WARN.min(LevelFilter::from_level(level)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(queue);
+    let lines = match format {
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .boxed(),
+        LogFormat::Pretty => lines.boxed(),
+    };
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    subscriber.try_init().map_err(|_| StartLogError::Twice)?;
+    Ok(guard)
+}
+
+enum Entry {
+    Line(Vec<u8>),
+    End,
+}
+
+/// The end of the queue that the log's lines are put into.
+#[derive(Clone, Debug)]
+struct LogQueue {
+    entries: SyncSender<Entry>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// Writes what waits and ends the log's thread when it is dropped.
+#[derive(Debug)]
+pub struct LogGuard {
+    entries: SyncSender<Entry>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LogQueue {
+    fn start(output: impl Write + Send + 'static) -> io::Result<(Self, LogGuard)> {
+        let (entries, waiting) = sync_channel(limits::LOG_QUEUE_LINES);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&dropped);
+        let thread = std::thread::Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(move || write_lines(&waiting, &counter, output))?;
+        let guard = LogGuard {
+            entries: entries.clone(),
+            thread: Some(thread),
+        };
+        Ok((Self { entries, dropped }, guard))
+    }
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        // Waits for room: what is in the queue goes out first.
+        if self.entries.send(Entry::End).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            // A log thread that panicked has nothing left to say.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Takes one event's line; the formatter writes each with a single call.
+#[derive(Debug)]
+struct LineWriter<'a>(&'a LogQueue);
+
+impl Write for LineWriter<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.entries.try_send(Entry::Line(line.to_vec())).is_err() {
+            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogQueue {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        LineWriter(self)
+    }
+}
+
+fn write_lines(waiting: &Receiver<Entry>, dropped: &AtomicU64, output: impl Write) {
+    let mut output = io::BufWriter::new(output);
+    while let Ok(Entry::Line(mut line)) = waiting.recv() {
+        // Everything that waits goes out with one flush. An output that is gone (a closed pipe)
+        // must not end the service, so its errors are dropped with the line.
+        loop {
+            _ = output.write_all(&line);
+            match waiting.try_recv() {
+                Ok(Entry::Line(next)) => line = next,
+                Ok(Entry::End) => {
+                    _ = output.flush();
+                    return;
+                }
+                Err(_) => break,
+            }
+        }
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let line = format!(
+                "{{\"level\":\"WARN\",\"message\":\"log lines dropped\",\"count\":{lost}}}\n"
+            );
+            _ = output.write_all(line.as_bytes());
+        }
+        _ = output.flush();
+    }
+}
