@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use shared::service::{server, shutdown, telemetry};
+use shared::service::{shutdown, telemetry};
 use tokio::net::TcpListener;
 
 use crate::config::{Cli, Config};
@@ -18,7 +18,9 @@ pub fn main() -> ExitCode {
         Ok(config) => config,
         Err(faults) => {
             complain("the settings are not valid:");
-            faults.iter().for_each(|fault| complain(&format!("  {fault}")));
+            faults
+                .iter()
+                .for_each(|fault| complain(&format!("  {fault}")));
             return ExitCode::from(64);
         }
     };
@@ -26,7 +28,10 @@ pub fn main() -> ExitCode {
 }
 
 /// Says something to whoever started the program.
-#[expect(clippy::print_stderr, reason = "there is no log before the settings are known")]
+#[expect(
+    clippy::print_stderr,
+    reason = "there is no log before the settings are known"
+)]
 pub(crate) fn complain(line: &str) {
     eprintln!("central-api: {line}");
 }
@@ -39,8 +44,10 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    server::raise_file_limit();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("cannot start the runtime: {error}"));
@@ -58,7 +65,10 @@ fn serve(config: Config) -> ExitCode {
         let listener = match TcpListener::bind((config.host, config.port)).await {
             Ok(listener) => listener,
             Err(error) => {
-                complain(&format!("cannot listen on {}:{}: {error}", config.host, config.port));
+                complain(&format!(
+                    "cannot listen on {}:{}: {error}",
+                    config.host, config.port
+                ));
                 return ExitCode::FAILURE;
             }
         };

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use shared::limits;
 use shared::service::auth::ApiKeys;
+use shared::service::telemetry::LogFormat;
+use tracing::Level;
 
 /// The central inventory service.
 #[derive(Debug, Parser)]
@@ -35,7 +37,12 @@ pub struct Settings {
     #[arg(long, env = "API_KEYS", default_value = "", hide_env_values = true)]
     pub api_keys: String,
     /// Keys that may do everything, comma-separated.
-    #[arg(long, env = "ADMIN_API_KEYS", default_value = "", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "ADMIN_API_KEYS",
+        default_value = "",
+        hide_env_values = true
+    )]
     pub admin_api_keys: String,
     /// debug, info, warn or error.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
@@ -72,7 +79,7 @@ pub struct Config {
     /// The keys of the settings.
     pub keys: ApiKeys,
     /// Level and format of the log.
-    pub log: (String, String),
+    pub log: (Level, LogFormat),
     /// Hours for which an idempotency key is remembered.
     pub idempotency_retention_hours: u32,
     /// Hours after which events may be dropped; 0 keeps everything.
@@ -98,32 +105,52 @@ impl Config {
         }
         let keys = ApiKeys::parse(&settings.api_keys, &settings.admin_api_keys);
         let keys = keys.unwrap_or_else(|found| {
-            faults.extend(found.into_iter().map(|one| format!("{}: {}", one.field, one.issue)));
+            faults.extend(
+                found
+                    .into_iter()
+                    .map(|one| format!("{}: {}", one.field, one.issue)),
+            );
             ApiKeys::default()
         });
-        if !["debug", "info", "warn", "error"].contains(&settings.log_level.as_str()) {
-            faults.push(format!("LOG_LEVEL: {:?} is not a level", settings.log_level));
-        }
-        if !["json", "pretty"].contains(&settings.log_format.as_str()) {
-            faults.push(format!("LOG_FORMAT: {:?} is not a format", settings.log_format));
+        let level = match settings.log_level.as_str() {
+            "debug" => Some(Level::DEBUG),
+            "info" => Some(Level::INFO),
+            "warn" => Some(Level::WARN),
+            "error" => Some(Level::ERROR),
+            other => {
+                faults.push(format!(
+                    "LOG_LEVEL: {other:?} is not debug, info, warn or error"
+                ));
+                None
+            }
+        };
+        let format = settings.log_format.parse::<LogFormat>();
+        if let Err(fault) = &format {
+            faults.push(format!("LOG_FORMAT: {fault}"));
         }
         let currency = &settings.currency;
         if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            faults.push(format!("CURRENCY: {currency:?} is not three capital letters"));
+            faults.push(format!(
+                "CURRENCY: {currency:?} is not three capital letters"
+            ));
         }
         if settings.idempotency_retention_hours == 0 {
             faults.push("IDEMPOTENCY_RETENTION_HOURS: must be at least 1".to_owned());
         }
-        if let Some(file) = settings.seed_catalog.as_ref().filter(|file| !file.is_file()) {
+        if let Some(file) = settings
+            .seed_catalog
+            .as_ref()
+            .filter(|file| !file.is_file())
+        {
             faults.push(format!("SEED_CATALOG: there is no file {}", file.display()));
         }
-        match host {
-            Ok(host) if faults.is_empty() => Ok(Self {
+        match (host, level, format) {
+            (Ok(host), Some(level), Ok(format)) if faults.is_empty() => Ok(Self {
                 host,
                 port: settings.port,
                 data_dir: settings.data_dir,
                 keys,
-                log: (settings.log_level, settings.log_format),
+                log: (level, format),
                 idempotency_retention_hours: settings.idempotency_retention_hours,
                 event_retention_hours: settings.event_retention_hours,
                 seed_catalog: settings.seed_catalog,

@@ -1,8 +1,14 @@
 //! The central inventory service.
 //!
 //! See `ARCHITECTURE.md` for the map. [`journal`] is what was decided, durably; [`ledger`] decides;
-//! [`feed`] is how others follow; [`http`] is what crosses the network.
+//! [`feed`] is how others follow; [`http`] is what crosses the network; [`startup`] puts them
+//! together.
 
+pub mod cli;
+pub mod config;
 pub mod feed;
+pub mod http;
 pub mod journal;
 pub mod ledger;
+pub mod startup;
+mod tasks;

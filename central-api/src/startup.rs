@@ -50,7 +50,10 @@ impl DataLock {
     /// # Errors
     /// It cannot be created, or another process has it.
     pub fn take(dir: &Path) -> Result<Self, StartError> {
-        let folder = |source| StartError::Folder { path: dir.display().to_string(), source };
+        let folder = |source| StartError::Folder {
+            path: dir.display().to_string(),
+            source,
+        };
         std::fs::create_dir_all(dir).map_err(folder)?;
         let file = File::create(dir.join("lock")).map_err(folder)?;
         match file.try_lock() {
@@ -79,8 +82,10 @@ pub struct OpenLedger {
 /// See [`StartError`].
 pub async fn open_ledger(config: &Config) -> Result<OpenLedger, StartError> {
     let lock = DataLock::take(&config.data_dir)?;
-    let options =
-        EmbeddedOptions { dir: config.data_dir.clone(), segment_bytes: config.segment_bytes };
+    let options = EmbeddedOptions {
+        dir: config.data_dir.clone(),
+        segment_bytes: config.segment_bytes,
+    };
     let keys = KeyRetention {
         millis: i64::from(config.idempotency_retention_hours) * 3_600_000,
         ..KeyRetention::default()
@@ -95,7 +100,10 @@ pub async fn open_ledger(config: &Config) -> Result<OpenLedger, StartError> {
     }
     if recovered.opened.cut_bytes > 0 {
         let bytes = recovered.opened.cut_bytes;
-        tracing::warn!(bytes, "a torn last frame, which nobody was told about, was cut");
+        tracing::warn!(
+            bytes,
+            "a torn last frame, which nobody was told about, was cut"
+        );
     }
     tracing::info!(
         records = recovered.fold.seq,
@@ -105,15 +113,28 @@ pub async fn open_ledger(config: &Config) -> Result<OpenLedger, StartError> {
         "the journal is recovered"
     );
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let options = LedgerOptions { clock, log_gen: LogGen(rand::random()), keys, fatal: Box::new(end) };
+    let options = LedgerOptions {
+        clock,
+        log_gen: LogGen(rand::random()),
+        keys,
+        fatal: Box::new(end),
+    };
     let snapshot_seq = recovered.snapshot_seq;
     let (ledger, threads) = Ledger::start(Box::new(recovered.journal), recovered.fold, options)?;
-    Ok(OpenLedger { ledger, threads, snapshot_seq, lock })
+    Ok(OpenLedger {
+        ledger,
+        threads,
+        snapshot_seq,
+        lock,
+    })
 }
 
 /// Ends the process when the journal has failed: what is in memory may be ahead of what is durable,
 /// and a disk that failed once may report success for bytes that are gone.
-#[expect(clippy::exit, reason = "nothing may be answered any more, not even by a clean stop")]
+#[expect(
+    clippy::exit,
+    reason = "nothing may be answered any more, not even by a clean stop"
+)]
 fn end(error: &JournalError) {
     tracing::error!(
         error = %http::refusal::chain(error),
@@ -132,7 +153,12 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
     let opened = open_ledger(&config).await?;
-    let OpenLedger { ledger, threads, snapshot_seq, lock } = opened;
+    let OpenLedger {
+        ledger,
+        threads,
+        snapshot_seq,
+        lock,
+    } = opened;
     let state = AppState::new(ledger.clone(), &config, shutdown.clone());
     let tasks = tasks::start(&ledger, snapshot_seq, &config, &shutdown);
     if let Ok(address) = listener.local_addr() {
@@ -144,7 +170,9 @@ pub async fn run(
     tasks.finish().await;
     // Decides and answers what waits, and ends the threads.
     let stopping = tokio::task::spawn_blocking(move || threads.stop());
-    stopping.await.unwrap_or_else(|error| tracing::error!(%error, "the ledger did not stop"));
+    stopping
+        .await
+        .unwrap_or_else(|error| tracing::error!(%error, "the ledger did not stop"));
     drop(lock);
     tracing::info!("stopped");
     Ok(())

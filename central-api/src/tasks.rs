@@ -18,11 +18,11 @@ const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The running tasks.
 #[derive(Debug)]
-pub struct Tasks(Vec<JoinHandle<()>>);
+pub(crate) struct Tasks(Vec<JoinHandle<()>>);
 
 impl Tasks {
     /// Waits for the tasks, which end by themselves at shutdown.
-    pub async fn finish(self) {
+    pub(crate) async fn finish(self) {
         for task in self.0 {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a background task has failed");
@@ -33,7 +33,7 @@ impl Tasks {
 
 /// Starts every task. `snapshot_seq` is the record that the newest snapshot was taken at.
 #[must_use]
-pub fn start(
+pub(crate) fn start(
     ledger: &Ledger,
     snapshot_seq: u64,
     config: &Config,
@@ -41,8 +41,12 @@ pub fn start(
 ) -> Tasks {
     let retention_hours = config.event_retention_hours;
     let maintain = tokio::spawn(maintain(ledger.clone(), shutdown.clone()));
-    let snapshots =
-        tokio::spawn(snapshots(ledger.clone(), snapshot_seq, retention_hours, shutdown.clone()));
+    let snapshots = tokio::spawn(snapshots(
+        ledger.clone(),
+        snapshot_seq,
+        retention_hours,
+        shutdown.clone(),
+    ));
     Tasks(vec![maintain, snapshots])
 }
 
@@ -96,9 +100,15 @@ async fn snapshots(ledger: Ledger, mut last: u64, retention_hours: u32, stop: Ca
 async fn drop_old_segments(ledger: &Ledger, snapshot_before: u64, retention_hours: u32) {
     let published = ledger.published().clone();
     let work = tokio::task::spawn_blocking(move || {
-        let Some(newest) = published.record(published.head().seq)? else { return Ok(()) };
-        let horizon = newest.at.plus_millis(-i64::from(retention_hours) * 3_600_000);
-        let seq = published.first_seq_at_or_after(horizon)?.min(snapshot_before);
+        let Some(newest) = published.record(published.head().seq)? else {
+            return Ok(());
+        };
+        let horizon = newest
+            .at
+            .plus_millis(-i64::from(retention_hours) * 3_600_000);
+        let seq = published
+            .first_seq_at_or_after(horizon)?
+            .min(snapshot_before);
         published.journal.drop_before(seq)
     });
     match work.await {

@@ -84,7 +84,9 @@ pub const CONNECTIONS: u32 = 32_768;
 pub const DRAIN: Duration = Duration::from_secs(20);
 /// Longest time an answer may take to be written to a slow reader.
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
-/// Time that an idle connection stays open between requests. Longer than the 90 s after which the
+/// Time that an idle connection stays open between requests.
+///
+/// Longer than the 90 s after which the
 /// usual clients (reqwest, Go) let go of a pooled connection: were the server the first to close,
 /// a client would now and then send a request into a connection that is just going away.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(120);

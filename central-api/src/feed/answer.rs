@@ -71,10 +71,13 @@ impl Slice {
 
 /// Recently assembled answers.
 #[derive(Debug, Default)]
-pub struct SharedSlices(Mutex<Vec<((u64, usize, u64), Slice)>>);
+pub struct SharedSlices(Mutex<Vec<(SliceKey, Slice)>>);
+
+/// What makes two answers the same: offset, limit, and where the log stood.
+type SliceKey = (u64, usize, u64);
 
 impl SharedSlices {
-    fn get(&self, key: (u64, usize, u64)) -> Option<Slice> {
+    fn get(&self, key: SliceKey) -> Option<Slice> {
         let known = self.0.lock();
         known
             .iter()
@@ -82,7 +85,7 @@ impl SharedSlices {
             .map(|(_, slice)| slice.clone())
     }
 
-    fn put(&self, key: (u64, usize, u64), slice: &Slice) {
+    fn put(&self, key: SliceKey, slice: &Slice) {
         let mut known = self.0.lock();
         if known.len() >= SHARED_ANSWERS {
             known.remove(0);

@@ -61,7 +61,10 @@ pub async fn get_events(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let streamed = headers.get(ACCEPT).is_some_and(|accept| {
-        accept.to_str().unwrap_or_default().starts_with("text/event-stream")
+        accept
+            .to_str()
+            .unwrap_or_default()
+            .starts_with("text/event-stream")
     });
     if streamed {
         return stream(state, &uri, &headers).await;
@@ -75,7 +78,10 @@ fn parse(uri: &Uri, last_event_id: Option<u64>) -> Result<Ask, Problem> {
     let offset = match (last_event_id, params.raw("offset")) {
         (Some(last), _) => last + 1,
         (None, None) => {
-            return Err(Problem::new(ProblemCode::EventsError, "offset parameter is required"));
+            return Err(Problem::new(
+                ProblemCode::EventsError,
+                "offset parameter is required",
+            ));
         }
         (None, Some(text)) => text
             .parse()
@@ -92,7 +98,9 @@ fn parse(uri: &Uri, last_event_id: Option<u64>) -> Result<Ask, Problem> {
     params.finish()?;
     Ok(Ask {
         offset,
-        limit: limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(limits::FEED_LIMIT_DEFAULT),
+        limit: limit
+            .and_then(|limit| usize::try_from(limit).ok())
+            .unwrap_or(limits::FEED_LIMIT_DEFAULT),
         wait: Duration::from_secs(wait.unsigned_abs()),
         log_gen,
         cursor,
@@ -117,7 +125,11 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
             let slice = slice.map_err(|error| refusal::unreadable(&error))?;
             return Ok(answer(state, ask, &slice, head, waited));
         }
-        let until = if ask.offset > head.offset { ahead_deadline } else { deadline };
+        let until = if ask.offset > head.offset {
+            ahead_deadline
+        } else {
+            deadline
+        };
         let woken = tokio::select! {
             changed = head_watch.changed() => changed.is_ok(),
             () = state.shutdown.cancelled() => false,
@@ -130,7 +142,11 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
                 return Err(ahead(state, ask.offset, head));
             }
             if ask.offset == head.offset {
-                let slice = Slice { events: Bytes::new(), count: 0, offset: ask.offset };
+                let slice = Slice {
+                    events: Bytes::new(),
+                    count: 0,
+                    offset: ask.offset,
+                };
                 return Ok(answer(state, ask, &slice, head, waited));
             }
         }
@@ -144,7 +160,10 @@ fn follows(state: &AppState, ask: Ask) -> Result<(), Problem> {
         Continuity::Follows => Ok(()),
         Continuity::Diverged => {
             let sentence = "this is not the log that the reader followed; load the snapshot";
-            Err(located(state, Problem::new(ProblemCode::LogDiverged, sentence)))
+            Err(located(
+                state,
+                Problem::new(ProblemCode::LogDiverged, sentence),
+            ))
         }
     }
 }
@@ -155,7 +174,10 @@ fn gone(state: &AppState, offset: u64, oldest: u64) -> Problem {
 }
 
 fn ahead(state: &AppState, offset: u64, head: Head) -> Problem {
-    let sentence = format!("offset {offset} lies beyond the head of the log, {}", head.offset);
+    let sentence = format!(
+        "offset {offset} lies beyond the head of the log, {}",
+        head.offset
+    );
     located(state, Problem::new(ProblemCode::OffsetAhead, sentence))
 }
 
@@ -172,9 +194,13 @@ fn located(state: &AppState, problem: Problem) -> Problem {
 fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: bool) -> Response {
     let published = state.ledger.published();
     let log_gen = published.log_gen();
-    let envelope = Envelope { log_gen, head, oldest_offset: published.journal.oldest().1 };
+    let envelope = Envelope {
+        log_gen,
+        head,
+        oldest_offset: published.journal.oldest().1,
+    };
     let body = envelope.body(slice);
-    let full = slice.count >= ask.limit && ask.offset % ask.limit as u64 == 0;
+    let full = slice.count >= ask.limit && ask.offset.is_multiple_of(ask.limit as u64);
     let cache = match (full, slice.count) {
         (true, _) => "public, max-age=31536000, immutable",
         (false, 0) => "public, max-age=1",
@@ -202,7 +228,9 @@ fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: bool) -
 
 /// Streams events as they become durable, each with its offset as the event id.
 async fn stream(state: AppState, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> {
-    let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse().ok());
+    let last = headers
+        .get(LAST_EVENT_ID)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     let ask = parse(uri, last)?;
     follows(&state, ask)?;
     let published = state.ledger.published();
@@ -216,7 +244,9 @@ async fn stream(state: AppState, uri: &Uri, headers: &HeaderMap) -> Result<Respo
     let events = events(state, ask.offset);
     let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(STREAM_PING).text("ping"));
     let mut response = stream.into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.extensions_mut().insert(WaitedOnPurpose);
     Ok(response)
 }
@@ -231,7 +261,9 @@ fn events(state: AppState, offset: u64) -> impl Stream<Item = Result<sse::Event,
             if offset < head.offset {
                 let limit = limits::FEED_LIMIT_DEFAULT;
                 // A log that cannot be read ends the stream; the reader comes back and is told why.
-                let found = chunks(app.ledger.published(), offset, limit, head).await.ok()?;
+                let found = chunks(app.ledger.published(), offset, limit, head)
+                    .await
+                    .ok()?;
                 let mut events = Vec::new();
                 let mut next = offset;
                 for chunk in found.0 {

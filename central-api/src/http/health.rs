@@ -25,7 +25,11 @@ pub async fn ready(State(state): State<AppState>) -> Response {
     let head = published.head();
     let depth = state.ledger.queue_depth();
     let full = depth * 10 >= limits::WRITER_QUEUE * 9;
-    let writer = if full { HealthStatus::Degraded } else { HealthStatus::Healthy };
+    let writer = if full {
+        HealthStatus::Degraded
+    } else {
+        HealthStatus::Healthy
+    };
     let log = published.journal.size();
     HealthReport::new(SERVICE, env!("CARGO_PKG_VERSION"), SystemClock.now())
         .check("writer", HealthCheck::new(writer).figure("queued", depth))

@@ -38,10 +38,16 @@ pub async fn list(
     let request = match request {
         Ok(request) if faults.is_empty() => request,
         other => {
-            faults.extend(other.err().unwrap_or_default().into_iter().map(|fault| Detail {
-                field: format!("query.{}", fault.field),
-                ..fault
-            }));
+            faults.extend(
+                other
+                    .err()
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|fault| Detail {
+                        field: format!("query.{}", fault.field),
+                        ..fault
+                    }),
+            );
             return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
         }
     };
@@ -54,8 +60,9 @@ pub async fn list(
         page.encode(&mut Encoder::new(), Some(log_gen.0), &mut body);
         body
     });
-    let body =
-        work.await.map_err(|_| Problem::new(ProblemCode::Internal, "the list could not be made"))?;
+    let body = work
+        .await
+        .map_err(|_| Problem::new(ProblemCode::Internal, "the list could not be made"))?;
     Ok(([(CONTENT_TYPE, JSON)], body).into_response())
 }
 
@@ -73,8 +80,11 @@ pub fn path_id(text: &str) -> Result<ProductId, Problem> {
 /// The problem of a product that is not there.
 #[must_use]
 pub fn not_found(id: &ProductId) -> Problem {
-    Problem::new(ProblemCode::ProductNotFound, format!("Product not found: {id}"))
-        .with("productId", id.as_str())
+    Problem::new(
+        ProblemCode::ProductNotFound,
+        format!("Product not found: {id}"),
+    )
+    .with("productId", id.as_str())
 }
 
 /// One product.
@@ -89,9 +99,15 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let id = path_id(&id)?;
-    let product = state.ledger.view().get(id.as_str()).ok_or_else(|| not_found(&id))?;
+    let product = state
+        .ledger
+        .view()
+        .get(id.as_str())
+        .ok_or_else(|| not_found(&id))?;
     let etag = format!("\"{}\"", product.version);
-    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
     let etag_header = HeaderValue::try_from(&etag).expect("a number is a valid header");
     if known.is_some_and(|known| matches(known, &etag)) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag_header)]).into_response());
@@ -135,11 +151,20 @@ pub async fn availability(
     params.finish()?;
     let requested = requested.unwrap_or(1);
     let as_of_offset = state.ledger.view().head().offset;
-    let product =
-        state.ledger.view().get(product_id.as_str()).ok_or_else(|| not_found(&product_id))?;
+    let product = state
+        .ledger
+        .view()
+        .get(product_id.as_str())
+        .ok_or_else(|| not_found(&product_id))?;
     let available = product.available();
     let is_available = available >= requested;
-    Ok(Json(Availability { product_id, available, requested, is_available, as_of_offset }))
+    Ok(Json(Availability {
+        product_id,
+        available,
+        requested,
+        is_available,
+        as_of_offset,
+    }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -186,11 +211,17 @@ pub async fn check(
     let body: CheckBody = parse_json(&read_body(request).await?)?;
     let mut faults = Vec::new();
     if body.items.is_empty() || body.items.len() > limits::BATCH_LINES {
-        faults.push(Detail::new("items", format!("must hold 1 to {} items", limits::BATCH_LINES)));
+        faults.push(Detail::new(
+            "items",
+            format!("must hold 1 to {} items", limits::BATCH_LINES),
+        ));
     }
     for (index, item) in body.items.iter().enumerate() {
         if let Err(error) = ProductId::parse(&item.product_id) {
-            faults.push(Detail::new(format!("items[{index}].productId"), error.to_string()));
+            faults.push(Detail::new(
+                format!("items[{index}].productId"),
+                error.to_string(),
+            ));
         }
         if !(1..=limits::DELTA_UNITS).contains(&item.quantity) {
             let issue = format!("must be from 1 to {}", limits::DELTA_UNITS);
@@ -210,7 +241,10 @@ pub async fn check(
         .map(|item| {
             let product = state.ledger.view().get(&item.product_id);
             let available = product.map_or(0, |product| product.available());
-            let together = asked.get(item.product_id.as_str()).copied().unwrap_or(item.quantity);
+            let together = asked
+                .get(item.product_id.as_str())
+                .copied()
+                .unwrap_or(item.quantity);
             CheckedItem {
                 product_id: item.product_id.clone(),
                 requested: item.quantity,
@@ -219,7 +253,10 @@ pub async fn check(
             }
         })
         .collect();
-    Ok(Json(Checked { available: items.iter().all(|item| item.in_stock), items }))
+    Ok(Json(Checked {
+        available: items.iter().all(|item| item.in_stock),
+        items,
+    }))
 }
 
 /// A category and how many products have it.
@@ -245,7 +282,11 @@ pub async fn categories(
 ) -> Result<Json<Categories>, Problem> {
     caller.require(Scope::Read)?;
     let counted = state.ledger.view().categories().into_iter();
-    let categories =
-        counted.map(|(name, products)| Category { category: name.to_string(), products });
-    Ok(Json(Categories { categories: categories.collect() }))
+    let categories = counted.map(|(name, products)| Category {
+        category: name.to_string(),
+        products,
+    });
+    Ok(Json(Categories {
+        categories: categories.collect(),
+    }))
 }

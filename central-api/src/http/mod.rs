@@ -31,12 +31,15 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/inventory/events", get(feed::get_events))
         .route("/v1/inventory/updates", post(updates::post_updates))
         .route("/v1/inventory/{productId}", get(inventory::get))
-        .route("/v1/inventory/{productId}/availability", get(inventory::availability))
+        .route(
+            "/v1/inventory/{productId}/availability",
+            get(inventory::availability),
+        )
         .route("/v1/categories", get(inventory::categories))
         .route("/v1/stores", get(stores::list))
         .route("/v1/stores/{id}/heartbeat", put(stores::heartbeat))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
-        .layer(RequestContextLayer::default())
+        .layer(<RequestContextLayer>::default())
 }

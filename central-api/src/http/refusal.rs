@@ -27,18 +27,35 @@ pub fn problem(rejection: &Rejection) -> Problem {
     let problem = Problem::new(code(rejection), rejection.to_string())
         .with("productId", rejection.product_id().as_str());
     match rejection {
-        Rejection::VersionConflict { version, available, last_updated, .. } => problem
+        Rejection::VersionConflict {
+            version,
+            available,
+            last_updated,
+            ..
+        } => problem
             .with("version", *version)
             .with("available", *available)
             .with("lastUpdated", last_updated.to_string()),
-        Rejection::InsufficientInventory { version, available, last_updated, .. } => problem
+        Rejection::InsufficientInventory {
+            version,
+            available,
+            last_updated,
+            ..
+        } => problem
             .with("version", *version)
             .with("available", *available)
             .with("lastUpdated", last_updated.to_string()),
-        Rejection::ProductExists { version, available, .. } => {
-            problem.with("version", *version).with("available", *available)
-        }
-        Rejection::UnitsPromised { reserved, allotted, version, .. } => problem
+        Rejection::ProductExists {
+            version, available, ..
+        } => problem
+            .with("version", *version)
+            .with("available", *available),
+        Rejection::UnitsPromised {
+            reserved,
+            allotted,
+            version,
+            ..
+        } => problem
             .with("version", *version)
             .with("reserved", *reserved)
             .with("allotted", *allotted),

@@ -51,7 +51,11 @@ impl AppState {
             event_retention_hours: config.event_retention_hours,
             data_dir: config.data_dir.clone(),
         };
-        Self { ledger, shutdown, shared: Arc::new(shared) }
+        Self {
+            ledger,
+            shutdown,
+            shared: Arc::new(shared),
+        }
     }
 }
 

@@ -104,9 +104,16 @@ pub async fn list(
     let head = state.ledger.published().head().offset;
     let now = SystemClock.now();
     let stores = state.shared.stores.0.lock();
-    let stores = stores.iter().map(|(id, known)| view(id, known, head, now)).collect();
+    let stores = stores
+        .iter()
+        .map(|(id, known)| view(id, known, head, now))
+        .collect();
     let log_gen = state.ledger.published().log_gen().to_string();
-    Ok(Json(StoreList { stores, head_offset: head, log_gen }))
+    Ok(Json(StoreList {
+        stores,
+        head_offset: head,
+        log_gen,
+    }))
 }
 
 /// Takes a store's report.
@@ -122,15 +129,18 @@ pub async fn heartbeat(
     caller.require(Scope::Store)?;
     let body = read_body(request).await?;
     let mut faults = Vec::new();
-    let store = StoreId::parse(&id)
-        .map_err(|error| faults.push(Detail::new("path.id", error.to_string())));
+    let store =
+        StoreId::parse(&id).map_err(|error| faults.push(Detail::new("path.id", error.to_string())));
     let heartbeat: Heartbeat = parse_json(&body)?;
     for (name, text) in [("gen", &heartbeat.log_gen), ("digest", &heartbeat.digest)] {
         if let Err(error) = text.parse::<LogGen>() {
             faults.push(Detail::new(name, error.to_string()));
         }
     }
-    for (name, text) in [("breaker", &heartbeat.breaker), ("version", &heartbeat.version)] {
+    for (name, text) in [
+        ("breaker", &heartbeat.breaker),
+        ("version", &heartbeat.version),
+    ] {
         if text.len() > 64 {
             faults.push(Detail::new(name, "must be at most 64 bytes"));
         }
@@ -152,14 +162,27 @@ pub async fn heartbeat(
     }
     let head = published.head().offset;
     let mut stores = state.shared.stores.0.lock();
-    let before = stores.get(&store).map_or(heartbeat.started_at, |known| known.in_sync_at);
-    let in_sync_at = if heartbeat.applied_offset >= head { now } else { before };
-    let known = Known { heartbeat, at: now, drift, in_sync_at };
+    let before = stores
+        .get(&store)
+        .map_or(heartbeat.started_at, |known| known.in_sync_at);
+    let in_sync_at = if heartbeat.applied_offset >= head {
+        now
+    } else {
+        before
+    };
+    let known = Known {
+        heartbeat,
+        at: now,
+        drift,
+        in_sync_at,
+    };
     let answer = view(&store, &known, head, now);
     stores.insert(store, known);
     if stores.len() > STORES
-        && let Some(silent) =
-            stores.iter().min_by_key(|(_, known)| known.at).map(|(id, _)| id.clone())
+        && let Some(silent) = stores
+            .iter()
+            .min_by_key(|(_, known)| known.at)
+            .map(|(id, _)| id.clone())
     {
         stores.remove(&silent);
     }
@@ -168,9 +191,18 @@ pub async fn heartbeat(
 
 #[expect(clippy::cast_precision_loss, reason = "a lag in seconds is for people")]
 fn view(id: &StoreId, known: &Known, head: u64, now: Timestamp) -> StoreView {
-    let Known { heartbeat, at, drift, in_sync_at } = known;
+    let Known {
+        heartbeat,
+        at,
+        drift,
+        in_sync_at,
+    } = known;
     let lag_events = head.saturating_sub(heartbeat.applied_offset);
-    let lag_ms = if lag_events == 0 { 0 } else { now.millis_since(*in_sync_at) };
+    let lag_ms = if lag_events == 0 {
+        0
+    } else {
+        now.millis_since(*in_sync_at)
+    };
     StoreView {
         store_id: id.clone(),
         online: now.millis_since(*at) < OFFLINE_AFTER_MS,

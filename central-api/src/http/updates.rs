@@ -47,7 +47,12 @@ pub async fn post_updates(
     let body = read_body(request).await?;
     let body = parse(&body, header_key.as_deref())?;
     let store = caller.check_store(body.store.as_ref())?;
-    let ask = Ask { state: &state, caller: &caller, context: &context, store };
+    let ask = Ask {
+        state: &state,
+        caller: &caller,
+        context: &context,
+        store,
+    };
     match body.kind {
         UpdateKind::Single { line, key } => ask.single(line, key).await,
         UpdateKind::PerItem(lines) => ask.per_item(lines).await,
@@ -60,14 +65,22 @@ pub async fn post_updates(
 /// # Errors
 /// 400 if it is not an idempotency key.
 pub fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
     let text = value.to_str().unwrap_or_default();
-    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    let bare = text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(text);
     match IdempotencyKey::parse(bare) {
         Ok(_) => Ok(Some(bare.to_owned())),
         Err(error) => {
             let detail = Detail::new("header.Idempotency-Key", error.to_string());
-            Err(Problem::with_details(ProblemCode::InvalidRequest, vec![detail]))
+            Err(Problem::with_details(
+                ProblemCode::InvalidRequest,
+                vec![detail],
+            ))
         }
     }
 }
@@ -104,10 +117,19 @@ impl Ask<'_> {
         }
     }
 
-    fn request(&self, lines: Vec<Move>, atomicity: Atomicity, key: IdempotencyKey) -> LedgerRequest {
+    fn request(
+        &self,
+        lines: Vec<Move>,
+        atomicity: Atomicity,
+        key: IdempotencyKey,
+    ) -> LedgerRequest {
         let command = Command::Move { lines, atomicity };
         let fingerprint = fingerprint(&command, self.store.as_ref());
-        LedgerRequest { origin: self.origin(key), command, fingerprint }
+        LedgerRequest {
+            origin: self.origin(key),
+            command,
+            fingerprint,
+        }
     }
 
     async fn single(&self, line: Move, key: IdempotencyKey) -> Result<Response, Problem> {
@@ -145,8 +167,9 @@ impl Ask<'_> {
             match id {
                 Err(fault) => rows.fault(&fault),
                 Ok(id) => {
-                    let (answer, origin) =
-                        answers.next().ok_or_else(|| refusal::unanswered(SubmitError::Unknown))?;
+                    let (answer, origin) = answers
+                        .next()
+                        .ok_or_else(|| refusal::unanswered(SubmitError::Unknown))?;
                     match self.resolve(answer, origin).await? {
                         Outcome::Decided { decided, .. } => rows.decided(&decided),
                         Outcome::KeyReused => rows.key_reused(id.as_str()),
@@ -169,12 +192,16 @@ impl Ask<'_> {
         };
         let mut rows = Rows::default();
         rows.decided(&decided);
-        let reason = decided.decision.results.iter().find_map(|result| match result {
-            ItemResult::Refused(Rejection::NotAlone { .. })
-            | ItemResult::Applied(_)
-            | ItemResult::Unchanged => None,
-            ItemResult::Refused(rejection) => Some(rejection),
-        });
+        let reason = decided
+            .decision
+            .results
+            .iter()
+            .find_map(|result| match result {
+                ItemResult::Refused(Rejection::NotAlone { .. })
+                | ItemResult::Applied(_)
+                | ItemResult::Unchanged => None,
+                ItemResult::Refused(rejection) => Some(rejection),
+            });
         let answer = match reason {
             None => rows.into_response(self.store.as_ref(), StatusCode::OK),
             Some(first) => {
@@ -242,10 +269,18 @@ fn refused(rejection: &Rejection) -> Problem {
 /// Quantity, version and time of the product that was refused, as far as the refusal knows.
 fn figures(rejection: &Rejection) -> (i64, u64, String) {
     match rejection {
-        Rejection::VersionConflict { available, version, last_updated, .. }
-        | Rejection::InsufficientInventory { available, version, last_updated, .. } => {
-            (*available, *version, last_updated.to_string())
+        Rejection::VersionConflict {
+            available,
+            version,
+            last_updated,
+            ..
         }
+        | Rejection::InsufficientInventory {
+            available,
+            version,
+            last_updated,
+            ..
+        } => (*available, *version, last_updated.to_string()),
         Rejection::ProductNotFound { .. }
         | Rejection::ProductExists { .. }
         | Rejection::StockOutOfRange { .. }
@@ -287,8 +322,11 @@ impl Rows {
     /// Seed 003 gives the current figures of a refused line only for a version conflict.
     fn refused(&mut self, rejection: &Rejection) {
         let known = matches!(rejection, Rejection::VersionConflict { .. });
-        let (quantity, version, updated) =
-            if known { figures(rejection) } else { (0, 0, String::new()) };
+        let (quantity, version, updated) = if known {
+            figures(rejection)
+        } else {
+            (0, 0, String::new())
+        };
         self.rows.push(json!({
             "productId": rejection.product_id(),
             "newQuantity": quantity,

@@ -61,6 +61,13 @@ impl<'a> QueryParams<'a> {
             .push(Detail::new(format!("query.{name}"), issue));
     }
 
+    /// Every parameter, decoded.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
     /// The value of `name` as it came.
     #[must_use]
     pub fn raw(&self, name: &str) -> Option<&str> {

@@ -169,11 +169,11 @@ fn write_lines(waiting: &Receiver<Entry>, dropped: &AtomicU64, output: impl Writ
         // Everything that waits goes out with one flush. An output that is gone (a closed pipe)
         // must not end the service, so its errors are dropped with the line.
         loop {
-            _ = output.write_all(&line);
+            drop(output.write_all(&line));
             match waiting.try_recv() {
                 Ok(Entry::Line(next)) => line = next,
                 Ok(Entry::End) => {
-                    _ = output.flush();
+                    drop(output.flush());
                     return;
                 }
                 Err(_) => break,
@@ -184,8 +184,8 @@ fn write_lines(waiting: &Receiver<Entry>, dropped: &AtomicU64, output: impl Writ
             let line = format!(
                 "{{\"level\":\"WARN\",\"message\":\"log lines dropped\",\"count\":{lost}}}\n"
             );
-            _ = output.write_all(line.as_bytes());
+            drop(output.write_all(line.as_bytes()));
         }
-        _ = output.flush();
+        drop(output.flush());
     }
 }
