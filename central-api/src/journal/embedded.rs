@@ -8,7 +8,7 @@
 //! memory. That of the segments read at start comes from reading them; that of an older segment is
 //! made on first use by hopping over its headers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -152,9 +152,15 @@ impl Embedded {
         let last = table.last().map(|segment| (segment.name(), segment.bytes));
         let (name, bytes) = last.unwrap_or_default();
         let path = options.dir.join("journal").join(&name);
-        let file = disk
+        let mut file = disk
             .append(&path)
             .map_err(JournalError::io("open", &name))?;
+        // What a killed process wrote may be in the kernel's memory only. From here on it counts, so
+        // bytes and names are made durable before anything is built upon them.
+        file.sync().map_err(JournalError::io("sync", &name))?;
+        let folder = options.dir.join("journal");
+        disk.sync_dir(&folder)
+            .map_err(JournalError::io("sync", "journal"))?;
         let tail = Mutex::new(Tail {
             file,
             bytes,
@@ -173,6 +179,12 @@ impl Embedded {
         };
         Ok((writer, opened))
     }
+}
+
+fn write_durably(file: &mut dyn DiskFile, frame: &Frame) -> Result<(), JournalError> {
+    file.write_all(&frame.bytes)
+        .map_err(JournalError::io("append to", "journal"))?;
+    file.sync().map_err(JournalError::io("sync", "journal"))
 }
 
 /// Removes snapshots that were being written when the process ended.
@@ -231,6 +243,13 @@ impl Walk {
         let index = seqs
             .partition_point(|seq| *seq <= after.0 + 1)
             .saturating_sub(1);
+        // Without the records between snapshot and log, what follows would be folded into nothing.
+        if let Some(oldest) = seqs.get(index).copied().filter(|seq| *seq > after.0 + 1) {
+            return Err(JournalError::Gone {
+                wanted: after.0 + 1,
+                oldest,
+            });
+        }
         let unread = seqs.iter().take(index).map(|seq| Segment {
             seq: *seq,
             bytes: 0,
@@ -373,18 +392,29 @@ impl Segments {
         if tail.bytes > 0 && tail.bytes + length > self.options.segment_bytes {
             self.rotate(&mut tail, frame.header.seq)?;
         }
-        tail.file
-            .write_all(&frame.bytes)
-            .map_err(JournalError::io("append to", "journal"))?;
-        tail.file
-            .sync()
-            .map_err(JournalError::io("sync", "journal"))?;
+        if let Err(error) = write_durably(&mut *tail.file, frame) {
+            self.take_back(tail.bytes);
+            return Err(error);
+        }
         tail.bytes += length;
         if let Some(segment) = self.table.lock().last_mut() {
             segment.note(&frame.header);
         }
         tail.poisoned = false;
         Ok(())
+    }
+
+    /// Cuts a frame that failed off the last segment, as well as can be done.
+    ///
+    /// After a failed sync the kernel may hold bytes that never reach the disk and report success
+    /// for them later. The next process would read them from its cache and build upon them.
+    fn take_back(&self, bytes: u64) {
+        let name = self.table.lock().last().map(Segment::name);
+        if let Some(name) = name {
+            let path = self.options.dir.join("journal").join(name);
+            // The process ends either way.
+            drop(self.disk.truncate(&path, bytes));
+        }
     }
 
     /// Seals the last segment and begins the one of record `seq`. The old one is durable, since each
@@ -638,16 +668,11 @@ impl JournalReader for Segments {
         let folder = self.options.dir.join("snapshots");
         let name = snapshot_name(seq);
         let aside = format!("{name}.tmp");
-        let mut file = self
-            .disk
-            .create(&folder.join(&aside))
-            .map_err(JournalError::io("create", &aside))?;
-        for part in parts {
-            file.write_all(&part)
-                .map_err(JournalError::io("write", &aside))?;
+        if let Err(error) = self.write_aside(&folder.join(&aside), parts) {
+            // The room is wanted, and so is the name when it is tried again.
+            drop(self.disk.remove(&folder.join(&aside)));
+            return Err(error);
         }
-        // Content before name before the removal of what it replaces.
-        file.sync().map_err(JournalError::io("sync", &aside))?;
         self.disk
             .rename(&folder.join(&aside), &folder.join(&name))
             .map_err(JournalError::io("rename", &aside))?;
@@ -665,6 +690,21 @@ impl JournalReader for Segments {
 }
 
 impl Segments {
+    /// Writes a file under a name that nobody looks at. Content is durable before the name counts.
+    fn write_aside(
+        &self,
+        path: &Path,
+        parts: &mut dyn Iterator<Item = Vec<u8>>,
+    ) -> Result<(), JournalError> {
+        let created = self.disk.create(path);
+        let mut file = created.map_err(JournalError::io("create", "a snapshot"))?;
+        for part in parts {
+            file.write_all(&part)
+                .map_err(JournalError::io("write", "a snapshot"))?;
+        }
+        file.sync().map_err(JournalError::io("sync", "a snapshot"))
+    }
+
     /// Offset of the first event in or after segment `index`.
     fn first_offset(&self, index: usize) -> Result<u64, JournalError> {
         let (name, bytes) = {

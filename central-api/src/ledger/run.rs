@@ -20,9 +20,8 @@ use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
 use shared::clock::{Clock, Timestamp};
-use shared::domain::inventory::EventKind;
 use shared::limits;
-use shared::view::{Catalogue, Change, Head};
+use shared::view::{Catalogue, Head};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::fold::Fold;
@@ -359,25 +358,14 @@ impl Published {
     }
 
     fn publish(&self, publication: Publication) {
+        publication.show(&self.view);
         let Publication {
             frame,
-            decided,
-            touched,
+            decided: _,
+            touched: _,
             generations,
             head,
         } = publication;
-        let changes = decided.iter().flat_map(|decided| {
-            let record = decided.seq.unwrap_or(0);
-            decided.decision.events.iter().map(move |event| Change {
-                product: &event.product,
-                live: event.kind != EventKind::Deleted,
-                record,
-            })
-        });
-        for (id, record) in &touched {
-            self.view.touch(id.as_str(), *record);
-        }
-        self.view.publish(changes, head);
         if let Some((frame, spans)) = frame {
             self.ring.push(Chunk::new(&frame, spans), head);
         }

@@ -115,15 +115,17 @@ impl Cut {
             key_count: 0,
         };
         let mut from = 1;
-        if let Some(header) = previous {
+        if let Some(header) = &previous {
             from = header.seq + 1;
-            cut.generations = generations(&header)?;
+            cut.generations = generations(header)?;
             cut.offset = header.offset;
             cut.at = header.at;
-            copy_keys(journal, &header, retention, &mut cut)?;
         }
         let mut overlay = Overlay::default();
         cut.fold_log(journal, from, since, &mut overlay)?;
+        if let Some(header) = &previous {
+            prepend_keys(journal, header, retention, &mut cut)?;
+        }
         for entry in &mut cut.entries {
             if let Some(newer) = overlay.entries.remove(entry.product.id.as_str()) {
                 *entry = newer;
@@ -354,16 +356,15 @@ fn previous(journal: &dyn JournalReader, seq: u64) -> Result<Option<Header>, Jou
 }
 
 /// Copies the lines of the keys that are still to be remembered from the previous snapshot.
-fn copy_keys(
+fn prepend_keys(
     journal: &dyn JournalReader,
     header: &Header,
     retention: KeyRetention,
     cut: &mut Cut,
 ) -> Result<(), JournalError> {
-    // Records since then bound the keys since then.
-    let room = retention
-        .count
-        .saturating_sub(usize::try_from(cut.seq - header.seq).unwrap_or(0));
+    // Those since then take their places first.
+    let room = retention.count.saturating_sub(cut.key_count);
+    let mut older = Vec::new();
     let mut skip = header.keys.saturating_sub(room);
     let mut at = 0_u64;
     let mut rest: Vec<u8> = Vec::new();
@@ -392,12 +393,14 @@ fn copy_keys(
             if skip > 0 {
                 skip -= 1;
             } else {
-                cut.keys.extend_from_slice(line);
+                older.extend_from_slice(line);
                 cut.key_count += 1;
             }
         }
         rest = tail;
     }
+    older.append(&mut cut.keys);
+    cut.keys = older;
     Ok(())
 }
 

@@ -7,14 +7,15 @@
 //!
 //! Nothing in here knows threads or channels, so a simulator can drive it step by step.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use shared::clock::Timestamp;
 use shared::domain::ids::ProductId;
-use shared::domain::inventory::{Command, Decision, decide};
+use shared::domain::inventory::{Command, Decision, EventKind, decide};
 use shared::domain::origin::Origin;
 use shared::limits;
-use shared::view::Head;
+use shared::view::{Catalogue, Change, Head};
 use shared::wire::product::Encoder;
 
 use super::fold::{Fold, refused};
@@ -77,6 +78,34 @@ pub struct Publication {
     pub generations: Vec<Generation>,
     /// Where the log stands afterwards.
     pub head: Head,
+}
+
+impl Publication {
+    /// Shows what was decided to readers. Its frame must be durable.
+    pub fn show(&self, view: &Catalogue) {
+        // A product may be changed and then refused something in one frame; the later one counts.
+        let touched: HashMap<&str, u64> = self
+            .touched
+            .iter()
+            .map(|(id, record)| (id.as_str(), *record))
+            .collect();
+        let last = |id: &str, record: u64| match touched.get(id) {
+            Some(touched) => record.max(*touched),
+            None => record,
+        };
+        let changes = self.decided.iter().flat_map(|decided| {
+            let record = decided.seq.unwrap_or(0);
+            decided.decision.events.iter().map(move |event| Change {
+                product: &event.product,
+                live: event.kind != EventKind::Deleted,
+                record: last(event.product.id.as_str(), record),
+            })
+        });
+        for (id, record) in &touched {
+            view.touch(id, *record);
+        }
+        view.publish(changes, self.head);
+    }
 }
 
 /// Decides, records and folds.
