@@ -1,0 +1,87 @@
+//! Central loses its power ten thousand times, and keeps every promise.
+//!
+//! A failure prints its seed; `cargo run -p central-api --example crash-sim -- --seed N` tells the
+//! story of that one run again.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test stops at the first surprise"
+)]
+
+mod simulation;
+
+use clap::ValueEnum;
+use simulation::{Plant, Stats, run};
+
+/// Seeds of the main test.
+const RUNS: u64 = 10_000;
+/// Seeds within which every planted mistake must be found.
+const SEEDS_TO_CATCH: u64 = 400;
+/// Seeds are shared out among this many threads.
+const THREADS: u64 = 2;
+
+#[test]
+fn no_crash_breaks_a_promise() {
+    let mut total = Stats::default();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..THREADS)
+            .map(|worker| {
+                scope.spawn(move || {
+                    let mut stats = Stats::default();
+                    for seed in (worker..RUNS).step_by(THREADS as usize) {
+                        match run(seed, Plant::Nothing) {
+                            Ok(one) => stats += one,
+                            Err(broken) => panic!("{broken}"),
+                        }
+                    }
+                    stats
+                })
+            })
+            .collect();
+        for worker in workers {
+            total += worker.join().unwrap();
+        }
+    });
+    println!("{total:#?}");
+    // The runs went where the danger is.
+    let enough = [
+        total.power_cuts,
+        total.kills,
+        total.disk_errors,
+        total.cut_while_recovering,
+        total.kept_unanswered,
+        total.lost_unanswered,
+        total.cut_tails,
+        total.snapshot_starts,
+        total.dropped,
+    ];
+    assert!(enough.iter().all(|count| *count > RUNS / 20), "{total:#?}");
+    assert!(
+        total.answered > 20 * RUNS && total.replays > RUNS,
+        "{total:#?}"
+    );
+}
+
+#[test]
+fn every_planted_mistake_is_caught() {
+    for plant in Plant::value_variants().iter().copied() {
+        if plant == Plant::Nothing {
+            continue;
+        }
+        let caught = (0..SEEDS_TO_CATCH).find_map(|seed| run(seed, plant).err());
+        let caught = caught.unwrap_or_else(|| panic!("{plant:?} went unnoticed"));
+        println!("{plant:?}: seed {}, {}", caught.seed, caught.what);
+    }
+}
+
+#[test]
+fn one_seed_tells_one_story() {
+    for seed in 0..20 {
+        let story = || match run(seed, Plant::AnswerBeforeSync) {
+            Ok(stats) => format!("{stats:?}"),
+            Err(broken) => broken.to_string(),
+        };
+        assert_eq!(story(), story());
+    }
+}

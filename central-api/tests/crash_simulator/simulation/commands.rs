@@ -1,0 +1,159 @@
+//! What customers ask for: every kind of command, on few products so that they get in each other's
+//! way, often with a key, and now and then the same again.
+
+use rand::Rng;
+use rand::rngs::SmallRng;
+use shared::domain::ids::{IdempotencyKey, Principal, ProductId};
+use shared::domain::inventory::command::{Changes, fingerprint};
+use shared::domain::inventory::{
+    Atomicity, Command, CountLine, Deletion, Details, Edit, ImportRow, Move, NewProduct, Reason,
+};
+use shared::domain::origin::Origin;
+
+use central_api::ledger::Request;
+
+const PRODUCTS: u32 = 5;
+
+/// They remember what they asked under which key.
+#[derive(Debug, Default)]
+pub(super) struct Customers {
+    asked: Vec<Request>,
+    keys: u64,
+}
+
+impl Customers {
+    /// The next request.
+    pub(super) fn request(&mut self, rng: &mut SmallRng) -> Request {
+        if !self.asked.is_empty() && rng.random_bool(0.2) {
+            return self.again(rng);
+        }
+        let mut origin = Origin::internal("crash-simulator");
+        if rng.random() {
+            origin.principal = Principal::parse("another-caller").unwrap();
+        }
+        let command = command(rng);
+        if rng.random_bool(0.7) {
+            self.keys += 1;
+            origin.key = Some(IdempotencyKey::parse(&format!("k{}", self.keys)).unwrap());
+        }
+        let request = request(origin, command);
+        if request.origin.key.is_some() {
+            self.asked.push(request.clone());
+        }
+        request
+    }
+
+    /// A key that was used before, mostly with the same command.
+    fn again(&self, rng: &mut SmallRng) -> Request {
+        // Mostly a recent one: those are the ones whose fate is not known.
+        let back = if rng.random() { 3 } else { self.asked.len() };
+        let from = self.asked.len().saturating_sub(back);
+        let asked = &self.asked[rng.random_range(from..self.asked.len())];
+        if rng.random_bool(0.85) {
+            asked.clone()
+        } else {
+            request(asked.origin.clone(), command(rng))
+        }
+    }
+}
+
+fn request(origin: Origin, command: Command) -> Request {
+    Request {
+        fingerprint: fingerprint(&command, None),
+        origin,
+        command,
+    }
+}
+
+fn command(rng: &mut SmallRng) -> Command {
+    let atomicity = [Atomicity::PerItem, Atomicity::All][rng.random_range(0..2)];
+    let size = [1, 1, 1, 2, 3, 7][rng.random_range(0..6)];
+    match rng.random_range(0..12) {
+        0..2 => Command::Create {
+            items: some(rng, size, new_product),
+            atomicity,
+        },
+        2..8 => Command::Move {
+            lines: some(rng, size, move_stock),
+            atomicity,
+        },
+        8 => Command::Edit {
+            items: some(rng, size, |rng| Edit {
+                product: product(rng),
+                changes: changes(rng),
+                expected_version: rng.random_bool(0.3).then(|| rng.random_range(1..6)),
+            }),
+            atomicity,
+        },
+        9 => Command::Delete {
+            items: some(rng, 1, |rng| Deletion {
+                product: product(rng),
+                expected_version: None,
+                force: rng.random(),
+            }),
+            atomicity,
+        },
+        10 => Command::Count {
+            lines: some(rng, size, |rng| CountLine {
+                product: product(rng),
+                counted: rng.random_range(0..20),
+                expected: None,
+            }),
+            counted_by: "somebody".into(),
+            reference: None,
+        },
+        _ => Command::Import {
+            rows: some(rng, size, |rng| ImportRow {
+                product: product(rng),
+                changes: changes(rng),
+            }),
+            update: rng.random(),
+            atomicity,
+        },
+    }
+}
+
+fn some<T>(rng: &mut SmallRng, size: usize, each: impl Fn(&mut SmallRng) -> T) -> Vec<T> {
+    (0..size).map(|_| each(rng)).collect()
+}
+
+fn product(rng: &mut SmallRng) -> ProductId {
+    ProductId::parse(&format!("P{}", rng.random_range(0..PRODUCTS))).unwrap()
+}
+
+fn new_product(rng: &mut SmallRng) -> NewProduct {
+    NewProduct {
+        product: product(rng),
+        details: Details {
+            name: "A \"thing\"".into(),
+            category: rng.random::<bool>().then(|| "Ünits\n".into()),
+            ..Details::default()
+        },
+        on_hand: rng.random_range(0..30),
+    }
+}
+
+fn move_stock(rng: &mut SmallRng) -> Move {
+    let delta = rng.random_range(1..6);
+    let (delta, reason) = if rng.random_bool(0.6) {
+        (-delta, Reason::Sale)
+    } else {
+        (delta, Reason::Received)
+    };
+    Move {
+        product: product(rng),
+        delta,
+        reason,
+        expected_version: rng.random_bool(0.3).then(|| rng.random_range(1..8)),
+        reference: rng.random_bool(0.1).then(|| "order/1".into()),
+        note: None,
+    }
+}
+
+fn changes(rng: &mut SmallRng) -> Changes {
+    Changes {
+        name: rng.random::<bool>().then(|| "Renamed".into()),
+        available: rng.random::<bool>().then(|| rng.random_range(0..30)),
+        ..Changes::default()
+    }
+}

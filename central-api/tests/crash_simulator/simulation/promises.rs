@@ -1,0 +1,314 @@
+//! What was promised, and the audit of what is left of it.
+//!
+//! [`Promises`] holds every record that somebody was told of, and after it the frames that were
+//! handed to the disk without anybody being told: they may be there after a crash, in order and
+//! whole, or not. A process that begins to serve makes what it found a promise: it has shown it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use central_api::journal::record::Body;
+use central_api::journal::{JournalReader, Record};
+use central_api::ledger::{Answer, Fold, KeyRetention, Request, fold, snapshot};
+use shared::domain::ids::{IdempotencyKey, Principal, ProductId};
+
+/// The records of one frame.
+pub(super) type FrameRecords = Vec<Record>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Promises {
+    retention: KeyRetention,
+    told: Vec<Record>,
+    untold: Vec<FrameRecords>,
+    keys: HashSet<(Principal, IdempotencyKey)>,
+    /// Last record about each product, worked out without the code under test.
+    last: BTreeMap<ProductId, u64>,
+    offset: u64,
+}
+
+/// What the audit found besides the promises kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) kept_untold: u64,
+    pub(super) lost_untold: u64,
+}
+
+impl Promises {
+    pub(super) fn new(retention: KeyRetention) -> Self {
+        Self {
+            retention,
+            told: Vec::new(),
+            untold: Vec::new(),
+            keys: HashSet::new(),
+            last: BTreeMap::new(),
+            offset: 0,
+        }
+    }
+
+    /// Records that were told of.
+    pub(super) fn told(&self) -> usize {
+        self.told.len()
+    }
+
+    /// A frame goes to the disk.
+    pub(super) fn written(&mut self, records: FrameRecords) {
+        self.untold.push(records);
+    }
+
+    /// Everything that went to the disk is told of now.
+    pub(super) fn tell(&mut self) -> Result<(), String> {
+        for record in std::mem::take(&mut self.untold).into_iter().flatten() {
+            self.check_next(&record)?;
+            self.told.push(record);
+        }
+        Ok(())
+    }
+
+    /// Numbers are dense, keys are used once, and the chain of each product is whole.
+    fn check_next(&mut self, record: &Record) -> Result<(), String> {
+        let seq = self.told.len() as u64 + 1;
+        if record.seq != seq {
+            return Err(format!("record {} stands where {seq} belongs", record.seq));
+        }
+        let decision = match &record.body {
+            Body::Generation(generation) if generation.start_offset == self.offset => return Ok(()),
+            Body::Generation(generation) => {
+                return Err(format!("{generation:?} begins at offset {}", self.offset));
+            }
+            Body::Decision(decision) => decision,
+        };
+        if decision.first_offset != self.offset {
+            return Err(format!("{record:?} does not follow offset {}", self.offset));
+        }
+        self.offset += decision.decision.events.len() as u64;
+        let events = decision.decision.events.iter();
+        let changed: Vec<&ProductId> = events.map(|event| &event.product.id).collect();
+        let refused: Vec<&ProductId> = fold::refused(&decision.decision.results).collect();
+        for id in changed.iter().chain(&refused).copied() {
+            let expected = self.last.get(id).copied().unwrap_or(0);
+            let noted = decision.prev.iter().find(|(product, _)| product == id);
+            if noted.is_none_or(|(_, before)| *before != expected) {
+                return Err(format!(
+                    "record {seq}: before it {id} was in {expected}: {noted:?}"
+                ));
+            }
+        }
+        // A product that never was has no chain; it may be created and refused in one record.
+        self.last
+            .extend(changed.into_iter().map(|id| (id.clone(), seq)));
+        for id in refused {
+            if let Some(last) = self.last.get_mut(id) {
+                *last = seq;
+            }
+        }
+        if let Some(key) = &decision.origin.key
+            && !self
+                .keys
+                .insert((decision.origin.principal.clone(), key.clone()))
+            && self.retention.count == KeyRetention::default().count
+        {
+            return Err(format!("record {seq}: key {key} has a second effect"));
+        }
+        Ok(())
+    }
+
+    /// Checks an answer that is about to be given against the records told of so far.
+    pub(super) fn check_answer(&self, request: &Request, answer: &Answer) -> Result<(), String> {
+        let record = |seq: u64| match self.told.get((seq - 1) as usize) {
+            Some(Record {
+                at,
+                body: Body::Decision(decision),
+                ..
+            }) => Ok((*at, decision)),
+            other => Err(format!("{answer:?} points at {other:?}")),
+        };
+        match answer {
+            Answer::Decided(decided) => {
+                let Some(seq) = decided.seq else {
+                    return Ok(());
+                };
+                let (at, decision) = record(seq)?;
+                let same = decision.decision == decided.decision
+                    && decision.first_offset == decided.first_offset
+                    && at == decided.at
+                    && decision.origin == request.origin
+                    && decision.fingerprint == request.fingerprint;
+                same.then_some(())
+                    .ok_or_else(|| format!("{decided:?} is recorded as {decision:?}"))
+            }
+            Answer::Replay { seq } => {
+                let (_, decision) = record(*seq)?;
+                let same = decision.origin.key == request.origin.key
+                    && decision.origin.principal == request.origin.principal
+                    && decision.fingerprint == request.fingerprint;
+                same.then_some(())
+                    .ok_or_else(|| format!("{request:?} gets the answer of {decision:?}"))
+            }
+            Answer::KeyReused => {
+                let other = self.told.iter().any(|record| match &record.body {
+                    Body::Decision(decision) => {
+                        decision.origin.key == request.origin.key
+                            && decision.origin.principal == request.origin.principal
+                            && decision.fingerprint != request.fingerprint
+                    }
+                    Body::Generation(_) => false,
+                });
+                other
+                    .then_some(())
+                    .ok_or_else(|| format!("{request:?} is said to reuse a key"))
+            }
+        }
+    }
+
+    /// Checks what a restart found against everything that was promised.
+    pub(super) fn audit(
+        &mut self,
+        recovered: &Fold,
+        reader: &dyn JournalReader,
+    ) -> Result<Found, String> {
+        let oldest = reader.oldest().0;
+        let records = read_all(reader, oldest)?;
+        let mut rest = records.as_slice();
+        for promised in self.told.iter().skip((oldest - 1) as usize) {
+            match rest.split_first() {
+                Some((found, more)) if found == promised => rest = more,
+                Some((found, _)) => {
+                    return Err(format!("promised {promised:?}, found {found:?}"));
+                }
+                None => return Err(format!("lost: {promised:?}")),
+            }
+        }
+        let frames = self.untold.len() as u64;
+        let mut kept = Vec::new();
+        for frame in self.untold.drain(..) {
+            match rest.split_at_checked(frame.len()) {
+                Some((found, more)) if found == frame => {
+                    kept.push(frame);
+                    rest = more;
+                }
+                _ => break,
+            }
+        }
+        if let Some(record) = rest.first() {
+            return Err(format!("nobody wrote this, or only in part: {record:?}"));
+        }
+        self.untold = kept;
+        let kept_untold = self.untold.len() as u64;
+        self.check_fold(recovered, "the recovered state")?;
+        self.check_snapshots(reader, &records)?;
+        check_offsets(reader, &records)?;
+        Ok(Found {
+            kept_untold,
+            lost_untold: frames - kept_untold,
+        })
+    }
+
+    /// Snapshot and log give what the log alone gives.
+    fn check_snapshots(&self, reader: &dyn JournalReader, log: &[Record]) -> Result<(), String> {
+        let oldest = reader.oldest().0;
+        for seq in reader.snapshots().map_err(|error| super::chain(&error))? {
+            // The removal of an old snapshot may have been lost; nobody needs it.
+            if seq + 1 < oldest {
+                continue;
+            }
+            let read = reader.read_snapshot(seq, 0, usize::MAX);
+            let bytes = read.map_err(|error| super::chain(&error))?;
+            let mut state = snapshot::load(&bytes, seq, self.retention)
+                .map_err(|error| super::chain(&error))?;
+            for record in log.iter().filter(|record| record.seq > seq) {
+                state.apply(record);
+            }
+            self.check_fold(&state, &format!("snapshot {seq} and the log after it"))?;
+        }
+        Ok(())
+    }
+
+    /// `state` is what follows from everything told and what was found besides.
+    fn check_fold(&self, state: &Fold, what: &str) -> Result<(), String> {
+        let mut expected = Fold::empty(self.retention);
+        let log = || self.told.iter().chain(self.untold.iter().flatten());
+        log().for_each(|record| expected.apply(record));
+        let differs = |part: &str| Err(format!("{what}: {part} do not follow from the log"));
+        if (state.seq, state.next_offset, state.at)
+            != (expected.seq, expected.next_offset, expected.at)
+        {
+            return differs("the numbers");
+        }
+        if state.generations != expected.generations {
+            return differs("the generations");
+        }
+        let known = |fold: &Fold| fold.inventory.entries().count();
+        let same = expected
+            .inventory
+            .entries()
+            .all(|entry| state.inventory.entry(entry.product.id.as_str()) == Some(entry));
+        if !same || known(state) != known(&expected) {
+            return differs("the products");
+        }
+        let digest = state.inventory.digest();
+        if digest != expected.inventory.digest() || digest != state.inventory.recomputed_digest() {
+            return differs("the digests");
+        }
+        for record in log() {
+            let Body::Decision(decision) = &record.body else {
+                continue;
+            };
+            let origin = &decision.origin;
+            if let Some(key) = &origin.key
+                && state.keys.get(&origin.principal, key)
+                    != expected.keys.get(&origin.principal, key)
+            {
+                return differs("the keys");
+            }
+        }
+        if state.keys.len() != expected.keys.len() {
+            return differs("the keys");
+        }
+        Ok(())
+    }
+}
+
+/// Every record there is, read as readers read.
+fn read_all(reader: &dyn JournalReader, oldest: u64) -> Result<Vec<Record>, String> {
+    let mut records: Vec<Record> = Vec::new();
+    loop {
+        let next = oldest + records.len() as u64;
+        let frames = reader
+            .frames_from_seq(next, 700)
+            .map_err(|error| super::chain(&error))?;
+        if frames.is_empty() {
+            return Ok(records);
+        }
+        for line in frames.iter().flat_map(|frame| frame.lines()) {
+            let record = Record::parse(line).map_err(|error| error.to_string())?;
+            if record.seq == oldest + records.len() as u64 {
+                records.push(record);
+            } else {
+                return Err(format!("record {} comes out of turn", record.seq));
+            }
+        }
+    }
+}
+
+/// Every event can be found by its offset.
+fn check_offsets(reader: &dyn JournalReader, records: &[Record]) -> Result<(), String> {
+    let by_seq: HashMap<u64, &Record> = records.iter().map(|record| (record.seq, record)).collect();
+    for record in records {
+        let Body::Decision(decision) = &record.body else {
+            continue;
+        };
+        if decision.decision.events.is_empty() {
+            continue;
+        }
+        let frames = reader
+            .frames_from_offset(decision.first_offset, 1)
+            .map_err(|error| super::chain(&error))?;
+        let holds = frames.first().is_some_and(|frame| {
+            frame.header.seq <= record.seq && record.seq < frame.header.next_seq()
+        });
+        if !holds || by_seq.get(&record.seq) != Some(&record) {
+            return Err(format!("offset {} is not found", decision.first_offset));
+        }
+    }
+    Ok(())
+}
