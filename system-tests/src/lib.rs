@@ -1,5 +1,7 @@
 //! Central and stores together, with faults, and the checkers that judge what they did.
 //!
 //! - [`linearizability`]: could any order of instants explain what the clients saw?
+//! - [`process`]: the real programs, started and killed.
 
 pub mod linearizability;
+pub mod process;

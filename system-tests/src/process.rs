@@ -1,0 +1,243 @@
+//! The real programs, started and ended as an operator or a power failure would.
+//!
+//! A service is started with a free port and its own data folder, logs into a file beside it, and is
+//! ready once its log says that it listens. It can be killed without warning and started again on
+//! the same port and data. Dropping one kills it, so nothing outlives its test.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// How long a service may take to listen.
+const START: Duration = Duration::from_secs(60);
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The key of a till in these tests.
+pub const KEY: &str = "demo";
+/// The key of an operator in these tests.
+pub const ADMIN_KEY: &str = "admin-demo";
+
+/// A running service.
+#[derive(Debug)]
+pub struct Service {
+    name: &'static str,
+    dir: PathBuf,
+    settings: Vec<(String, String)>,
+    child: Child,
+    address: SocketAddr,
+    starts: u32,
+}
+
+impl Service {
+    /// Starts central on the data in `dir`.
+    ///
+    /// # Errors
+    /// The program is not built, or does not start.
+    pub async fn central(dir: &Path) -> io::Result<Self> {
+        let settings = [
+            ("API_KEYS", KEY),
+            ("ADMIN_API_KEYS", ADMIN_KEY),
+            ("RATE_LIMIT_ENABLED", "false"),
+        ];
+        Self::start("central-api", dir, &settings).await
+    }
+
+    /// Starts the store `id` on the data in `dir`, following `central`.
+    ///
+    /// # Errors
+    /// The program is not built, or does not start.
+    pub async fn store(id: &str, dir: &Path, central: SocketAddr) -> io::Result<Self> {
+        let url = format!("http://{central}");
+        let settings = [
+            ("STORE_ID", id),
+            ("CENTRAL_API_URL", url.as_str()),
+            ("CENTRAL_API_KEY", KEY),
+            ("API_KEYS", KEY),
+            ("ADMIN_API_KEYS", ADMIN_KEY),
+            ("RATE_LIMIT_ENABLED", "false"),
+        ];
+        Self::start("store-api", dir, &settings).await
+    }
+
+    async fn start(name: &'static str, dir: &Path, settings: &[(&str, &str)]) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let (child, address) = launch(name, dir, &settings, 0, 1).await?;
+        Ok(Self {
+            name,
+            dir: dir.to_owned(),
+            settings,
+            child,
+            address,
+            starts: 1,
+        })
+    }
+
+    /// Where it listens; the same after every start.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of `path`.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Ends it as a power failure would, as far as the process is concerned (SIGKILL).
+    ///
+    /// # Errors
+    /// It cannot be signalled.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again on the same port and data.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn restart(&mut self) -> io::Result<()> {
+        self.starts += 1;
+        let port = self.address.port();
+        let (child, address) =
+            launch(self.name, &self.dir, &self.settings, port, self.starts).await?;
+        self.child = child;
+        self.address = address;
+        Ok(())
+    }
+
+    /// Asks it to stop (SIGTERM) and waits for its end. Returns whether it ended well.
+    ///
+    /// # Errors
+    /// It cannot be signalled, or does not end within `within`.
+    pub async fn stop(&mut self, within: Duration) -> io::Result<bool> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status()?;
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.success());
+            }
+            if Instant::now() >= deadline {
+                return Err(io::Error::other(format!("{} did not stop", self.name)));
+            }
+            sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is what its test then says.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+async fn launch(
+    name: &str,
+    dir: &Path,
+    settings: &[(String, String)],
+    port: u16,
+    start: u32,
+) -> io::Result<(Child, SocketAddr)> {
+    let log = dir.join(format!("log-{start}.ndjson"));
+    let output = File::create(&log)?;
+    let errors = output.try_clone()?;
+    let mut child = Command::new(binary(name)?)
+        .env_clear()
+        .envs(settings.iter().map(|(name, value)| (name, value)))
+        .env("HOST", "127.0.0.1")
+        .env("PORT", port.to_string())
+        .env("METRICS_PORT", "0")
+        .env("DATA_DIR", dir.join("data"))
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .spawn()?;
+    let deadline = Instant::now() + START;
+    loop {
+        let text = std::fs::read_to_string(&log)?;
+        if let Some(address) = listening(&text) {
+            return Ok((child, address));
+        }
+        if child.try_wait()?.is_some() || Instant::now() >= deadline {
+            drop(child.kill());
+            return Err(io::Error::other(format!("{name} did not start:\n{text}")));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// The address in the log line that says that the service listens.
+fn listening(log: &str) -> Option<SocketAddr> {
+    log.lines().find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        (line.get("message")? == "listening").then_some(())?;
+        line.get("address")?.as_str()?.parse().ok()
+    })
+}
+
+/// The program, which lies beside the folder that this test was built into.
+fn binary(name: &str) -> io::Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let beside = this
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name));
+    beside
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| io::Error::other(format!("{name} is not built: cargo build --workspace")))
+}
+
+/// Waits until `condition` holds.
+///
+/// # Errors
+/// It does not hold within `within`.
+pub async fn until<F: Future<Output = bool>>(
+    what: &str,
+    within: Duration,
+    mut condition: impl FnMut() -> F,
+) -> io::Result<()> {
+    let deadline = Instant::now() + within;
+    while !condition().await {
+        if Instant::now() >= deadline {
+            return Err(io::Error::other(format!("not within {within:?}: {what}")));
+        }
+        sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// An HTTP client for tests.
+///
+/// # Errors
+/// The client cannot be built.
+pub fn client() -> reqwest::Result<reqwest::Client> {
+    // A second test in the same process finds it installed.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder()
+        .timeout(Duration::from_secs(30))
+        .tcp_nodelay(true)
+        .build()
+}
