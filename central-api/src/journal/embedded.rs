@@ -564,6 +564,23 @@ fn damaged(name: &str, position: u64) -> JournalError {
     }
 }
 
+/// The way to a frame leads over headers whose checksums are not looked at, so the frame itself must
+/// show that it is the right one: a reader never skips anything because a header was damaged.
+fn begins_with(
+    frames: Vec<Frame>,
+    wanted: u64,
+    first: impl Fn(&Header) -> u64,
+) -> Result<Vec<Frame>, JournalError> {
+    match frames.first() {
+        Some(frame) if first(&frame.header) > wanted => Err(JournalError::Damaged {
+            file: "journal".to_owned(),
+            position: 0,
+            what: format!("a header before record {} leads astray", frame.header.seq),
+        }),
+        Some(_) | None => Ok(frames),
+    }
+}
+
 impl JournalReader for Segments {
     fn frames_from_seq(&self, seq: u64, max_bytes: usize) -> Result<Vec<Frame>, JournalError> {
         let oldest = self.oldest().0;
@@ -574,7 +591,11 @@ impl JournalReader for Segments {
             });
         }
         match self.place(|place| place.seq <= seq, |segment| segment.seq <= seq)? {
-            Some(place) => self.read_frames(place, max_bytes, |header| header.next_seq() > seq),
+            Some(place) => {
+                let frames =
+                    self.read_frames(place, max_bytes, |header| header.next_seq() > seq)?;
+                begins_with(frames, seq, |header| header.seq)
+            }
             None => Ok(Vec::new()),
         }
     }
@@ -605,7 +626,9 @@ impl JournalReader for Segments {
         let seq = self.table.lock().get(low).map_or(1, |segment| segment.seq);
         match self.place(|place| place.offset <= offset, |segment| segment.seq <= seq)? {
             Some(place) => {
-                self.read_frames(place, max_bytes, |header| header.next_offset() > offset)
+                let frames =
+                    self.read_frames(place, max_bytes, |header| header.next_offset() > offset)?;
+                begins_with(frames, offset, |header| header.offset)
             }
             None => Ok(Vec::new()),
         }
