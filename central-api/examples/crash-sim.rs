@@ -4,6 +4,7 @@
 //! cargo run --release -p central-api --example crash-sim -- --seed 17
 //! cargo run --release -p central-api --example crash-sim -- --runs 1000000
 //! cargo run --release -p central-api --example crash-sim -- --soak 60
+//! cargo run --release -p central-api --example crash-sim -- --flips 100000
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a tool for people")]
@@ -15,6 +16,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use simulation::damage::{Tally, flip_bits};
 use simulation::{Plant, Stats, run};
 use tokio::time::Instant;
 
@@ -30,6 +34,9 @@ struct Args {
     /// Minutes to go on for.
     #[arg(long)]
     soak: Option<u64>,
+    /// Bits to flip in logs at rest, instead of cutting the power.
+    #[arg(long)]
+    flips: Option<usize>,
     /// A mistake to make on purpose, such as `no-file-sync`.
     #[arg(long, default_value = "nothing")]
     plant: Plant,
@@ -38,6 +45,9 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let first = args.seed.unwrap_or(0);
+    if let Some(flips) = args.flips {
+        return report(flip_bits(&mut SmallRng::seed_from_u64(first), flips));
+    }
     let only_one = args.seed.is_some() && args.runs.is_none() && args.soak.is_none();
     let runs = match (args.runs, args.soak) {
         (Some(runs), _) => runs,
@@ -65,4 +75,17 @@ fn main() -> ExitCode {
         started.elapsed()
     );
     ExitCode::SUCCESS
+}
+
+fn report(flipped: Result<Tally, String>) -> ExitCode {
+    match flipped {
+        Ok(tally) => {
+            println!("{tally:#?}\nno flipped bit went unnoticed");
+            ExitCode::SUCCESS
+        }
+        Err(missed) => {
+            println!("{missed}");
+            ExitCode::FAILURE
+        }
+    }
 }

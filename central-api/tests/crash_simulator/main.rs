@@ -5,12 +5,16 @@
 
 #![expect(
     clippy::cast_possible_truncation,
-    reason = "a number of threads is small"
+    reason = "a number of threads or bits is small"
 )]
 
 mod simulation;
 
 use clap::ValueEnum;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use shared::disk::Disk;
+use simulation::damage::{Aged, Tally, Verdict, flip_bits};
 use simulation::{Plant, Stats, run};
 
 /// Seeds of the main test.
@@ -82,5 +86,50 @@ fn one_seed_tells_one_story() {
             Err(broken) => broken.to_string(),
         };
         assert_eq!(story(), story());
+    }
+}
+
+/// Bits that are flipped, one at a time.
+const FLIPS: usize = 6_000;
+
+#[test]
+fn a_flipped_bit_is_noticed_or_harms_nothing() {
+    let tally = flip_bits(&mut SmallRng::seed_from_u64(1), FLIPS).unwrap();
+    println!("{tally:?}");
+    assert!(tally.refused > 100 && tally.noticed > 100, "{tally:?}");
+}
+
+#[test]
+fn a_flipped_bit_in_the_header_of_a_segment_is_noticed() {
+    // Headers are read without their records when a place in the log is looked for.
+    let log = Aged::new(4);
+    let mut tally = Tally::default();
+    for (path, size) in log.files() {
+        for bit in 0..size.min(144) * 8 {
+            let (byte, bit) = (bit / 8, (bit % 8) as u32);
+            let verdict = log.examine(|disk| assert!(disk.flip_bit(&path, byte, bit)));
+            let added = tally.add(verdict);
+            added.unwrap_or_else(|what| panic!("bit {bit} of byte {byte} of {path:?}: {what}"));
+        }
+    }
+    println!("{tally:?}");
+}
+
+#[test]
+fn a_log_cut_short_anywhere_is_refused_or_comes_up_as_it_was_earlier() {
+    let log = Aged::new(7);
+    let files = log.files();
+    assert!(files.len() > 6, "{files:?}");
+    assert_eq!(log.examine(|_| {}), Verdict::Harmless);
+    let mut journal = files.iter().rev();
+    let last = journal.find(|(path, _)| path.starts_with("/data/journal"));
+    let (last, size) = last.unwrap();
+    for len in 0..*size {
+        let verdict = log.examine(|disk| disk.truncate(last, len as u64).unwrap());
+        let known = matches!(
+            verdict,
+            Verdict::Refused(_) | Verdict::Noticed(_) | Verdict::Earlier
+        );
+        assert!(known, "{len} bytes: {verdict:?}");
     }
 }

@@ -37,6 +37,26 @@ pub(super) fn live(world: &mut World, disk: &SimDisk, faults: Faults) -> Result<
     Ok(())
 }
 
+/// Lives a while without faults, and takes two snapshots on the way.
+pub(super) fn work(world: &mut World, disk: &SimDisk) -> Result<(), Stop> {
+    let mut process = Process::start(world, disk, Faults::default())?;
+    for turn in 0..60 {
+        process.turn()?;
+        if turn % 25 == 24 {
+            process.take_snapshot()?;
+        }
+    }
+    process.settle()
+}
+
+/// Where the files are.
+pub(super) fn options(segment_bytes: u64) -> EmbeddedOptions {
+    EmbeddedOptions {
+        dir: PathBuf::from("/data"),
+        segment_bytes,
+    }
+}
+
 struct Process<'w> {
     world: &'w mut World,
     disk: SimDisk,
@@ -61,10 +81,7 @@ impl<'w> Process<'w> {
             disk: disk.clone(),
             plant: world.plant,
         });
-        let options = EmbeddedOptions {
-            dir: PathBuf::from("/data"),
-            segment_bytes: world.segment_bytes,
-        };
+        let options = options(world.segment_bytes);
         let mut recovered = match recover(&planted, &options, world.retention) {
             Ok(recovered) => recovered,
             Err(error) => {

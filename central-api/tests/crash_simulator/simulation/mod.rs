@@ -20,6 +20,7 @@
 )]
 
 mod commands;
+pub(crate) mod damage;
 mod life;
 mod plant;
 mod promises;

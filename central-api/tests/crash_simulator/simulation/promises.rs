@@ -4,12 +4,14 @@
 //! handed to the disk without anybody being told: they may be there after a crash, in order and
 //! whole, or not. A process that begins to serve makes what it found a promise: it has shown it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use central_api::journal::record::Body;
-use central_api::journal::{JournalReader, Record};
+use central_api::journal::{JournalError, JournalReader, Record};
 use central_api::ledger::{Answer, Fold, KeyRetention, Request, fold, snapshot};
 use shared::domain::ids::{IdempotencyKey, Principal, ProductId};
+
+use super::damage::Verdict;
 
 /// The records of one frame.
 pub(super) type FrameRecords = Vec<Record>;
@@ -203,6 +205,36 @@ impl Promises {
         })
     }
 
+    /// Compares a log at rest, and the state that came of it, with everything that was told.
+    pub(super) fn compare(&self, recovered: &Fold, reader: &dyn JournalReader) -> Verdict {
+        let mut noticed = None;
+        for record in &self.told {
+            match find_offset(reader, record) {
+                Ok(true) => {}
+                Ok(false) => return Verdict::Missed(format!("record {} by offset", record.seq)),
+                Err(error) => noticed = Some(super::chain(&error)),
+            }
+        }
+        match read_all(reader, reader.oldest().0) {
+            Ok(records) if records == self.told => {}
+            Ok(_) => return Verdict::Missed("the records differ".to_owned()),
+            Err(error) => noticed = Some(error),
+        }
+        match (self.check_fold(recovered, "the recovered state"), noticed) {
+            (Err(what), _) => Verdict::Missed(what),
+            (Ok(()), Some(noticed)) => Verdict::Noticed(noticed),
+            (Ok(()), None) => Verdict::Harmless,
+        }
+    }
+
+    /// Whether `state` follows from the first of the records that were told.
+    pub(super) fn is_prefix(&self, state: &Fold) -> bool {
+        let mut earlier = Self::new(self.retention);
+        let told = self.told.iter().take(state.seq as usize);
+        earlier.told = told.cloned().collect();
+        earlier.check_fold(state, "a prefix").is_ok()
+    }
+
     /// Snapshot and log give what the log alone gives.
     fn check_snapshots(&self, reader: &dyn JournalReader, log: &[Record]) -> Result<(), String> {
         let oldest = reader.oldest().0;
@@ -292,23 +324,24 @@ fn read_all(reader: &dyn JournalReader, oldest: u64) -> Result<Vec<Record>, Stri
 
 /// Every event can be found by its offset.
 fn check_offsets(reader: &dyn JournalReader, records: &[Record]) -> Result<(), String> {
-    let by_seq: HashMap<u64, &Record> = records.iter().map(|record| (record.seq, record)).collect();
     for record in records {
-        let Body::Decision(decision) = &record.body else {
-            continue;
-        };
-        if decision.decision.events.is_empty() {
-            continue;
-        }
-        let frames = reader
-            .frames_from_offset(decision.first_offset, 1)
-            .map_err(|error| super::chain(&error))?;
-        let holds = frames.first().is_some_and(|frame| {
-            frame.header.seq <= record.seq && record.seq < frame.header.next_seq()
-        });
-        if !holds || by_seq.get(&record.seq) != Some(&record) {
-            return Err(format!("offset {} is not found", decision.first_offset));
+        if !find_offset(reader, record).map_err(|error| super::chain(&error))? {
+            return Err(format!("record {} is not found by its offset", record.seq));
         }
     }
     Ok(())
+}
+
+/// Whether `record` is found by the offset of its first event, if it has one.
+fn find_offset(reader: &dyn JournalReader, record: &Record) -> Result<bool, JournalError> {
+    let Body::Decision(decision) = &record.body else {
+        return Ok(true);
+    };
+    if decision.decision.events.is_empty() {
+        return Ok(true);
+    }
+    let frames = reader.frames_from_offset(decision.first_offset, 1)?;
+    Ok(frames.first().is_some_and(|frame| {
+        frame.header.seq <= record.seq && record.seq < frame.header.next_seq()
+    }))
 }
