@@ -17,7 +17,7 @@ use axum::routing::{get, post, put};
 use shared::service::problem_response::{method_not_allowed, not_found};
 use shared::service::request_context::RequestContextLayer;
 
-pub use state::{AppState, SharedState};
+pub use state::{AppState, Handles, SharedState};
 
 /// Every route of the service, and the layer around them.
 pub fn router(state: AppState) -> Router {

@@ -1,5 +1,6 @@
 //! What a request may use; cheap to clone.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -11,15 +12,20 @@ use super::stores::Stores;
 use crate::config::Config;
 use crate::ledger::Ledger;
 
-/// Handles to everything a request may use.
+/// Handles to everything a request may use. Every request clones this, several times over, so it is
+/// one reference count.
 #[derive(Clone, Debug)]
-pub struct AppState {
+pub struct AppState(Arc<Handles>);
+
+/// The handles themselves.
+#[derive(Debug)]
+pub struct Handles {
     /// Decides, and shows what was decided.
     pub ledger: Ledger,
     /// Set when the service is stopping: long polls answer at once.
     pub shutdown: CancellationToken,
     /// The rest, which changes rarely or not at all.
-    pub shared: Arc<SharedState>,
+    pub shared: SharedState,
 }
 
 /// What all requests share.
@@ -51,11 +57,19 @@ impl AppState {
             event_retention_hours: config.event_retention_hours,
             data_dir: config.data_dir.clone(),
         };
-        Self {
+        Self(Arc::new(Handles {
             ledger,
             shutdown,
-            shared: Arc::new(shared),
-        }
+            shared,
+        }))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.0
     }
 }
 

@@ -153,7 +153,9 @@ fn bounded(text: &str) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
-/// JSON, or nothing said, which is what simple clients say.
+/// JSON, or nothing said, which is what simple clients say; curl, told nothing, says "form" of
+/// everything it posts. A page of another site can send that too, so it must never be enough where a
+/// cookie is the key: cookie-authenticated writes need their own token.
 fn check_type(value: Option<&HeaderValue>) -> Result<(), Problem> {
     let Some(value) = value else {
         return Ok(());
@@ -167,7 +169,8 @@ fn check_type(value: Option<&HeaderValue>) -> Result<(), Problem> {
     let json = essence.eq_ignore_ascii_case(b"application/json")
         || (has_prefix_ignoring_case(essence, b"application/")
             && has_suffix_ignoring_case(essence, b"+json"));
-    if json {
+    let unsaid = essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded");
+    if json || unsaid {
         Ok(())
     } else {
         Err(Problem::new(
