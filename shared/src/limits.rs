@@ -47,6 +47,8 @@ pub const PAGE_BY_OFFSET: usize = 200;
 pub const PAGE_BY_CURSOR: usize = 1_000;
 /// Longest cursor in characters: a name and an id, each at its own limit, in base64.
 pub const CURSOR_BYTES: usize = 2_048;
+/// Search results that a catalogue keeps; at a million products one is at most 128 KiB.
+pub const SEARCHES_KEPT: usize = 64;
 /// Longest search text in bytes.
 pub const QUERY_BYTES: usize = 256;
 

@@ -16,6 +16,11 @@ use crate::domain::ids::ProductId;
 use crate::domain::inventory::Product;
 use crate::domain::inventory::state::Entry;
 
+/// Changes that maintenance takes in before it lets readers in: a few milliseconds' worth.
+const CHANGES_A_TURN: usize = 1_024;
+/// Texts that it puts into the search index before it lets readers in; likewise.
+const TEXTS_A_TURN: u32 = 1_024;
+
 /// How far the catalogue has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
@@ -226,10 +231,18 @@ impl Catalogue {
         self.up_to_date().categories()
     }
 
-    /// Brings the index up to date, so that the next reader of a list need not. Meant to be called
-    /// every so often by a thread that may be slow.
+    /// Brings the index up to date, so that the next reader of a list need not. To be called every
+    /// so often by a thread that may be slow: the first time after a start it takes seconds for a
+    /// million products, and until then a search looks at each of them.
     pub fn maintain(&self) {
-        self.index.write().sync(&self.slots);
+        loop {
+            let mut index = self.index.write();
+            if !index.sync_some(&self.slots, CHANGES_A_TURN, TEXTS_A_TURN) {
+                return;
+            }
+            // Readers that came meanwhile go first.
+            RwLockWriteGuard::unlock_fair(index);
+        }
     }
 
     /// Keeps the index from everybody else, as a slow reader would.

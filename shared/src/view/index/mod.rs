@@ -1,0 +1,138 @@
+//! The products as lists see them: in every order, and by every property.
+//!
+//! The index keeps the very products it was built from, beside the catalogue's slots, which run
+//! ahead of it. So a page is in itself exact (no row that its filter would not let through, none
+//! out of order), and the index knows what to take out when a product changes. Readers hold it
+//! together; whoever finds changes holds it alone while taking them in.
+
+mod filters;
+mod grams;
+mod list;
+mod orders;
+mod ranked;
+mod search;
+mod sorted;
+
+use std::sync::Arc;
+
+use filters::Filters;
+use orders::Orders;
+use search::Search;
+
+use super::slots::{Published, Slots};
+use crate::domain::inventory::Product;
+
+/// Live products by number.
+type Products = Vec<Option<Arc<Published>>>;
+
+/// The live product with this number.
+fn product_at(products: &Products, number: u32) -> Option<&Product> {
+    let row = products.get(number as usize)?.as_deref()?;
+    Some(&row.product)
+}
+
+/// Changes from which on everything is built anew: sorting all is quicker than this many changes
+/// one by one if they are also an eighth of the catalogue.
+const REBUILD_LEAST: usize = 4_096;
+/// Products whose text a reader of a list puts into the search index in passing, so that small
+/// catalogues need nobody in the background.
+const TEXTS_IN_PASSING: u32 = 1_024;
+
+/// The products as lists see them.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    products: Products,
+    orders: Orders,
+    filters: Filters,
+    search: Search,
+    /// Numbers of changed slots; kept for its memory.
+    changed: Vec<u32>,
+}
+
+impl Index {
+    /// Takes in everything that was published.
+    pub(super) fn sync(&mut self, slots: &Slots) {
+        self.take_in(slots, usize::MAX);
+        self.search.build(TEXTS_IN_PASSING, &self.products);
+    }
+
+    /// Takes in about `changes` changes, or very many at once, and puts the text of `texts`
+    /// products into the search index. Returns whether something is left to do.
+    pub(super) fn sync_some(&mut self, slots: &Slots, changes: usize, texts: u32) -> bool {
+        let new = (slots.len() as usize).saturating_sub(self.products.len());
+        let most = if self.is_many(new) {
+            usize::MAX
+        } else {
+            changes
+        };
+        self.take_in(slots, most);
+        self.search.build(texts, &self.products);
+        slots.is_marked() || self.search.is_behind(slots.len())
+    }
+
+    /// Categories with their products' count, in order.
+    pub(super) fn categories(&self) -> Vec<(Arc<str>, usize)> {
+        self.filters.categories()
+    }
+
+    const fn is_many(&self, changes: usize) -> bool {
+        changes > REBUILD_LEAST && changes > self.products.len() / 8
+    }
+
+    fn take_in(&mut self, slots: &Slots, most: usize) {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.clear();
+        slots.take_marked(&mut changed, most);
+        let places = slots.len() as usize;
+        if self.products.len() < places {
+            self.products.resize(places, None);
+        }
+        let many = self.is_many(changed.len());
+        if many {
+            self.search.forget_kept();
+        }
+        for number in &changed {
+            let new = slots.current(*number).filter(|published| published.live);
+            self.take(*number, new, many);
+        }
+        if many {
+            self.orders = Orders::of(&self.products);
+            self.filters = Filters::of(&self.products);
+        }
+        changed.shrink_to(REBUILD_LEAST);
+        self.changed = changed;
+    }
+
+    /// Takes in what became of product `number`; its places in orders and filters only if they are
+    /// not built anew anyway.
+    fn take(&mut self, number: u32, new: Option<Arc<Published>>, many: bool) {
+        let Some(row) = self.products.get_mut(number as usize) else {
+            return;
+        };
+        let before = row.take();
+        let old = before.as_deref().map(|row| &row.product);
+        let now = new.as_deref().map(|row| &row.product);
+        self.search.change(number, old, now);
+        if !many {
+            match (old, now) {
+                (None, Some(new)) => {
+                    self.orders.insert(number, new, &self.products);
+                    self.filters.insert(number, new);
+                }
+                (Some(old), Some(new)) => {
+                    self.orders.update(number, old, new, &self.products);
+                    self.filters.update(number, old, new);
+                }
+                // By its labels, not by its text: it need not be among the products any more.
+                (Some(old), None) => {
+                    self.orders.remove(number, old);
+                    self.filters.remove(number, old);
+                }
+                (None, None) => {}
+            }
+        }
+        if let Some(row) = self.products.get_mut(number as usize) {
+            *row = new;
+        }
+    }
+}
