@@ -242,7 +242,8 @@ mod tests {
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = [0; 1024];
-                stream.read(&mut request).await.unwrap();
+                let read = stream.read(&mut request).await.unwrap();
+                assert!(read > 0, "the client asks before it is answered");
                 for byte in answer {
                     stream.write_all(&[*byte]).await.unwrap();
                     stream.flush().await.unwrap();

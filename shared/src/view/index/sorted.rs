@@ -189,7 +189,7 @@ mod tests {
             changes in prop::collection::vec((any::<u16>(), any::<bool>()), 0..3_000),
             keep in 0_usize..50,
         ) {
-            let mut model: Vec<u32> = (0..built).map(|row| row as u32 * 20).collect();
+            let mut model: Vec<u32> = (0..u32::try_from(built).unwrap()).map(|row| row * 20).collect();
             let mut sorted = Sorted::of(&model);
             for (value, insert) in changes {
                 let value = u32::from(value);
