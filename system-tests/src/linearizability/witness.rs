@@ -16,9 +16,13 @@
 //! were never seen it only counts the changes that could fill them, and leaves the rest to
 //! [`search`](super::search). It never rejects a history that is linearizable.
 
+mod offsets;
+mod pool;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use self::pool::Pool;
 use super::Violation;
 use super::history::{Answered, History, Outcome, Part, Request, State, Unanswered};
 
@@ -27,7 +31,7 @@ use super::history::{Answered, History, Outcome, Part, Request, State, Unanswere
 /// # Errors
 /// The first thing that does not fit.
 pub fn check(history: &History) -> Result<(), Violation> {
-    offsets(history)?;
+    offsets::check(history)?;
     for (product, part) in history.parts() {
         let violation = |(op, what)| Violation {
             product: Arc::clone(product),
@@ -343,122 +347,4 @@ fn edges(answered: &[Answered]) -> Vec<(u64, bool, usize)> {
         .collect();
     edges.sort_unstable();
     edges
-}
-
-/// Changes without an answer, to fill versions without a maker. Versions come in ascending order,
-/// so their deadlines do too, and the earliest change that fits is always the right one to use.
-struct Pool {
-    cas: HashMap<u64, Vec<Unanswered>>,
-    /// By delta; latest first, so that the earliest can be popped.
-    guarded: HashMap<i64, Vec<Unanswered>>,
-}
-
-impl Pool {
-    fn new(unanswered: &[Unanswered]) -> Self {
-        let mut pool = Self {
-            cas: HashMap::new(),
-            guarded: HashMap::new(),
-        };
-        for change in unanswered {
-            match change.request {
-                Request::Cas { version, .. } => pool.cas.entry(version).or_default().push(*change),
-                Request::Guarded { delta } => pool.guarded.entry(delta).or_default().push(*change),
-                Request::Read => {}
-            }
-        }
-        for changes in pool.guarded.values_mut() {
-            changes.sort_by_key(|change| std::cmp::Reverse(change.invoked));
-        }
-        pool
-    }
-
-    /// Uses one change that can have made `version` before `deadline`; with `step` unknown only one
-    /// that could have made no other version.
-    fn take(&mut self, version: u64, step: Option<i64>, shortfall: bool, deadline: u64) -> bool {
-        let possible =
-            |delta: i64| step.is_none_or(|step| step == delta) && !(shortfall && delta < 0);
-        let exact = self.cas.get(&version.saturating_sub(1));
-        let fits = |change: &Unanswered| {
-            change.invoked <= deadline && change.request.delta().is_some_and(possible)
-        };
-        if exact.is_some_and(|changes| changes.iter().any(fits)) {
-            return true;
-        }
-        let Some(step) = step.filter(|step| possible(*step)) else {
-            return false;
-        };
-        let Some(changes) = self.guarded.get_mut(&step) else {
-            return false;
-        };
-        changes
-            .pop_if(|change| change.invoked <= deadline)
-            .is_some()
-    }
-
-    /// Changes that are not used and could have made any version.
-    fn left(&self) -> usize {
-        self.guarded.values().map(Vec::len).sum()
-    }
-}
-
-/// Offsets are unique and grow with time, over all products, and with the versions of each.
-fn offsets(history: &History) -> Result<(), Violation> {
-    let mut edges = Vec::new();
-    let mut numbered = Vec::new();
-    for (index, op) in history.ops.iter().enumerate() {
-        if let (
-            Outcome::Applied {
-                offset: Some(offset),
-                version,
-                ..
-            },
-            Some(returned),
-        ) = (op.outcome, op.returned)
-        {
-            edges.push((op.invoked, false, offset, index));
-            edges.push((returned.max(op.invoked), true, offset, index));
-            numbered.push((offset, version, index));
-        }
-    }
-    let violation = |index: usize, what: String| {
-        let product = history.ops.get(index).map(|op| Arc::clone(&op.product));
-        Violation {
-            product: product.unwrap_or_else(|| Arc::from("")),
-            op: Some(index),
-            what,
-        }
-    };
-    edges.sort_unstable();
-    let mut floor = None;
-    for (_, returns, offset, index) in edges {
-        if returns {
-            floor = floor.max(Some(offset));
-        } else if Some(offset) <= floor {
-            return Err(violation(
-                index,
-                format!(
-                    "offset {offset} was given to a change asked for after offset {floor:?} was told"
-                ),
-            ));
-        }
-    }
-    numbered.sort_unstable();
-    let mut last_offset = None;
-    let mut last_version: HashMap<&Arc<str>, u64> = HashMap::new();
-    for (offset, version, index) in numbered {
-        let Some(op) = history.ops.get(index) else {
-            continue;
-        };
-        if last_offset.replace(offset) == Some(offset) {
-            return Err(violation(index, format!("offset {offset} was given twice")));
-        }
-        let before = last_version.insert(&op.product, version);
-        if before.is_some_and(|before| before >= version) {
-            return Err(violation(
-                index,
-                format!("offset {offset} has version {version}, an earlier one {before:?}"),
-            ));
-        }
-    }
-    Ok(())
 }
