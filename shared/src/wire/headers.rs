@@ -28,5 +28,7 @@ pub const SYNC_LAG: HeaderName = HeaderName::from_static("x-sync-lag");
 pub const CENTRAL: HeaderName = HeaderName::from_static("x-central");
 /// Offset that a read must have reached.
 pub const MIN_OFFSET: HeaderName = HeaderName::from_static("x-min-offset");
+/// On the answer to a write: whether the store's copy shows it already, `true` or `false`.
+pub const SYNC_VISIBLE: HeaderName = HeaderName::from_static("x-sync-visible");
 /// RFC 9211.
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");

@@ -71,6 +71,8 @@ codes! {
     NotAcceptable = "not_acceptable", "No acceptable representation.";
     /// No such route.
     NotFound = "not_found", "There is nothing here.";
+    /// A store that has never seen the catalogue is asked for it.
+    NotSyncedYet = "not_synced_yet", "The store has not received the catalogue yet.";
     /// The reader is ahead of the log.
     OffsetAhead = "offset_ahead", "The offset lies beyond the head of the log.";
     /// The log no longer goes back that far.
@@ -140,9 +142,11 @@ impl ProblemCode {
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::CentralUnavailable | Self::Overloaded | Self::ReadOnly | Self::ShuttingDown => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::CentralUnavailable
+            | Self::NotSyncedYet
+            | Self::Overloaded
+            | Self::ReadOnly
+            | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -153,6 +157,7 @@ impl ProblemCode {
         match self {
             Self::BodyTimeout
             | Self::CentralUnavailable
+            | Self::NotSyncedYet
             | Self::OffsetAhead
             | Self::Overloaded
             | Self::RateLimited
@@ -210,6 +215,7 @@ impl ProblemCode {
             | Self::MissingProductId
             | Self::NotAcceptable
             | Self::NotFound
+            | Self::NotSyncedYet
             | Self::OffsetAhead
             | Self::OffsetGone
             | Self::Overloaded

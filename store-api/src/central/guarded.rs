@@ -1,0 +1,310 @@
+//! Calls to central behind timeout, breaker and keyed retry.
+//!
+//! ```text
+//! caller's deadline ┬ breaker ─ attempt (timeout) ─ wait (full jitter) ┐
+//!                   └──────────────── again, while keyed ◀─────────────┘
+//! ```
+//!
+//! What must stay true: a call is sent again only if sending it twice is harmless; nothing is sent
+//! while the breaker is open; once an attempt may have had an effect, no later failure can turn the
+//! answer into "nothing happened". The feed does not come through here: it has its own pace, and a
+//! long poll that ends without an event says nothing about writes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use shared::clock::Clock;
+use shared::policy::{Backoff, Breaker, BreakerSnapshot, BreakerState, Outcome, Permit};
+use tokio::time::Instant;
+
+use super::contact::ContactNote;
+use super::http::problem_code;
+use super::{Call, CallFault, Central, FeedReply, Reply, SnapshotStream, SyncFault};
+use crate::replica::answer::Poll;
+
+/// Latencies that are kept to tell percentiles from.
+const LATENCIES: usize = 512;
+
+/// The numbers of a [`Guarded`].
+#[derive(Clone, Copy, Debug)]
+pub struct GuardSettings {
+    /// Time for one attempt.
+    pub attempt: Duration,
+    /// Most attempts of one call.
+    pub attempts: u32,
+    /// Waits between them.
+    pub backoff: Backoff,
+}
+
+/// A [`Central`] whose calls are guarded.
+#[derive(Debug)]
+pub struct Guarded {
+    inner: Arc<dyn Central>,
+    settings: GuardSettings,
+    breaker: Mutex<Breaker>,
+    latencies: Mutex<VecDeque<Duration>>,
+    started: Instant,
+    contact: Arc<ContactNote>,
+    clock: Arc<dyn Clock>,
+}
+
+/// The breaker as people see it.
+#[derive(Clone, Debug)]
+pub struct BreakerView {
+    /// Its state and counts.
+    pub breaker: BreakerSnapshot,
+    /// Half of the recent calls took at most this long, and 99 of 100.
+    pub latency: Option<(Duration, Duration)>,
+    /// The present instant, in the breaker's time.
+    pub now: Duration,
+}
+
+/// What came of one attempt.
+enum Attempt {
+    /// An answer for the caller.
+    Answered(Reply),
+    /// Central said that nothing happened and that it is to be asked again.
+    Busy(Reply),
+    /// Nothing happened.
+    NotSent,
+    /// Nobody knows.
+    Doubt { timed_out: bool },
+    /// Central does not accept our key.
+    KeyRefused,
+}
+
+impl Guarded {
+    /// Puts guards around the calls to `inner`.
+    #[must_use]
+    pub fn new(
+        inner: Arc<dyn Central>,
+        breaker: Breaker,
+        settings: GuardSettings,
+        contact: Arc<ContactNote>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            inner,
+            settings,
+            breaker: Mutex::new(breaker),
+            latencies: Mutex::new(VecDeque::with_capacity(LATENCIES)),
+            started: Instant::now(),
+            contact,
+            clock,
+        }
+    }
+
+    /// The same central without guards, for what nobody waits for.
+    #[must_use]
+    pub fn unguarded(&self) -> &dyn Central {
+        &*self.inner
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The breaker as it stands.
+    #[must_use]
+    pub fn view(&self) -> BreakerView {
+        let now = self.now();
+        let mut sorted: Vec<_> = self.latencies.lock().iter().copied().collect();
+        sorted.sort_unstable();
+        let at = |percent: usize| {
+            sorted
+                .get(sorted.len().saturating_sub(1) * percent / 100)
+                .copied()
+        };
+        BreakerView {
+            breaker: self.breaker.lock().snapshot(now),
+            latency: at(50).zip(at(99)),
+            now,
+        }
+    }
+
+    /// The breaker's state.
+    #[must_use]
+    pub fn state(&self) -> BreakerState {
+        self.breaker.lock().snapshot(self.now()).state
+    }
+
+    /// Closes the breaker, as an operator may ask.
+    pub fn reset(&self) {
+        self.breaker.lock().reset();
+    }
+
+    async fn attempt(&self, call: &Call, within: Duration) -> (Attempt, Outcome) {
+        match self.inner.call(call, within).await {
+            Ok(reply) => classify(reply),
+            Err(CallFault::NotSent | CallFault::Open { .. }) => {
+                (Attempt::NotSent, Outcome::Failure)
+            }
+            Err(CallFault::KeyRefused) => (Attempt::KeyRefused, Outcome::Success),
+            Err(CallFault::Unknown { timed_out: true }) => {
+                (Attempt::Doubt { timed_out: true }, Outcome::Timeout)
+            }
+            Err(CallFault::Unknown { timed_out: false }) => {
+                (Attempt::Doubt { timed_out: false }, Outcome::Failure)
+            }
+        }
+    }
+
+    fn note(&self, started: Instant, outcome: Outcome) {
+        match outcome {
+            Outcome::Success => self.contact.answered(self.clock.now()),
+            Outcome::Failure => self.contact.failed("a call failed"),
+            Outcome::Timeout => self.contact.failed("a call timed out"),
+            Outcome::Ignored => {}
+        }
+        let mut latencies = self.latencies.lock();
+        if latencies.len() >= LATENCIES {
+            latencies.pop_front();
+        }
+        latencies.push_back(started.elapsed());
+    }
+
+    async fn guarded_call(&self, call: &Call, within: Duration) -> Result<Reply, CallFault> {
+        let deadline = Instant::now() + within;
+        let mut doubt: Option<CallFault> = None;
+        let mut busy: Option<Reply> = None;
+        for retry in 0..self.settings.attempts {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if retry > 0 && left.is_zero() {
+                break;
+            }
+            let permit = self.breaker.lock().try_acquire(self.now());
+            let permit = match permit {
+                Ok(permit) => Held::new(self, permit),
+                Err(_) if doubt.is_some() || busy.is_some() => break,
+                Err(open) => {
+                    let retry_after = open.wait(self.now());
+                    return Err(CallFault::Open { retry_after });
+                }
+            };
+            let started = Instant::now();
+            let (attempt, outcome) = self.attempt(call, left.min(self.settings.attempt)).await;
+            permit.record(outcome);
+            self.note(started, outcome);
+            let retry_after = match attempt {
+                Attempt::Answered(reply) => return Ok(reply),
+                Attempt::KeyRefused => return Err(CallFault::KeyRefused),
+                Attempt::NotSent => None,
+                Attempt::Doubt { timed_out } => {
+                    doubt = Some(CallFault::Unknown { timed_out });
+                    None
+                }
+                Attempt::Busy(reply) => {
+                    let wish = seconds(&reply);
+                    busy = Some(reply);
+                    wish
+                }
+            };
+            if !call.is_repeatable {
+                break;
+            }
+            let wait = self
+                .settings
+                .backoff
+                .delay(retry, rand::random(), retry_after);
+            if Instant::now() + wait >= deadline {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+        }
+        match (doubt, busy) {
+            (Some(doubt), _) => Err(doubt),
+            (None, Some(reply)) => Ok(reply),
+            (None, None) => Err(CallFault::NotSent),
+        }
+    }
+}
+
+/// What an answer means for the call and for the breaker.
+fn classify(reply: Reply) -> (Attempt, Outcome) {
+    let status = reply.status;
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return (Attempt::KeyRefused, Outcome::Success);
+    }
+    if !status.is_server_error() {
+        return (Attempt::Answered(reply), Outcome::Success);
+    }
+    // Only central itself can promise that nothing happened. Something on the way that answers 503
+    // may have sent the request on before.
+    let promised = status == StatusCode::SERVICE_UNAVAILABLE
+        && problem_code(&reply.body).is_some_and(|code| {
+            let codes = shared::wire::problem::ProblemCode::ALL.iter();
+            codes
+                .filter(|known| known.has_no_side_effects())
+                .any(|known| known.as_str() == code)
+        });
+    let attempt = if promised {
+        Attempt::Busy(reply)
+    } else {
+        let timed_out = status == StatusCode::GATEWAY_TIMEOUT;
+        Attempt::Doubt { timed_out }
+    };
+    (attempt, Outcome::Failure)
+}
+
+fn seconds(reply: &Reply) -> Option<Duration> {
+    let value = reply.headers.get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// A permit that is given back even if the call is given up.
+struct Held<'a> {
+    guarded: &'a Guarded,
+    permit: Option<Permit>,
+}
+
+impl<'a> Held<'a> {
+    const fn new(guarded: &'a Guarded, permit: Permit) -> Self {
+        Self {
+            guarded,
+            permit: Some(permit),
+        }
+    }
+
+    fn record(mut self, outcome: Outcome) {
+        self.give_back(outcome);
+    }
+
+    fn give_back(&mut self, outcome: Outcome) {
+        if let Some(permit) = self.permit.take() {
+            let now = self.guarded.now();
+            self.guarded.breaker.lock().record(permit, outcome, now);
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.give_back(Outcome::Ignored);
+    }
+}
+
+impl Central for Guarded {
+    fn poll<'a>(&'a self, poll: &'a Poll) -> BoxFuture<'a, FeedReply> {
+        self.inner.poll(poll)
+    }
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<SnapshotStream, SyncFault>> {
+        self.inner.snapshot()
+    }
+
+    fn call<'a>(
+        &'a self,
+        call: &'a Call,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Reply, CallFault>> {
+        Box::pin(self.guarded_call(call, within))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+use axum::http::{HeaderMap, HeaderValue, Method};
+use bytes::Bytes;
+use shared::clock::ManualClock;
+use shared::policy::{BackoffSettings, BreakerSettings};
+
+use super::*;
+
+/// Gives prepared answers, one for each attempt, and counts.
+#[derive(Debug, Default)]
+struct Scripted {
+    script: Mutex<VecDeque<Result<Reply, CallFault>>>,
+    sent: Mutex<u32>,
+}
+
+impl Central for Scripted {
+    fn poll<'a>(&'a self, _: &'a Poll) -> BoxFuture<'a, FeedReply> {
+        unreachable!("calls only")
+    }
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<SnapshotStream, SyncFault>> {
+        unreachable!("calls only")
+    }
+
+    fn call<'a>(
+        &'a self,
+        _: &'a Call,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Reply, CallFault>> {
+        Box::pin(async move {
+            *self.sent.lock() += 1;
+            let next = self.script.lock().pop_front();
+            match next {
+                Some(Err(CallFault::Unknown { timed_out: true })) => {
+                    tokio::time::sleep(within).await;
+                    Err(CallFault::Unknown { timed_out: true })
+                }
+                Some(answer) => answer,
+                None => Err(CallFault::NotSent),
+            }
+        })
+    }
+}
+
+fn reply(status: u16, body: &'static str) -> Result<Reply, CallFault> {
+    Ok(Reply {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(body.as_bytes()),
+    })
+}
+
+const BUSY: &str = r#"{"code":"overloaded"}"#;
+
+fn call(key: Option<&'static str>) -> Call {
+    Call {
+        method: Method::POST,
+        path: "v1/inventory/updates".into(),
+        body: None,
+        key: key.map(HeaderValue::from_static),
+        is_repeatable: key.is_some(),
+        correlation: None,
+        traceparent: None,
+    }
+}
+
+fn guarded(script: Vec<Result<Reply, CallFault>>) -> (Arc<Scripted>, Guarded) {
+    let inner = Arc::new(Scripted {
+        script: Mutex::new(script.into()),
+        sent: Mutex::new(0),
+    });
+    let backoff = Backoff::try_new(BackoffSettings {
+        base: Duration::from_millis(50),
+        cap: Duration::from_secs(1),
+        retry_after_cap: Duration::from_secs(60),
+    });
+    let settings = GuardSettings {
+        attempt: Duration::from_secs(5),
+        attempts: 3,
+        backoff: backoff.unwrap(),
+    };
+    let breaker = Breaker::try_new(BreakerSettings::default()).unwrap();
+    let central: Arc<dyn Central> = Arc::<Scripted>::clone(&inner);
+    let contact = Arc::new(ContactNote::default());
+    let clock = Arc::new(ManualClock::default());
+    (
+        inner,
+        Guarded::new(central, breaker, settings, contact, clock),
+    )
+}
+
+const TEN: Duration = Duration::from_secs(10);
+const TIMEOUT: Result<Reply, CallFault> = Err(CallFault::Unknown { timed_out: true });
+const RESET: Result<Reply, CallFault> = Err(CallFault::Unknown { timed_out: false });
+const REFUSED: Result<Reply, CallFault> = Err(CallFault::NotSent);
+
+#[tokio::test(start_paused = true)]
+async fn what_the_caller_is_told_never_claims_more_than_is_known() {
+    let keyed = Some("k");
+    let unknown = |timed_out| Err(CallFault::Unknown { timed_out });
+    let ok = |status: u16| Ok(StatusCode::from_u16(status).unwrap());
+    let rows = [
+        (keyed, vec![reply(200, "")], ok(200), 1),
+        (keyed, vec![reply(409, "")], ok(409), 1),
+        (keyed, vec![reply(429, "")], ok(429), 1),
+        (keyed, vec![REFUSED, REFUSED, reply(200, "")], ok(200), 3),
+        (
+            keyed,
+            vec![REFUSED, REFUSED, REFUSED],
+            Err(CallFault::NotSent),
+            3,
+        ),
+        (keyed, vec![TIMEOUT, reply(200, "")], ok(200), 2),
+        // Once in doubt, a later refusal does not undo it.
+        (keyed, vec![RESET, REFUSED, REFUSED], unknown(false), 3),
+        (
+            keyed,
+            vec![RESET, reply(503, BUSY), reply(503, BUSY)],
+            unknown(false),
+            3,
+        ),
+        (
+            keyed,
+            vec![reply(500, ""), REFUSED, REFUSED],
+            unknown(false),
+            3,
+        ),
+        (
+            keyed,
+            vec![reply(503, BUSY), reply(503, BUSY), reply(503, BUSY)],
+            ok(503),
+            3,
+        ),
+        // A 503 without our words may come from something that has passed the request on.
+        (
+            keyed,
+            vec![reply(503, "<html>"), REFUSED, REFUSED],
+            unknown(false),
+            3,
+        ),
+        (
+            keyed,
+            vec![reply(504, ""), reply(504, ""), reply(504, "")],
+            unknown(true),
+            3,
+        ),
+        (keyed, vec![reply(401, "")], Err(CallFault::KeyRefused), 1),
+        // Without a key nothing is sent twice.
+        (None, vec![RESET, reply(200, "")], unknown(false), 1),
+        (
+            None,
+            vec![REFUSED, reply(200, "")],
+            Err(CallFault::NotSent),
+            1,
+        ),
+    ];
+    for (number, (key, script, expected, sent)) in rows.into_iter().enumerate() {
+        let (inner, guarded) = guarded(script);
+        let answer = guarded.call(&call(key), TEN).await;
+        assert_eq!(answer.map(|reply| reply.status), expected, "row {number}");
+        assert_eq!(*inner.sent.lock(), sent, "row {number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_never_outlasts_its_callers_deadline() {
+    let (_, guarded) = guarded(vec![TIMEOUT, TIMEOUT, TIMEOUT]);
+    let begun = Instant::now();
+    let answer = guarded.call(&call(Some("k")), Duration::from_secs(7)).await;
+    assert_eq!(answer.unwrap_err(), CallFault::Unknown { timed_out: true });
+    assert!(
+        begun.elapsed() <= Duration::from_secs(7),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_failures_open_and_two_probes_close() {
+    let (inner, guarded) = guarded(vec![]);
+    let key = call(Some("k"));
+    for _ in 0..2 {
+        drop(guarded.call(&key, TEN).await);
+    }
+    assert_eq!(guarded.state(), BreakerState::Open);
+    let sent = *inner.sent.lock();
+    assert_eq!(sent, 5, "nothing is sent once it is open, not even a retry");
+    let begun = Instant::now();
+    let answer = guarded.call(&key, TEN).await;
+    assert!(
+        matches!(answer, Err(CallFault::Open { retry_after }) if retry_after <= Duration::from_secs(30))
+    );
+    assert_eq!(
+        (begun.elapsed(), *inner.sent.lock()),
+        (Duration::ZERO, sent)
+    );
+
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(guarded.state(), BreakerState::HalfOpen);
+    inner.script.lock().extend([reply(200, ""), reply(404, "")]);
+    assert!(guarded.call(&key, TEN).await.is_ok());
+    assert_eq!(guarded.state(), BreakerState::HalfOpen);
+    assert!(guarded.call(&key, TEN).await.is_ok());
+    assert_eq!(guarded.state(), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_does_not_block_the_probe() {
+    let (inner, guarded) = guarded(vec![]);
+    let key = call(Some("k"));
+    for _ in 0..2 {
+        drop(guarded.call(&key, TEN).await);
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    inner
+        .script
+        .lock()
+        .extend([TIMEOUT, reply(200, ""), reply(200, "")]);
+    // The caller hangs up during the probe.
+    let given_up = tokio::time::timeout(Duration::from_secs(1), guarded.call(&key, TEN));
+    assert!(given_up.await.is_err());
+    assert!(guarded.call(&key, TEN).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_by_rule_never_open_it() {
+    let (_, guarded) = guarded((0..50).map(|_| reply(409, "")).collect());
+    for _ in 0..50 {
+        assert!(guarded.call(&call(Some("k")), TEN).await.is_ok());
+    }
+    assert_eq!(guarded.state(), BreakerState::Closed);
+}

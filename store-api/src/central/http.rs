@@ -1,0 +1,359 @@
+//! Central over HTTP.
+//!
+//! One pooled client for everything. Redirects are followed by hand, and only to the same origin:
+//! a store's key must not travel to wherever an answer points. What cannot be told apart is not
+//! guessed: an error before anything was sent is [`CallFault::NotSent`], every later one is unknown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header::{AGE, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, VIA};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use reqwest::{Client, Response, Url};
+use shared::domain::ids::StoreId;
+use shared::wire::headers;
+
+use super::contact::ContactNote;
+use super::{Call, CallFault, Central, FeedReply, Packing, Reply, SnapshotStream, SyncFault, feed};
+use crate::replica::answer::Poll;
+
+/// Largest answer of the feed: a thousand events of the largest kind, and a batch behind them.
+const FEED_BYTES: usize = 64 * 1024 * 1024;
+/// Largest answer to a call: a page of a thousand products of the largest kind.
+const REPLY_BYTES: usize = 16 * 1024 * 1024;
+/// Time in which a snapshot's next bytes must come.
+const STALL: Duration = Duration::from_secs(20);
+/// Time to connect.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Time that an idle connection is kept; below the server's own, so that it is we who close.
+const IDLE: Duration = Duration::from_secs(45);
+
+/// Central over HTTP.
+#[derive(Clone, Debug)]
+pub struct HttpCentral {
+    client: Client,
+    base: Url,
+    key: Option<HeaderValue>,
+    plain_timeout: Duration,
+    own_name: StoreId,
+    contact: Arc<ContactNote>,
+}
+
+/// The client cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientFault {
+    /// The URL of central is not one.
+    #[error("central's URL is not an http(s) URL")]
+    Url,
+    /// The key has characters that a header cannot have.
+    #[error("central's key cannot be sent as a header")]
+    Key,
+    /// The HTTP client could not be built.
+    #[error("cannot build the HTTP client")]
+    Client(#[from] reqwest::Error),
+}
+
+impl HttpCentral {
+    /// A client of the central at `base`.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn new(
+        base: &str,
+        key: Option<&str>,
+        plain_timeout: Duration,
+        own_name: StoreId,
+        contact: Arc<ContactNote>,
+    ) -> Result<Self, ClientFault> {
+        let base: Url = base.parse().map_err(|_| ClientFault::Url)?;
+        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+            return Err(ClientFault::Url);
+        }
+        let key = key.map(HeaderValue::from_str).transpose();
+        let mut key = key.map_err(|_| ClientFault::Key)?;
+        if let Some(key) = &mut key {
+            key.set_sensitive(true);
+        }
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self {
+            client,
+            base,
+            key,
+            plain_timeout,
+            own_name,
+            contact,
+        })
+    }
+
+    fn url(&self, path: &str) -> Result<Url, SyncFault> {
+        self.base
+            .join(path)
+            .map_err(|_| SyncFault::new("a path does not make a URL"))
+    }
+
+    fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        let request = self
+            .client
+            .request(method, url)
+            .header(headers::REQUEST_ID, new_id());
+        match &self.key {
+            Some(key) => request.header(headers::API_KEY, key),
+            None => request,
+        }
+    }
+
+    async fn ask_feed(&self, poll: &Poll) -> Result<FeedReply, SyncFault> {
+        let Poll {
+            r#gen,
+            offset,
+            limit,
+            wait,
+            cursor,
+            ..
+        } = poll;
+        // Sorted, and always the same names: what is the same question is the same URL.
+        let cursor = cursor
+            .map(|cursor| format!("cursor={cursor}&"))
+            .unwrap_or_default();
+        let wait = wait.as_secs();
+        let path = format!(
+            "v1/inventory/events?{cursor}gen={gen}&limit={limit}&offset={offset}&wait={wait}"
+        );
+        let request = self.request(Method::GET, self.url(&path)?);
+        let response = request.send().await.map_err(|error| fault_of(&error))?;
+        let (status, head) = (response.status(), response.headers().clone());
+        let body = read_all(response, FEED_BYTES).await?;
+        if status == StatusCode::OK {
+            let via = head
+                .get(VIA)
+                .and_then(|via| via.to_str().ok())
+                .map(str::to_owned);
+            if via.as_deref().is_some_and(|via| names(via, &self.own_name)) {
+                return Err(SyncFault::new(
+                    "the feed comes from this store itself, in a circle",
+                ));
+            }
+            self.contact.came_via(via);
+            let age = number(&head, &AGE).unwrap_or(0);
+            let cursor = number(&head, &headers::LOG_CURSOR);
+            let (page, events) = feed::parse(&body, cursor, Duration::from_secs(age))?;
+            return Ok(FeedReply::Page(page, events));
+        }
+        match (status, problem_code(&body).as_deref()) {
+            (StatusCode::CONFLICT, Some("log_diverged")) => Ok(FeedReply::Diverged),
+            (StatusCode::CONFLICT, Some("offset_ahead")) => Ok(FeedReply::Ahead),
+            (StatusCode::GONE, Some("offset_gone")) => Ok(FeedReply::Gone),
+            (_, code) => Err(refused(status, code, &head)),
+        }
+    }
+
+    async fn ask_snapshot(&self) -> Result<SnapshotStream, SyncFault> {
+        let mut url = self.url(&format!("v1/inventory/snapshot?fresh={}", new_id()))?;
+        for _ in 0..4 {
+            let request = self
+                .request(Method::GET, url.clone())
+                .header("accept-encoding", "zstd")
+                .header("cache-control", "no-cache");
+            let sent = tokio::time::timeout(self.plain_timeout.max(STALL), request.send()).await;
+            let response = sent
+                .map_err(|_| SyncFault::new("central did not begin to send a snapshot in time"))?
+                .map_err(|error| fault_of(&error))?;
+            let status = response.status();
+            if status.is_redirection() {
+                url = self.redirect(&url, response.headers())?;
+                continue;
+            }
+            let head = response.headers().clone();
+            if status != StatusCode::OK {
+                let body = read_all(response, REPLY_BYTES).await.unwrap_or_default();
+                return Err(refused(status, problem_code(&body).as_deref(), &head));
+            }
+            let packing = match head.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+                None | Some(b"identity" | b"") => Packing::Plain,
+                Some(b"zstd") => Packing::Zstd,
+                Some(_) => return Err(SyncFault::new("the snapshot is packed in an unknown way")),
+            };
+            let name = url.path_segments().and_then(|mut parts| parts.next_back());
+            return Ok(SnapshotStream {
+                packing,
+                name: name.and_then(|name| name.parse().ok()),
+                bytes: stalling(response),
+            });
+        }
+        Err(SyncFault::new("the snapshot is redirected too often"))
+    }
+
+    fn redirect(&self, from: &Url, head: &HeaderMap) -> Result<Url, SyncFault> {
+        let target = head.get(LOCATION).and_then(|target| target.to_str().ok());
+        let target = target.and_then(|target| from.join(target).ok());
+        target
+            .filter(|target| target.origin() == self.base.origin())
+            .ok_or_else(|| SyncFault::new("the snapshot is redirected to another host"))
+    }
+
+    async fn pass_on(&self, call: &Call) -> Result<Reply, CallFault> {
+        let url = self.base.join(&call.path).map_err(|_| CallFault::NotSent)?;
+        let mut request = self.request(call.method.clone(), url);
+        for (name, value) in [
+            (headers::IDEMPOTENCY_KEY, &call.key),
+            (headers::CORRELATION_ID, &call.correlation),
+            (headers::TRACEPARENT, &call.traceparent),
+        ] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        if let Some(body) = &call.body {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone());
+        }
+        let response = request.send().await.map_err(|error| {
+            if error.is_connect() || error.is_builder() {
+                CallFault::NotSent
+            } else {
+                CallFault::Unknown {
+                    timed_out: error.is_timeout(),
+                }
+            }
+        })?;
+        let status = response.status();
+        let mut kept = HeaderMap::new();
+        for name in [
+            CONTENT_TYPE,
+            ETAG,
+            RETRY_AFTER,
+            headers::IDEMPOTENT_REPLAYED,
+        ] {
+            if let Some(value) = response.headers().get(&name) {
+                kept.insert(name, value.clone());
+            }
+        }
+        let body = read_all(response, REPLY_BYTES).await;
+        let body = body.map_err(|_| CallFault::Unknown { timed_out: false })?;
+        Ok(Reply {
+            status,
+            headers: kept,
+            body,
+        })
+    }
+}
+
+impl Central for HttpCentral {
+    fn poll<'a>(&'a self, poll: &'a Poll) -> BoxFuture<'a, FeedReply> {
+        Box::pin(async move {
+            match tokio::time::timeout(poll.give_up_after, self.ask_feed(poll)).await {
+                Ok(Ok(reply)) => reply,
+                Ok(Err(fault)) => FeedReply::Failed(fault),
+                Err(_) => FeedReply::Failed(SyncFault::new("central did not answer in time")),
+            }
+        })
+    }
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<SnapshotStream, SyncFault>> {
+        Box::pin(self.ask_snapshot())
+    }
+
+    fn call<'a>(
+        &'a self,
+        call: &'a Call,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Reply, CallFault>> {
+        Box::pin(async move {
+            tokio::time::timeout(within, self.pass_on(call))
+                .await
+                .unwrap_or(Err(CallFault::Unknown { timed_out: true }))
+        })
+    }
+}
+
+/// A fresh id for one attempt.
+#[must_use]
+pub fn new_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// Reads a body of at most `most` bytes.
+async fn read_all(response: Response, most: usize) -> Result<Bytes, SyncFault> {
+    let mut body = BytesMut::new();
+    let mut stream = response.bytes_stream();
+    while let Some(part) = stream.next().await {
+        body.extend_from_slice(&part.map_err(|error| fault_of(&error))?);
+        if body.len() > most {
+            return Err(SyncFault::new("central's answer is too large"));
+        }
+    }
+    Ok(body.freeze())
+}
+
+/// A body whose next bytes must come before long.
+fn stalling(
+    response: Response,
+) -> futures_util::stream::BoxStream<'static, Result<Bytes, SyncFault>> {
+    let stream = response.bytes_stream();
+    Box::pin(futures_util::stream::unfold(Some(stream), |stream| async {
+        let mut stream = stream?;
+        match tokio::time::timeout(STALL, stream.next()).await {
+            Ok(Some(Ok(part))) => Some((Ok(part), Some(stream))),
+            Ok(Some(Err(error))) => Some((Err(fault_of(&error)), None)),
+            Ok(None) => None,
+            Err(_) => Some((Err(SyncFault::new("the snapshot stopped coming")), None)),
+        }
+    }))
+}
+
+/// Whether a `Via` header names this store.
+fn names(via: &str, store: &StoreId) -> bool {
+    let received_by = |hop: &str| hop.split_whitespace().nth(1).map(str::to_owned);
+    via.split(',')
+        .any(|hop| received_by(hop).as_deref() == Some(store.as_str()))
+}
+
+fn number(head: &HeaderMap, name: &axum::http::HeaderName) -> Option<u64> {
+    head.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// The `code` of a problem, if the body is one.
+#[must_use]
+pub fn problem_code(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Text {
+        code: String,
+    }
+    serde_json::from_slice::<Text>(body)
+        .ok()
+        .map(|text| text.code)
+}
+
+fn refused(status: StatusCode, code: Option<&str>, head: &HeaderMap) -> SyncFault {
+    let what = match code {
+        Some(code) => format!("central answered {} {code}", status.as_u16()),
+        None => format!("central answered {}", status.as_u16()),
+    };
+    SyncFault {
+        what,
+        retry_after: number(head, &RETRY_AFTER).map(Duration::from_secs),
+    }
+}
+
+/// A fault without the address in it.
+fn fault_of(error: &reqwest::Error) -> SyncFault {
+    SyncFault::new(if error.is_connect() {
+        "central cannot be reached"
+    } else if error.is_timeout() {
+        "central did not answer in time"
+    } else if error.is_body() || error.is_decode() {
+        "central's answer was cut off"
+    } else {
+        "the connection to central broke"
+    })
+}
