@@ -46,6 +46,9 @@ const INSTANT: Duration = Duration::from_secs(1);
 /// Instant empty answers that may come in a burst; afterwards one a second.
 const INSTANT_BURST: u32 = 2;
 
+/// An answer that is older than this, as a relay that has lost central gives, proves nothing.
+const LIVE_AGE_MAX: Duration = Duration::from_secs(60);
+
 /// How well the copy is known to be current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -191,6 +194,8 @@ pub struct Core {
     good_at: Option<Duration>,
     proven_at: Option<Duration>,
     head: Option<u64>,
+    /// Whether the last answer left nothing to fetch from whoever is asked.
+    at_head: bool,
 }
 
 impl Core {
@@ -220,6 +225,7 @@ impl Core {
             good_at: None,
             proven_at: None,
             head: None,
+            at_head: false,
         }
     }
 
@@ -253,6 +259,13 @@ impl Core {
         self.not_before = now;
     }
 
+    /// Ends a rest: something else has just been answered.
+    pub fn wake(&mut self, now: Duration) {
+        if self.wanted.is_none() {
+            self.not_before = self.not_before.min(now);
+        }
+    }
+
     /// What to do now.
     pub fn plan(&mut self, now: Duration) -> Plan {
         if now < self.not_before {
@@ -266,8 +279,7 @@ impl Core {
         }
         // After a long poll that failed the next question is a plain one, in case it is the
         // waiting that something on the way cannot bear.
-        let at_head = self.phase == Phase::Live;
-        let waits = at_head && self.failures == 0;
+        let waits = self.at_head && self.failures == 0;
         Plan::Poll(self.ask(position, waits, self.failures > 0))
     }
 
@@ -425,15 +437,18 @@ impl Core {
         self.not_before = now;
         self.head = Some(page.head.unwrap_or(page.next_offset).max(page.next_offset));
         self.cursor = self.cursor.max(page.cursor.unwrap_or(0));
-        self.phase = if page.is_at_head() {
-            self.proven_at = Some(now.saturating_sub(page.age));
-            Phase::Live
-        } else {
-            Phase::CatchingUp
+        self.at_head = page.is_at_head();
+        self.phase = match (self.at_head, page.age > LIVE_AGE_MAX) {
+            (true, false) => Phase::Live,
+            (true, true) => Phase::Stale,
+            (false, _) => Phase::CatchingUp,
         };
+        if self.at_head {
+            self.proven_at = Some(now.saturating_sub(page.age));
+        }
         if poll.wait > Duration::ZERO {
             self.failed_waits = 0;
-        } else if self.phase == Phase::Live && self.failed_waits >= BROKEN_WAITS {
+        } else if self.at_head && self.failed_waits >= BROKEN_WAITS {
             let retry = self.failed_waits.saturating_sub(BROKEN_WAITS);
             let wait = self.settings.backoff.delay(retry, random, None);
             self.not_before = now.saturating_add(wait.min(self.settings.check_every));
@@ -488,6 +503,7 @@ impl Core {
         self.old_snapshots = 0;
         self.good_at = Some(now);
         self.not_before = now;
+        self.at_head = at_head;
         self.phase = if at_head {
             self.proven_at = Some(now);
             Phase::Live

@@ -5,7 +5,14 @@
 pub mod answer;
 pub mod batch;
 pub mod files;
+pub mod follower;
 pub mod follower_core;
+pub mod freshness;
+pub mod keeper;
+pub mod live;
 pub mod position;
+pub mod resync;
+pub mod status;
+pub mod tail;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -47,8 +47,8 @@ pub struct Folder {
     pub(super) end: Position,
     pub(super) unsynced: bool,
     pub(super) index: Arc<Index>,
-    /// How many of `journals` a running merge covers.
-    pub(super) merging: Option<usize>,
+    /// How many of `journals` a running merge covers, and the serial of what it makes.
+    pub(super) merging: Option<(usize, u64)>,
 }
 
 /// A full sync on its way into the folder.
@@ -81,11 +81,12 @@ impl Folder {
         snapshots.chain(journals.map(|file| file.bytes)).sum()
     }
 
-    /// The newest snapshot, for a relay: its path and position.
+    /// The snapshots, newest first: their paths and where they stand.
     #[must_use]
-    pub fn newest_snapshot(&self) -> Option<(PathBuf, Position)> {
-        let newest = self.snapshots.first()?;
-        Some((newest.path.clone(), newest.position))
+    pub fn snapshots(&self) -> Vec<(PathBuf, Position)> {
+        let each = self.snapshots.iter();
+        each.map(|file| (file.path.clone(), file.position))
+            .collect()
     }
 
     /// Appends the events of one answer, under the generation it came with, as one write.
@@ -172,7 +173,7 @@ impl Folder {
             count: live.count,
             serial: newest.serial + 1,
         };
-        self.merging = Some(closed.len());
+        self.merging = Some((closed.len(), header.serial));
         Ok(Some(MergeJob {
             disk: Arc::clone(&self.disk),
             snapshot: newest.path,
@@ -194,9 +195,14 @@ impl Folder {
     /// # Errors
     /// The disk's.
     pub fn finish_checkpoint(&mut self, merged: &Finished) -> io::Result<()> {
-        let Some(closed) = self.merging.take() else {
-            return Ok(());
+        let Some((closed, _)) = self
+            .merging
+            .filter(|(_, serial)| *serial == merged.header.serial)
+        else {
+            // A full sync has replaced everything meanwhile.
+            return self.disk.remove(&merged.path);
         };
+        self.merging = None;
         let snapshot = self.name_snapshot(merged)?;
         // A crash here leaves both snapshots and every journal; the newer snapshot is used.
         let closed: Vec<_> = self
@@ -215,9 +221,9 @@ impl Folder {
         self.disk.sync_dir(&self.dir)
     }
 
-    /// Forgets a merge that failed; the next one covers its journals too.
-    pub const fn abandon_checkpoint(&mut self) {
-        self.merging = None;
+    /// Forgets the merge to `serial`, which failed; the next one covers its journals too.
+    pub fn abandon_checkpoint(&mut self, serial: u64) {
+        self.merging = self.merging.filter(|(_, running)| *running != serial);
     }
 
     /// Begins to receive a snapshot. Nothing in use is touched.

@@ -82,6 +82,12 @@ struct DataText<'a> {
 }
 
 impl MergeJob {
+    /// The serial of the snapshot that it makes, which names the job.
+    #[must_use]
+    pub const fn serial(&self) -> u64 {
+        self.header.serial
+    }
+
     /// Writes the new snapshot and makes it durable under its temporary name.
     ///
     /// # Errors

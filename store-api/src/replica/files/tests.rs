@@ -282,7 +282,7 @@ fn played(seed: u64) -> (Story, SimDisk) {
 
 fn newest_snapshot(disk: &SimDisk) -> std::path::PathBuf {
     let (folder, _) = Folder::open(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
-    folder.newest_snapshot().unwrap().0
+    folder.snapshots().remove(0).0
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn a_flipped_bit_in_a_snapshot_is_noticed_and_the_one_before_is_used() {
         let disk = disk.restart();
         assert!(disk.flip_bit(&path, byte, 3));
         let (folder, copy) = Folder::open(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
-        assert_ne!(folder.newest_snapshot().unwrap().0, path, "byte {byte}");
+        assert_ne!(folder.snapshots()[0].0, path, "byte {byte}");
         // The journals before and after it are all there, so nothing is lost at all.
         let copy = copy.unwrap();
         assert_eq!(
@@ -354,7 +354,7 @@ fn files_and_memory_that_disagree_are_found_by_the_merge() {
     };
     let job = folder.begin_checkpoint(wrong).unwrap().unwrap();
     assert!(matches!(job.run(), Err(MergeFault::Disagrees { .. })));
-    folder.abandon_checkpoint();
+    folder.abandon_checkpoint(job.serial());
     // The journal that was begun for it is still empty; the next attempt uses it.
     let job = folder.begin_checkpoint(right).unwrap().unwrap();
     folder.finish_checkpoint(&job.run().unwrap()).unwrap();

@@ -483,7 +483,20 @@ fn an_answer_that_came_through_a_relay_proves_less() {
         ..page(G1, 10, 0, 0)
     };
     step(&mut core, &mut now, &Answer::Page(old));
-    assert_eq!(core.proven_at(), Some(now - secs(9)));
+    assert_eq!(
+        (core.proven_at(), core.phase()),
+        (Some(now - secs(9)), Phase::Live)
+    );
+    let older = Page {
+        age: secs(61),
+        ..page(G1, 10, 0, 0)
+    };
+    step(&mut core, &mut now, &Answer::Page(older));
+    assert_eq!(core.phase(), Phase::Stale);
+    assert!(
+        poll_of(core.plan(now)).wait > secs(0),
+        "there is nothing to ask for but the next event"
+    );
 }
 
 /// What the other side does with a question.

@@ -1,0 +1,395 @@
+//! The follower: carries out what [`Core`] plans.
+//!
+//! One task. It asks, applies what is judged good, hands it to the [`Keeper`], and tells everybody
+//! through [`Live`] and [`Status`]. While a long poll is under way it also listens for a wish for a
+//! full sync, for the end, and for the time to ask plainly on the side.
+//!
+//! What must stay true: only this task moves the live copy; the order is always memory, then
+//! journal, so the files never lead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::clock::Clock;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Poll;
+use super::files::Install;
+use super::follower_core::{Answer, Core, CoreSettings, Plan, Reason, Verdict};
+use super::freshness::Proof;
+use super::keeper::Keeper;
+use super::live::Live;
+use super::position::Position;
+use super::resync::{Fresh, receive};
+use super::status::Status;
+use crate::central::contact::ContactNote;
+use crate::central::{Central, FeedReply, SyncFault};
+
+/// Why a full sync that was asked for did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the full sync failed: {0}")]
+pub struct ForceFault(pub SyncFault);
+
+type ForceReply = oneshot::Sender<Result<(), ForceFault>>;
+
+/// What others may ask of the follower.
+#[derive(Clone, Debug)]
+pub struct FollowerHandle {
+    wishes: mpsc::Sender<ForceReply>,
+    nudge: Arc<Notify>,
+}
+
+impl FollowerHandle {
+    /// Has a full sync done now.
+    ///
+    /// # Errors
+    /// Why it failed; the copy is as it was.
+    pub async fn force_sync(&self) -> Result<(), ForceFault> {
+        let ended = || ForceFault(SyncFault::new("the store is stopping"));
+        let (reply, answer) = oneshot::channel();
+        self.wishes.send(reply).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Says that central has just answered something that the copy does not show yet: a rest after
+    /// failures ends, a long poll that has gone deaf is helped by a plain question.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+}
+
+/// What the follower works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// Who is followed.
+    pub central: Arc<dyn Central>,
+    /// What readers see.
+    pub live: Arc<Live>,
+    /// What is on disk.
+    pub keeper: Keeper,
+    /// What people are told.
+    pub status: Arc<Status>,
+    /// Whether central answers.
+    pub contact: Arc<ContactNote>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Told by the keeper when it wants something.
+    pub keeper_wants: Arc<Notify>,
+}
+
+/// The follower.
+#[derive(Debug)]
+pub struct Follower {
+    parts: Parts,
+    core: Core,
+    settings: CoreSettings,
+    started: Instant,
+    wishes: mpsc::Receiver<ForceReply>,
+    nudge: Arc<Notify>,
+    /// Who waits for the full sync that is to be done.
+    waiting: Vec<ForceReply>,
+    shutdown: CancellationToken,
+}
+
+/// How a question ended.
+enum Ended {
+    /// With an answer.
+    Answered(FeedReply),
+    /// It is no longer of interest.
+    Dropped,
+}
+
+impl Follower {
+    /// A follower that continues the live copy, and the handle to it.
+    #[must_use]
+    pub fn new(
+        parts: Parts,
+        settings: CoreSettings,
+        shutdown: CancellationToken,
+    ) -> (Self, FollowerHandle) {
+        let (wishes_in, wishes) = mpsc::channel(8);
+        let nudge = Arc::new(Notify::new());
+        let handle = FollowerHandle {
+            wishes: wishes_in,
+            nudge: Arc::clone(&nudge),
+        };
+        let position = parts.live.tip().map(|tip| tip.position);
+        let follower = Self {
+            core: Core::new(settings, position, Duration::ZERO),
+            parts,
+            settings,
+            started: Instant::now(),
+            wishes,
+            nudge,
+            waiting: Vec::new(),
+            shutdown,
+        };
+        (follower, handle)
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Follows until the end.
+    pub async fn run(mut self) {
+        while !self.shutdown.is_cancelled() {
+            self.look_after_files().await;
+            match self.core.plan(self.now()) {
+                Plan::Rest(rest) => self.rest(rest).await,
+                Plan::Poll(poll) => self.ask(poll).await,
+                Plan::LoadSnapshot(reason) => self.resync(reason).await,
+            }
+            self.tell();
+        }
+    }
+
+    async fn rest(&mut self, rest: Duration) {
+        let has_copy = self.core.position().is_some();
+        tokio::select! {
+            () = sleep(rest) => {}
+            () = self.nudge.notified(), if has_copy => self.core.wake(self.now()),
+            Some(wish) = self.wishes.recv() => self.wish(wish),
+            () = self.shutdown.cancelled() => {}
+        }
+    }
+
+    fn wish(&mut self, wish: ForceReply) {
+        self.waiting.push(wish);
+        self.core.want_snapshot(Reason::Forced, self.now());
+    }
+
+    async fn ask(&mut self, poll: Poll) {
+        let asked_at = self.now();
+        match self.wait_for(&poll, asked_at).await {
+            Ended::Answered(reply) => self.take(&poll, asked_at, reply).await,
+            Ended::Dropped => {}
+        }
+    }
+
+    /// Waits for the answer to `poll`, asking on the side when it takes long.
+    async fn wait_for(&mut self, poll: &Poll, asked_at: Duration) -> Ended {
+        let central = Arc::clone(&self.parts.central);
+        let mut answer = central.poll(poll);
+        let mut side_due = self.core.side_poll_due(asked_at);
+        loop {
+            tokio::select! {
+                reply = &mut answer => return Ended::Answered(reply),
+                () = sleep_until(self.started + side_due), if !poll.wait.is_zero() => {
+                    let before = self.core.position();
+                    self.ask_aside().await;
+                    self.tell();
+                    if self.core.position() != before || self.core.wanted().is_some() {
+                        return Ended::Dropped;
+                    }
+                    side_due = self.now().saturating_add(self.settings.check_every);
+                }
+                Some(wish) = self.wishes.recv() => {
+                    self.wish(wish);
+                    return Ended::Dropped;
+                }
+                // Somebody waits for an event that he knows of, and this poll does not bring it.
+                () = self.nudge.notified(), if !poll.wait.is_zero() => {
+                    let before = self.core.position();
+                    self.ask_aside().await;
+                    self.tell();
+                    if self.core.position() != before || self.core.wanted().is_some() {
+                        return Ended::Dropped;
+                    }
+                }
+                () = self.parts.keeper_wants.notified() => {
+                    self.look_after_files().await;
+                    if self.core.wanted().is_some() {
+                        return Ended::Dropped;
+                    }
+                }
+                () = self.shutdown.cancelled() => return Ended::Dropped,
+            }
+        }
+    }
+
+    async fn ask_aside(&mut self) {
+        let Some(poll) = self.core.side_poll() else {
+            return;
+        };
+        let asked_at = self.now();
+        let central = Arc::clone(&self.parts.central);
+        let reply = central.poll(&poll).await;
+        self.take(&poll, asked_at, reply).await;
+    }
+
+    /// Judges an answer and does what follows.
+    async fn take(&mut self, poll: &Poll, asked_at: Duration, reply: FeedReply) {
+        let (answer, events) = match reply {
+            FeedReply::Page(page, events) => (Answer::Page(page), events),
+            FeedReply::Diverged => (Answer::Diverged, Vec::new()),
+            FeedReply::Ahead => (Answer::Ahead, Vec::new()),
+            FeedReply::Gone => (Answer::Gone, Vec::new()),
+            FeedReply::Failed(fault) => {
+                self.parts.contact.failed(&fault.what);
+                self.parts.status.failed(&fault.what);
+                tracing::debug!(%fault, "the feed could not be read");
+                let retry_after = fault.retry_after;
+                (Answer::Failed { retry_after }, Vec::new())
+            }
+        };
+        if !matches!(answer, Answer::Failed { .. }) {
+            self.parts.contact.answered(self.parts.clock.now());
+        }
+        let verdict = self
+            .core
+            .judge(poll, asked_at, &answer, self.now(), rand::random());
+        match (verdict, answer) {
+            (Verdict::Apply, Answer::Page(page)) => {
+                let moved = !events.is_empty() || page.r#gen != poll.r#gen;
+                let tip = if moved {
+                    let tip = self.parts.live.apply(page.r#gen, &events);
+                    let bytes = events.iter().map(|incoming| incoming.bytes.clone());
+                    self.parts
+                        .keeper
+                        .append(page.r#gen, bytes.collect(), tip)
+                        .await;
+                    Some(tip)
+                } else {
+                    self.parts.live.tip()
+                };
+                let digest = tip.map_or(0, |tip| tip.summary.digest);
+                self.core.applied(&page, digest, self.now(), rand::random());
+                self.parts
+                    .status
+                    .good(events.len() as u64, self.parts.clock.now());
+            }
+            (Verdict::Discard(flaw), _) => {
+                tracing::warn!(%flaw, offset = poll.offset, "an answer of the feed is discarded");
+                self.parts
+                    .status
+                    .failed(&format!("an answer was discarded: {flaw}"));
+            }
+            (Verdict::Refused, Answer::Diverged) => self
+                .parts
+                .status
+                .failed("central says that the log is another one"),
+            (Verdict::Refused, Answer::Gone) => self
+                .parts
+                .status
+                .failed("central no longer has the events after our offset"),
+            (Verdict::Refused, Answer::Ahead) => self
+                .parts
+                .status
+                .failed("central says that we are ahead of it"),
+            (Verdict::Refused | Verdict::Obsolete | Verdict::Apply, _) => {}
+        }
+    }
+
+    async fn resync(&mut self, reason: Reason) {
+        tracing::info!(reason = reason.as_str(), "a full sync begins");
+        self.parts.status.sync_began();
+        let begun = Instant::now();
+        let result = {
+            let goal = self.core.position();
+            let limits = (self.settings.limit, self.settings.plain_timeout);
+            let core = &mut self.core;
+            let receiving = receive(
+                &*self.parts.central,
+                &self.parts.keeper,
+                |offered| core.takes_snapshot_of(offered),
+                goal,
+                limits,
+            );
+            tokio::select! {
+                result = receiving => result,
+                () = self.shutdown.cancelled() => return,
+            }
+        };
+        match result {
+            Ok(fresh) => {
+                self.parts.contact.answered(self.parts.clock.now());
+                self.install(fresh).await;
+                self.parts
+                    .status
+                    .sync_ended(begun.elapsed(), self.parts.clock.now());
+                for waiting in self.waiting.drain(..) {
+                    waiting.send(Ok(())).ok();
+                }
+                tracing::info!(
+                    products = self.parts.live.tip().map_or(0, |tip| tip.summary.count),
+                    took_ms = begun.elapsed().as_millis(),
+                    "the full sync is done"
+                );
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "the full sync failed; the copy stays as it is");
+                self.parts.contact.failed(&fault.what);
+                self.parts.status.sync_failed(&fault.what);
+                self.core
+                    .resync_failed(self.now(), rand::random(), fault.retry_after);
+                for waiting in self.waiting.drain(..) {
+                    waiting.send(Err(ForceFault(fault.clone()))).ok();
+                }
+            }
+        }
+    }
+
+    /// Puts a fresh copy in the place of the old one: files first, so that what readers have seen
+    /// is not newer than what a restart finds by more than a journal's tail.
+    async fn install(&mut self, fresh: Fresh) {
+        let Fresh {
+            catalogue,
+            position,
+            head,
+            at_head,
+            recent,
+            runs,
+            generations,
+            snapshot,
+        } = fresh;
+        let digest = catalogue.head().digest;
+        let summary = super::files::Summary {
+            count: catalogue.len() as u64,
+            digest,
+        };
+        match snapshot {
+            Some(snapshot) => {
+                let install = Install { snapshot, runs };
+                // A failure is noted by the keeper; the copy is then in memory only.
+                drop(self.parts.keeper.install(install, position, summary).await);
+            }
+            None => self.parts.keeper.mark_broken().await,
+        }
+        self.parts
+            .live
+            .swap(catalogue, position, &recent, generations);
+        self.core.resynced(position, head, at_head, self.now());
+    }
+
+    /// Does what the keeper wants.
+    async fn look_after_files(&mut self) {
+        let status = Arc::clone(self.parts.keeper.status());
+        if status.take_disagreed() {
+            self.core.want_snapshot(Reason::FilesDisagree, self.now());
+        }
+        if status.wants_rewrite()
+            && let (Some(shown), Some(tip)) = (self.parts.live.shown(), self.parts.live.tip())
+        {
+            let collect = tokio::task::spawn_blocking(move || shown.catalogue.collect());
+            // Only this task publishes, so the catalogue stands still meanwhile.
+            if let Ok(products) = collect.await {
+                self.parts.keeper.rewrite(products, tip).await;
+            }
+        }
+    }
+
+    /// Tells everybody how things stand.
+    fn tell(&self) {
+        let proof = self.core.proven_at().map(|at| Proof::At(self.started + at));
+        let lag = match (self.core.head(), self.core.position()) {
+            (Some(head), Some(Position { offset, .. })) => Some(head.saturating_sub(offset)),
+            (None, _) | (_, None) => None,
+        };
+        self.parts
+            .status
+            .follows(self.core.phase(), proof, self.core.head(), lag);
+    }
+}

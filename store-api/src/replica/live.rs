@@ -1,0 +1,257 @@
+//! The live copy: the catalogue that readers see, and where it stands.
+//!
+//! One task publishes (the follower); everybody else reads. A batch of events goes in by
+//! [`Live::apply`], another log by [`Live::swap`], which replaces the whole catalogue at once: a
+//! reader that holds the old one goes on with it undisturbed.
+//!
+//! What must stay true: when [`Live::watch`] says that the copy stands at an offset, every read that
+//! begins afterwards sees everything below it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use parking_lot::RwLock;
+use shared::disk::Disk;
+use shared::domain::inventory::EventKind;
+use shared::view::{Catalogue, Change};
+use shared::wire::event::FeedEvent;
+use tokio::sync::watch;
+
+use super::files::{Index, Summary};
+use super::position::{Gen, Position};
+use super::tail::{Tail, TailEvent};
+
+/// An event as it came: what it says, and its bytes.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// What it says.
+    pub event: FeedEvent,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+impl Incoming {
+    fn ends_batch(&self) -> bool {
+        let batch = self.event.batch;
+        batch.is_none_or(|batch| batch.index.saturating_add(1) >= batch.size)
+    }
+}
+
+/// Where the live copy stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Its position.
+    pub position: Position,
+    /// What the catalogue can be compared by at that position.
+    pub summary: Summary,
+    /// Grows with each swap: offsets of two different copies are not comparable.
+    pub copy: u64,
+}
+
+/// What readers see.
+#[derive(Debug)]
+pub struct Shown {
+    /// The products.
+    pub catalogue: Catalogue,
+    generation: AtomicU64,
+}
+
+impl Shown {
+    /// The generation that the catalogue's offset counts in. Read it after the offset: it is set
+    /// before events of a new generation are published.
+    #[must_use]
+    pub fn generation(&self) -> Gen {
+        Gen(self.generation.load(Ordering::Acquire))
+    }
+}
+
+/// The live copy.
+#[derive(Debug)]
+pub struct Live {
+    shown: ArcSwap<Shown>,
+    tip: watch::Sender<Option<Tip>>,
+    tail: Tail,
+    disk: Arc<dyn Disk>,
+    index: Arc<Index>,
+    generations: RwLock<Vec<Position>>,
+}
+
+/// Generations that are remembered; one per start of central.
+const GENERATIONS_MAX: usize = 1_000;
+
+/// What there is from an offset on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stretch {
+    /// These events.
+    Events(Vec<Bytes>),
+    /// Nothing yet: the offset is the head.
+    AtHead,
+    /// The offset lies beyond the head.
+    Ahead,
+    /// The events before this offset are no longer here.
+    Gone(u64),
+}
+
+impl Live {
+    /// A live copy of nothing, over the journals of a folder.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, index: Arc<Index>) -> Self {
+        Self {
+            shown: ArcSwap::from_pointee(Shown {
+                catalogue: Catalogue::new(),
+                generation: AtomicU64::new(0),
+            }),
+            tip: watch::Sender::new(None),
+            tail: Tail::default(),
+            disk,
+            generations: RwLock::new(index.generations()),
+            index,
+        }
+    }
+
+    /// The generations that this copy went through, oldest first, each with the offset from which
+    /// on it was the one in force *here*. Its true beginning lies at or after that.
+    #[must_use]
+    pub fn generations(&self) -> Vec<Position> {
+        self.generations.read().clone()
+    }
+
+    /// What to read from; `None` before the first sync.
+    #[must_use]
+    pub fn shown(&self) -> Option<Arc<Shown>> {
+        self.tip.borrow().as_ref()?;
+        Some(self.shown.load_full())
+    }
+
+    /// Where the copy stands; `None` before the first sync.
+    #[must_use]
+    pub fn tip(&self) -> Option<Tip> {
+        *self.tip.borrow()
+    }
+
+    /// Tells whenever the copy moves.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Option<Tip>> {
+        self.tip.subscribe()
+    }
+
+    /// Folds the events of one answer in; they continue the copy exactly. The whole answer becomes
+    /// visible before anybody is told. Returns where the copy stands then.
+    ///
+    /// # Panics
+    /// Before the first [`Live::swap`]; the follower has no position then and asks for no events.
+    pub fn apply(&self, r#gen: Gen, events: &[Incoming]) -> Tip {
+        let tip = self.tip().expect("events continue a copy");
+        let shown = self.shown.load();
+        shown.generation.store(r#gen.0, Ordering::Release);
+        if r#gen != tip.position.r#gen {
+            let mut generations = self.generations.write();
+            generations.push(Position {
+                r#gen,
+                offset: tip.position.offset,
+            });
+            if generations.len() > GENERATIONS_MAX {
+                generations.remove(0);
+            }
+        }
+        let offset = tip.position.offset + events.len() as u64;
+        let head = shown.catalogue.fold(changes(events), offset, offset);
+        self.tail.push(events.iter().map(|incoming| TailEvent {
+            bytes: incoming.bytes.clone(),
+            ends_batch: incoming.ends_batch(),
+        }));
+        let tip = Tip {
+            position: Position { r#gen, offset },
+            summary: Summary {
+                count: shown.catalogue.len() as u64,
+                digest: head.digest,
+            },
+            copy: tip.copy,
+        };
+        self.tip.send_replace(Some(tip));
+        tip
+    }
+
+    /// Puts another catalogue in the place of this one. `recent` are the last events that led to
+    /// it and `generations` where they came from, for those who follow us.
+    pub fn swap(
+        &self,
+        catalogue: Catalogue,
+        position: Position,
+        recent: &[Incoming],
+        generations: Vec<Position>,
+    ) -> Tip {
+        let copy = self.tip().map_or(0, |tip| tip.copy + 1);
+        let tip = Tip {
+            position,
+            summary: Summary {
+                count: catalogue.len() as u64,
+                digest: catalogue.head().digest,
+            },
+            copy,
+        };
+        self.shown.store(Arc::new(Shown {
+            catalogue,
+            generation: AtomicU64::new(position.r#gen.0),
+        }));
+        *self.generations.write() = generations;
+        self.tail.restart(position.offset - recent.len() as u64);
+        self.tail.push(recent.iter().map(|incoming| TailEvent {
+            bytes: incoming.bytes.clone(),
+            ends_batch: incoming.ends_batch(),
+        }));
+        self.tip.send_replace(Some(tip));
+        tip
+    }
+
+    /// What there is from `offset` on, out of memory or the journals. Blocks on the disk for old
+    /// offsets.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn read(&self, offset: u64, limit: usize) -> io::Result<Stretch> {
+        let Some(tip) = self.tip() else {
+            return Ok(Stretch::Ahead);
+        };
+        match offset.cmp(&tip.position.offset) {
+            std::cmp::Ordering::Equal => return Ok(Stretch::AtHead),
+            std::cmp::Ordering::Greater => return Ok(Stretch::Ahead),
+            std::cmp::Ordering::Less => {}
+        }
+        if let Some(events) = self.tail.read(offset, limit) {
+            return Ok(Stretch::Events(events));
+        }
+        let found = self.index.read(&*self.disk, offset, limit)?;
+        let oldest = || self.index.oldest().unwrap_or(tip.position.offset);
+        Ok(found
+            .filter(|events| !events.is_empty())
+            .map_or_else(|| Stretch::Gone(oldest()), Stretch::Events))
+    }
+
+    /// The same out of memory only, for callers that may not block.
+    #[must_use]
+    pub fn read_recent(&self, offset: u64, limit: usize) -> Option<Vec<Bytes>> {
+        self.tail.read(offset, limit)
+    }
+
+    /// The journals' index.
+    #[must_use]
+    pub const fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+}
+
+/// The changes in events; unknown types change nothing.
+pub fn changes(events: &[Incoming]) -> impl Iterator<Item = Change<'_>> {
+    events.iter().filter_map(|incoming| {
+        let (kind, product) = incoming.event.change.as_ref()?;
+        Some(Change {
+            product,
+            live: *kind != EventKind::Deleted,
+            record: incoming.event.offset,
+        })
+    })
+}

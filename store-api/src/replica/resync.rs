@@ -1,0 +1,361 @@
+//! A full sync: receive a snapshot aside, read the feed behind it, swap.
+//!
+//! ```text
+//! snapshot ──▶ blocking thread: unpack, parse, check, write *.tmp ─┐
+//! feed from the snapshot's offset ──▶ runs, until at the head ─────┤
+//!                                     new catalogue ◀──────────────┘ ──▶ files ──▶ swap
+//! ```
+//!
+//! What must stay true: nothing of the live copy is touched before everything is there and checked;
+//! a reader sees the old catalogue or the new one. The feed is read *before* the swap so that
+//! readers of a copy that was nearly current do not see it fall back to an older snapshot.
+//!
+//! A disk that cannot hold the snapshot does not stop the sync: the copy is then in memory only.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use shared::domain::inventory::Product;
+use shared::domain::inventory::state::Entry;
+use shared::view::{Catalogue, Head};
+use tokio::sync::mpsc;
+
+use super::answer::{Poll, check};
+use super::files::{Finished, Header, ROW_BYTES, SnapshotWriter, Summary, Trailer, row_of};
+use super::keeper::Keeper;
+use super::live::{Incoming, changes};
+use super::position::{Gen, Position, parse_hex16};
+use crate::central::{Central, FeedReply, Packing, SnapshotStream, SyncFault};
+
+/// Pieces of a body between the network and the thread that parses it.
+const PIECES: usize = 64;
+/// Answers read behind a snapshot once the goal is reached, if the head keeps moving away.
+const CHASE: u32 = 16;
+
+/// A new copy, complete and not yet shown to anybody.
+#[derive(Debug)]
+pub struct Fresh {
+    /// Its products.
+    pub catalogue: Catalogue,
+    /// Where it stands.
+    pub position: Position,
+    /// The head of the log as last heard.
+    pub head: u64,
+    /// Whether that is where it stands.
+    pub at_head: bool,
+    /// What was read behind the snapshot, for the journal and those who follow us.
+    pub recent: Vec<Incoming>,
+    /// The same by answer.
+    pub runs: Vec<(Gen, Vec<Bytes>)>,
+    /// The generations on the way, each with the offset from which on it was in force here.
+    pub generations: Vec<Position>,
+    /// The snapshot on disk, if the disk took it.
+    pub snapshot: Option<Finished>,
+}
+
+/// Receives a snapshot and what lies behind it. `takes` decides by its generation whether it is
+/// wanted; `goal` is the position of the live copy, behind which the new one should not fall.
+///
+/// # Errors
+/// What went wrong; nothing is changed then.
+pub async fn receive(
+    central: &dyn Central,
+    keeper: &Keeper,
+    takes: impl FnOnce(Gen) -> bool,
+    goal: Option<Position>,
+    poll_limits: (usize, Duration),
+) -> Result<Fresh, SyncFault> {
+    let stream = central.snapshot().await?;
+    let received = receive_rows(stream, keeper, takes).await?;
+    let mut behind = Behind::at(received.header.position());
+    behind.read(central, goal, poll_limits).await?;
+    let build = tokio::task::spawn_blocking(move || received.build(behind));
+    build
+        .await
+        .map_err(|_| SyncFault::new("the snapshot could not be put together"))
+}
+
+/// The rows of a snapshot, checked.
+struct Received {
+    header: Header,
+    products: Vec<Product>,
+    summary: Summary,
+    snapshot: Option<Finished>,
+}
+
+async fn receive_rows(
+    stream: SnapshotStream,
+    keeper: &Keeper,
+    takes: impl FnOnce(Gen) -> bool,
+) -> Result<Received, SyncFault> {
+    let SnapshotStream {
+        packing, mut bytes, ..
+    } = stream;
+    let (pieces, inbox) = mpsc::channel::<Result<Bytes, SyncFault>>(PIECES);
+    // The header decides before anything is written, so it is read first, on the same thread.
+    let (header_out, header_in) = tokio::sync::oneshot::channel();
+    let (writer_out, writer_in) = tokio::sync::oneshot::channel();
+    let parse = tokio::task::spawn_blocking(move || {
+        parse(Pieces::new(inbox), packing, header_out, writer_in)
+    });
+    let feed = async move {
+        while let Some(piece) = bytes.next().await {
+            // The other end is gone when the parser has given up; it says why.
+            if pieces.send(piece).await.is_err() {
+                break;
+            }
+        }
+    };
+    let direct = async move {
+        let Ok(header): Result<Header, _> = header_in.await else {
+            return;
+        };
+        if !takes(header.r#gen) {
+            drop(writer_out);
+            return;
+        }
+        let writer = keeper.begin_install(header.position(), header.count).await;
+        if let Err(error) = &writer {
+            tracing::error!(%error, "the snapshot cannot be kept on disk");
+        }
+        drop(writer_out.send(writer.ok()));
+    };
+    let ((), (), parsed) = tokio::join!(feed, direct, parse);
+    parsed.map_err(|_| SyncFault::new("the snapshot cannot be parsed"))?
+}
+
+/// Unpacks, parses and checks a snapshot. Blocking.
+fn parse(
+    pieces: Pieces,
+    packing: Packing,
+    header_out: tokio::sync::oneshot::Sender<Header>,
+    writer_in: tokio::sync::oneshot::Receiver<Option<SnapshotWriter>>,
+) -> Result<Received, SyncFault> {
+    let fault = pieces.fault.clone();
+    let reader: Box<dyn Read> = match packing {
+        Packing::Plain => Box::new(pieces),
+        Packing::Zstd => {
+            let decoder = zstd::stream::read::Decoder::new(pieces);
+            Box::new(decoder.map_err(|_| SyncFault::new("the snapshot cannot be unpacked"))?)
+        }
+    };
+    let parsed = parse_lines(
+        BufReader::with_capacity(256 * 1024, reader),
+        header_out,
+        writer_in,
+    );
+    // What the network said explains better than what the parser missed.
+    parsed.map_err(|problem| fault.lock().take().unwrap_or(problem))
+}
+
+fn parse_lines(
+    mut reader: impl BufRead,
+    header_out: tokio::sync::oneshot::Sender<Header>,
+    writer_in: tokio::sync::oneshot::Receiver<Option<SnapshotWriter>>,
+) -> Result<Received, SyncFault> {
+    let damaged = || SyncFault::new("the snapshot is damaged");
+    let mut line = Vec::new();
+    read_line(&mut reader, &mut line)?;
+    let mut crc = crc32c::crc32c(&line);
+    let header: Header = serde_json::from_slice(&line).map_err(|_| damaged())?;
+    header_out.send(header).ok();
+    let turned_down = || SyncFault::new("the snapshot is of a log that was left behind");
+    let mut writer = writer_in.blocking_recv().map_err(|_| turned_down())?;
+    let mut products = Vec::with_capacity(usize::try_from(header.count.min(1 << 20)).unwrap_or(0));
+    let mut summary = Summary::default();
+    for _ in 0..header.count {
+        read_line(&mut reader, &mut line)?;
+        crc = crc32c::crc32c_append(crc, &line);
+        let row = line.strip_suffix(b"\n").ok_or_else(damaged)?;
+        let product: Product = serde_json::from_slice(row).map_err(|_| damaged())?;
+        summary = summary.plus(product.digest());
+        if let Some(open) = &mut writer
+            && let Err(error) = open.row(&row_of(row, &product))
+        {
+            tracing::error!(%error, "the snapshot cannot be kept on disk");
+            writer = None;
+        }
+        products.push(product);
+    }
+    read_line(&mut reader, &mut line)?;
+    let trailer: Trailer = serde_json::from_slice(&line).map_err(|_| damaged())?;
+    let whole = trailer.count == summary.count
+        && trailer.crc == format!("{crc:08x}")
+        && parse_hex16(&trailer.digest) == Ok(summary.digest)
+        && reader.fill_buf().map_err(|_| damaged())?.is_empty();
+    if !whole {
+        return Err(damaged());
+    }
+    let snapshot = writer.and_then(|writer| match writer.finish(summary.digest) {
+        Ok(finished) => Some(finished),
+        Err(error) => {
+            tracing::error!(%error, "the snapshot cannot be kept on disk");
+            None
+        }
+    });
+    Ok(Received {
+        header,
+        products,
+        summary,
+        snapshot,
+    })
+}
+
+/// Reads one line with its newline, of bounded length.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<(), SyncFault> {
+    line.clear();
+    let read = reader.take(ROW_BYTES as u64).read_until(b'\n', line);
+    match read {
+        Ok(_) if line.ends_with(b"\n") => Ok(()),
+        Ok(_) | Err(_) => Err(SyncFault::new("the snapshot is cut off")),
+    }
+}
+
+impl Received {
+    /// Puts snapshot and events together. Blocking.
+    fn build(self, behind: Behind) -> Fresh {
+        let Self {
+            header,
+            products,
+            summary,
+            snapshot,
+        } = self;
+        let entries = products.into_iter().map(|product| Entry {
+            product,
+            live: true,
+            last_record: header.offset,
+        });
+        let head = Head {
+            offset: header.offset,
+            digest: summary.digest,
+            seq: header.offset,
+        };
+        let catalogue = Catalogue::load(entries, head);
+        let offset = behind.position.offset;
+        catalogue.fold(changes(&behind.recent), offset, offset);
+        Fresh {
+            catalogue,
+            position: behind.position,
+            head: behind.head,
+            at_head: behind.at_head,
+            recent: behind.recent,
+            runs: behind.runs,
+            generations: behind.generations,
+            snapshot,
+        }
+    }
+}
+
+/// What was read of the feed behind a snapshot.
+struct Behind {
+    position: Position,
+    head: u64,
+    at_head: bool,
+    recent: Vec<Incoming>,
+    runs: Vec<(Gen, Vec<Bytes>)>,
+    generations: Vec<Position>,
+}
+
+impl Behind {
+    fn at(position: Position) -> Self {
+        Self {
+            position,
+            generations: vec![position],
+            head: position.offset,
+            at_head: false,
+            recent: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+
+    /// Reads until the head, or, if that keeps moving away, some way past `goal`.
+    async fn read(
+        &mut self,
+        central: &dyn Central,
+        goal: Option<Position>,
+        (limit, give_up_after): (usize, Duration),
+    ) -> Result<(), SyncFault> {
+        let mut chased = 0;
+        while !self.at_head && chased < CHASE {
+            let poll = Poll {
+                r#gen: self.position.r#gen,
+                offset: self.position.offset,
+                limit,
+                wait: Duration::ZERO,
+                cursor: None,
+                give_up_after,
+            };
+            let (page, events) = match central.poll(&poll).await {
+                FeedReply::Page(page, events) => (page, events),
+                FeedReply::Failed(fault) => return Err(fault),
+                FeedReply::Diverged | FeedReply::Ahead | FeedReply::Gone => {
+                    return Err(SyncFault::new("central does not continue its own snapshot"));
+                }
+            };
+            check(&poll, &page, &[])
+                .map_err(|flaw| SyncFault::new(format!("the feed behind the snapshot: {flaw}")))?;
+            if page.r#gen != self.position.r#gen {
+                self.generations.push(Position {
+                    r#gen: page.r#gen,
+                    offset: self.position.offset,
+                });
+            }
+            self.position = Position {
+                r#gen: page.r#gen,
+                offset: page.next_offset,
+            };
+            self.head = page.head.unwrap_or(page.next_offset);
+            self.at_head = page.is_at_head();
+            let bytes = events
+                .iter()
+                .map(|incoming| incoming.bytes.clone())
+                .collect();
+            self.runs.push((page.r#gen, bytes));
+            self.recent.extend(events);
+            if goal.is_none_or(|goal| self.position.offset >= goal.offset) {
+                chased += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The pieces of a body as something to read from. Blocking.
+struct Pieces {
+    inbox: mpsc::Receiver<Result<Bytes, SyncFault>>,
+    current: Bytes,
+    fault: std::sync::Arc<parking_lot::Mutex<Option<SyncFault>>>,
+}
+
+impl Pieces {
+    fn new(inbox: mpsc::Receiver<Result<Bytes, SyncFault>>) -> Self {
+        Self {
+            inbox,
+            current: Bytes::new(),
+            fault: std::sync::Arc::default(),
+        }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.inbox.blocking_recv() {
+                None => return Ok(0),
+                Some(Ok(piece)) => self.current = piece,
+                Some(Err(fault)) => {
+                    *self.fault.lock() = Some(fault);
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+        let len = into.len().min(self.current.len());
+        let piece = self.current.split_to(len);
+        if let Some(place) = into.get_mut(..len) {
+            place.copy_from_slice(&piece);
+        }
+        Ok(len)
+    }
+}
