@@ -1,3 +1,21 @@
 //! The shop's own inventory service: serves from its cache, follows central, writes through it.
+//!
+//! # Layout
+//!
+//! - [`replica`]: the shop's copy: files, follower, live catalogue, freshness.
+//! - [`central`]: the client: timeout → breaker → keyed retry.
+//! - [`http`]: the routes of the shop, and of a relay.
+//! - [`startup`]: the wiring; [`tasks`]: what runs beside requests; [`config`]: the settings.
+//!
+//! The promises, the states and the file formats are in `docs/store-replica.md`.
 
+pub mod central;
+pub mod cli;
+pub mod config;
+pub mod http;
 pub mod replica;
+pub mod startup;
+pub mod tasks;
+
+pub use config::{Config, Settings};
+pub use startup::run;

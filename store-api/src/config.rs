@@ -1,0 +1,421 @@
+//! The settings: one typed value, read once, and the only reader of the environment.
+//!
+//! `store-api --help` documents every variable. All faults are reported together, before anything
+//! is opened.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use secrecy::{ExposeSecret, SecretString};
+use shared::domain::ids::StoreId;
+use shared::limits;
+use shared::policy::{Backoff, BackoffSettings, Breaker, BreakerSettings};
+use shared::service::auth::ApiKeys;
+
+/// The shop's own inventory service.
+#[derive(Debug, Parser)]
+#[command(name = "store-api", version, about)]
+pub struct Cli {
+    /// The settings of the service.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// The settings, as text.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+    /// This store's id, as central knows it.
+    #[arg(long, env = "STORE_ID", default_value = "store-s1")]
+    pub store_id: String,
+    /// What people call it; the id if not given.
+    #[arg(long, env = "STORE_NAME")]
+    pub store_name: Option<String>,
+    /// Address to listen on.
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port to listen on; 0 takes a free one, which the log names.
+    #[arg(long, env = "PORT", default_value_t = 8083)]
+    pub port: u16,
+    /// Folder of the cache, one process at a time; `data/<storeId>` if not given.
+    #[arg(long, env = "DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Keys, comma-separated: `key@storeId`, `key`, `key:read`.
+    #[arg(long, env = "API_KEYS", default_value = "", hide_env_values = true)]
+    pub api_keys: String,
+    /// Keys that may do everything, comma-separated.
+    #[arg(
+        long,
+        env = "ADMIN_API_KEYS",
+        default_value = "",
+        hide_env_values = true
+    )]
+    pub admin_api_keys: String,
+    /// Central, or another store that relays it.
+    #[arg(long, env = "CENTRAL_API_URL", default_value = "http://127.0.0.1:8081")]
+    pub central_api_url: String,
+    /// This store's key at central.
+    #[arg(long, env = "CENTRAL_API_KEY", hide_env_values = true)]
+    pub central_api_key: Option<String>,
+    /// debug, info, warn or error.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// json or pretty.
+    #[arg(long, env = "LOG_FORMAT", default_value = "json")]
+    pub log_format: String,
+    /// Seconds without a good answer after which the feed is asked plainly on the side.
+    #[arg(long, env = "SYNC_INTERVAL_SECONDS", default_value_t = 30)]
+    pub sync_interval_seconds: u64,
+    /// Seconds that a long poll may wait for an event.
+    #[arg(long, env = "EVENT_WAIT_TIMEOUT_SECONDS", default_value_t = 25)]
+    pub event_wait_timeout_seconds: u64,
+    /// Most events in one answer of the feed.
+    #[arg(long, env = "EVENT_BATCH_LIMIT", default_value_t = 1000)]
+    pub event_batch_limit: usize,
+    /// Milliseconds for one attempt at central, and for a plain question to the feed.
+    #[arg(long, env = "CENTRAL_TIMEOUT_MS", default_value_t = 5000)]
+    pub central_timeout_ms: u64,
+    /// Milliseconds for a write altogether, with its repetitions.
+    #[arg(long, env = "RETRY_DEADLINE_MS", default_value_t = 10_000)]
+    pub retry_deadline_ms: u64,
+    /// Most attempts at one write.
+    #[arg(long, env = "RETRY_MAX_ATTEMPTS", default_value_t = 3)]
+    pub retry_max_attempts: u32,
+    /// Milliseconds of the first wait between attempts, at most; doubles, with full jitter.
+    #[arg(long, env = "RETRY_BASE_MS", default_value_t = 50)]
+    pub retry_base_ms: u64,
+    /// Milliseconds of any wait between attempts, at most.
+    #[arg(long, env = "RETRY_CAP_MS", default_value_t = 1000)]
+    pub retry_cap_ms: u64,
+    /// Seconds over which the breaker counts.
+    #[arg(long, env = "BREAKER_WINDOW_SECONDS", default_value_t = 10)]
+    pub breaker_window_seconds: u64,
+    /// Percentage of failures in the window that opens the breaker.
+    #[arg(long, env = "BREAKER_FAILURE_PERCENT", default_value_t = 50)]
+    pub breaker_failure_percent: u8,
+    /// Calls in the window below which the percentage says nothing.
+    #[arg(long, env = "BREAKER_MIN_CALLS", default_value_t = 5)]
+    pub breaker_min_calls: u32,
+    /// Failures in a row that open the breaker.
+    #[arg(long, env = "BREAKER_CONSECUTIVE_FAILURES", default_value_t = 5)]
+    pub breaker_consecutive_failures: u32,
+    /// Milliseconds from opening to the first probe.
+    #[arg(long, env = "BREAKER_OPEN_MS", default_value_t = 30_000)]
+    pub breaker_open_ms: u64,
+    /// Successful probes that close the breaker.
+    #[arg(long, env = "BREAKER_PROBE_SUCCESSES", default_value_t = 2)]
+    pub breaker_probe_successes: u32,
+    /// Seconds of age from which on the store calls itself degraded.
+    #[arg(long, env = "MAX_STALE_SOFT_SECONDS", default_value_t = 300)]
+    pub max_stale_soft_seconds: u64,
+    /// Seconds between two heartbeats to central; 0 sends none.
+    #[arg(long, env = "HEARTBEAT_SECONDS", default_value_t = 5)]
+    pub heartbeat_seconds: u64,
+}
+
+impl Default for Settings {
+    /// Every default, without looking at the environment.
+    fn default() -> Self {
+        #[derive(Debug, Parser)]
+        struct Bare {
+            #[command(flatten)]
+            settings: Settings,
+        }
+        let command =
+            <Bare as clap::CommandFactory>::command().mut_args(|arg| arg.env(None::<&str>));
+        let matches = command.get_matches_from(["store-api"]);
+        <Bare as clap::FromArgMatches>::from_arg_matches(&matches)
+            .expect("every setting has a default or is optional")
+            .settings
+    }
+}
+
+/// The settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This store.
+    pub store_id: StoreId,
+    /// What people call it.
+    pub store_name: String,
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on.
+    pub port: u16,
+    /// Folder of the cache.
+    pub data_dir: PathBuf,
+    /// The keys of the settings.
+    pub keys: ApiKeys,
+    /// Level and format of the log.
+    pub log: (String, String),
+    /// How central is reached.
+    pub central: CentralConfig,
+    /// How the feed is followed.
+    pub sync: SyncConfig,
+    /// Age from which on the store calls itself degraded.
+    pub max_stale_soft: Duration,
+    /// Time between two heartbeats.
+    pub heartbeat: Option<Duration>,
+}
+
+/// How central is reached.
+#[derive(Clone, Debug)]
+pub struct CentralConfig {
+    /// Where it is.
+    pub url: String,
+    /// This store's key there.
+    pub key: Option<SecretString>,
+    /// Time for one attempt.
+    pub timeout: Duration,
+    /// Time for a write altogether.
+    pub deadline: Duration,
+    /// Most attempts at one write.
+    pub attempts: u32,
+    /// Waits between them.
+    pub backoff: Backoff,
+    /// The breaker's numbers.
+    pub breaker: BreakerSettings,
+}
+
+impl CentralConfig {
+    /// The key in clear, for the one who sends it.
+    #[must_use]
+    pub fn key_text(&self) -> Option<&str> {
+        self.key.as_ref().map(ExposeSecret::expose_secret)
+    }
+}
+
+/// How the feed is followed.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncConfig {
+    /// Time without a good answer after which the feed is asked on the side.
+    pub interval: Duration,
+    /// Longest long poll.
+    pub wait: Duration,
+    /// Most events in one answer.
+    pub limit: usize,
+    /// Time within which what was applied becomes durable.
+    pub fsync_every: Duration,
+}
+
+/// Notes faults by the name of their variable.
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn note(&mut self, variable: &str, issue: impl std::fmt::Display) {
+        self.0.push(format!("{variable}: {issue}"));
+    }
+
+    fn take<T, E: std::fmt::Display>(&mut self, variable: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.note(variable, error)).ok()
+    }
+
+    fn range(&mut self, variable: &str, value: u64, least: u64, most: u64) {
+        if !(least..=most).contains(&value) {
+            self.note(variable, format!("must be from {least} to {most}"));
+        }
+    }
+}
+
+impl Config {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// A line for every fault, each naming its variable.
+    pub fn check(settings: Settings) -> Result<Self, Vec<String>> {
+        let mut faults = Faults(Vec::new());
+        let store_id = faults.take("STORE_ID", StoreId::parse(&settings.store_id));
+        let host: Result<IpAddr, _> = settings.host.parse();
+        let host = faults.take("HOST", host.map_err(|_| "is not an IP address"));
+        let keys = ApiKeys::parse(&settings.api_keys, &settings.admin_api_keys);
+        let keys = keys.unwrap_or_else(|found| {
+            for fault in found {
+                faults.note(&fault.field, fault.issue);
+            }
+            ApiKeys::default()
+        });
+        plain(&settings, &mut faults);
+        let central = central(&settings, &mut faults);
+        match (store_id, host, central) {
+            (Some(store_id), Some(host), Some(central)) if faults.0.is_empty() => Ok(Self {
+                store_name: settings.store_name.unwrap_or_else(|| store_id.to_string()),
+                host,
+                port: settings.port,
+                data_dir: settings
+                    .data_dir
+                    .unwrap_or_else(|| PathBuf::from("data").join(store_id.as_str())),
+                store_id,
+                keys,
+                log: (settings.log_level, settings.log_format),
+                central,
+                sync: SyncConfig {
+                    interval: Duration::from_secs(settings.sync_interval_seconds),
+                    wait: Duration::from_secs(settings.event_wait_timeout_seconds),
+                    limit: settings.event_batch_limit,
+                    fsync_every: Duration::from_secs(1),
+                },
+                max_stale_soft: Duration::from_secs(settings.max_stale_soft_seconds),
+                heartbeat: Some(settings.heartbeat_seconds)
+                    .filter(|seconds| *seconds > 0)
+                    .map(Duration::from_secs),
+            }),
+            _ => Err(faults.0),
+        }
+    }
+}
+
+/// Checks what stands for itself.
+fn plain(settings: &Settings, faults: &mut Faults) {
+    for (variable, value, words) in [
+        (
+            "LOG_LEVEL",
+            &settings.log_level,
+            &["debug", "info", "warn", "error"][..],
+        ),
+        ("LOG_FORMAT", &settings.log_format, &["json", "pretty"][..]),
+    ] {
+        if !words.contains(&value.as_str()) {
+            faults.note(variable, format!("must be one of: {}", words.join(", ")));
+        }
+    }
+    let wait_max = limits::FEED_WAIT_MAX.as_secs();
+    let day = 24 * 3600;
+    faults.range(
+        "SYNC_INTERVAL_SECONDS",
+        settings.sync_interval_seconds,
+        1,
+        3600,
+    );
+    faults.range(
+        "EVENT_WAIT_TIMEOUT_SECONDS",
+        settings.event_wait_timeout_seconds,
+        1,
+        wait_max,
+    );
+    let limit_max = limits::FEED_LIMIT_MAX as u64;
+    faults.range(
+        "EVENT_BATCH_LIMIT",
+        settings.event_batch_limit as u64,
+        1,
+        limit_max,
+    );
+    faults.range(
+        "MAX_STALE_SOFT_SECONDS",
+        settings.max_stale_soft_seconds,
+        1,
+        day,
+    );
+    faults.range("HEARTBEAT_SECONDS", settings.heartbeat_seconds, 0, 3600);
+}
+
+fn central(settings: &Settings, faults: &mut Faults) -> Option<CentralConfig> {
+    let millis = Duration::from_millis;
+    for (variable, value) in [
+        ("CENTRAL_TIMEOUT_MS", settings.central_timeout_ms),
+        ("RETRY_DEADLINE_MS", settings.retry_deadline_ms),
+    ] {
+        faults.range(variable, value, 10, 120_000);
+    }
+    faults.range(
+        "RETRY_MAX_ATTEMPTS",
+        settings.retry_max_attempts.into(),
+        1,
+        10,
+    );
+    let url = settings.central_api_url.parse::<reqwest::Url>();
+    let usable =
+        url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    if !usable {
+        faults.note("CENTRAL_API_URL", "is not an http(s) URL");
+    }
+    let key = settings
+        .central_api_key
+        .clone()
+        .filter(|key| !key.is_empty());
+    if key
+        .as_ref()
+        .is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
+        faults.note("CENTRAL_API_KEY", "must be visible ASCII without spaces");
+    }
+    let backoff = Backoff::try_new(BackoffSettings {
+        base: millis(settings.retry_base_ms),
+        cap: millis(settings.retry_cap_ms),
+        ..BackoffSettings::default()
+    });
+    let backoff = faults.take("RETRY_BASE_MS, RETRY_CAP_MS", backoff);
+    let breaker = BreakerSettings {
+        window: Duration::from_secs(settings.breaker_window_seconds),
+        failure_percent: settings.breaker_failure_percent,
+        calls_min: settings.breaker_min_calls,
+        consecutive_failures: settings.breaker_consecutive_failures,
+        open_for: millis(settings.breaker_open_ms),
+        probe_successes: settings.breaker_probe_successes,
+        probe_timeout: millis(settings.central_timeout_ms.saturating_mul(2)),
+        ..BreakerSettings::default()
+    };
+    faults.take("BREAKER_*", Breaker::try_new(breaker));
+    // A base URL is joined with paths, so it must end like a folder.
+    let slash = if settings.central_api_url.ends_with('/') {
+        ""
+    } else {
+        "/"
+    };
+    Some(CentralConfig {
+        url: format!("{}{slash}", settings.central_api_url),
+        key: key.map(SecretString::from),
+        timeout: millis(settings.central_timeout_ms),
+        deadline: millis(settings.retry_deadline_ms),
+        attempts: settings.retry_max_attempts,
+        backoff: backoff?,
+        breaker,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let config = Config::check(Settings::default()).unwrap();
+        assert_eq!(config.data_dir, PathBuf::from("data/store-s1"));
+        assert_eq!(config.store_name, "store-s1");
+        assert_eq!(config.central.url, "http://127.0.0.1:8081/");
+        assert_eq!(config.central.breaker.open_for, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let faults = Config::check(Settings {
+            store_id: "a b".into(),
+            host: "nowhere".into(),
+            api_keys: "k@@/".into(),
+            log_level: "loud".into(),
+            event_wait_timeout_seconds: 0,
+            event_batch_limit: 5000,
+            central_api_url: "ftp://x".into(),
+            central_api_key: Some("se cret".into()),
+            breaker_failure_percent: 0,
+            retry_cap_ms: 1,
+            ..Settings::default()
+        })
+        .unwrap_err();
+        let text = faults.join("\n");
+        for variable in [
+            "STORE_ID",
+            "HOST",
+            "API_KEYS",
+            "LOG_LEVEL",
+            "EVENT_WAIT_TIMEOUT_SECONDS",
+            "EVENT_BATCH_LIMIT",
+            "CENTRAL_API_URL",
+            "CENTRAL_API_KEY",
+            "BREAKER_",
+            "RETRY_CAP_MS",
+        ] {
+            assert!(text.contains(variable), "{variable} is missing in:\n{text}");
+        }
+        assert!(!text.contains("se cret"), "a secret is shown");
+    }
+}

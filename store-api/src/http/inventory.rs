@@ -1,0 +1,248 @@
+//! Reads from the copy: one product, a page of them, the categories.
+//!
+//! Central is never asked. Every answer says where the copy stands and how old that is.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::domain::ids::ProductId;
+use shared::service::auth::{Caller, Scope};
+use shared::service::query::QueryParams;
+use shared::view::ListRequest;
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::product::Encoder;
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::sync::ProblemBody;
+use super::visible::min_offset;
+use crate::replica::live::Shown;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A product, as central has it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductBody {
+    product_id: String,
+    name: String,
+    description: Option<String>,
+    category: Option<String>,
+    sku: Option<String>,
+    barcode: Option<String>,
+    price: f64,
+    low_stock_threshold: Option<i64>,
+    on_hand: i64,
+    reserved: i64,
+    allotted: i64,
+    /// `onHand - reserved - allotted`.
+    available: i64,
+    version: i64,
+    last_updated: String,
+}
+
+/// The seed's paging by offset.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PaginationBody {
+    offset: i64,
+    limit: i64,
+    total_count: i64,
+    has_more: bool,
+}
+
+/// A page of products.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PageBody {
+    products: Vec<ProductBody>,
+    pagination: PaginationBody,
+    next_cursor: Option<String>,
+    r#gen: String,
+    as_of_offset: i64,
+}
+
+/// A page of the catalogue.
+///
+/// # Errors
+/// 400 with every fault of the query; 503 before the very first sync.
+#[utoipa::path(
+    get, path = "/v1/store/inventory", tag = "inventory", security(("apiKey" = [])),
+    params(
+        ("q" = Option<String>, Query, description = "Part of id, name, SKU, barcode or category"),
+        ("barcode" = Option<String>, Query), ("category" = Option<String>, Query),
+        ("inStock" = Option<bool>, Query), ("lowStock" = Option<bool>, Query),
+        ("sort" = Option<String>, Query, description = "productId, name, available or price"),
+        ("order" = Option<String>, Query, description = "asc or desc"),
+        ("offset" = Option<i64>, Query), ("cursor" = Option<String>, Query), ("limit" = Option<i64>, Query),
+        ("X-Min-Offset" = Option<i64>, Header, description = "Wait up to a second for this offset"),
+    ),
+    responses(
+        (status = 200, body = PageBody), (status = 400, body = ProblemBody),
+        (status = 401, body = ProblemBody), (status = 503, body = ProblemBody),
+    )
+)]
+pub async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let request = list_request(&uri)?;
+    min_offset(&state, &headers).await?;
+    let shown = state.shown()?;
+    let make = move || {
+        let page = shown.catalogue.list(&request);
+        let mut body = Vec::new();
+        // The generation is read after the page's head; see `Shown`.
+        let generation = shown.generation();
+        page.encode(&mut Encoder::new(), Some(generation.0), &mut body);
+        (body, page.head.offset)
+    };
+    let work = tokio::task::spawn_blocking(make);
+    let (body, offset) = work
+        .await
+        .map_err(|_| Problem::new(ProblemCode::Internal, "the list could not be made"))?;
+    let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
+    let freshness = state.freshness(offset);
+    freshness.write(&state.config.store_id, response.headers_mut());
+    Ok(response)
+}
+
+fn list_request(uri: &Uri) -> Result<ListRequest, Problem> {
+    let params = QueryParams::parse(uri);
+    let request = ListRequest::from_pairs(params.pairs());
+    let mut faults = params.into_faults();
+    match request {
+        Ok(request) if faults.is_empty() => Ok(request),
+        other => {
+            faults.extend(other.err().unwrap_or_default());
+            Err(Problem::with_details(ProblemCode::InvalidRequest, faults))
+        }
+    }
+}
+
+/// One product.
+///
+/// # Errors
+/// 404 if it is not in the copy; 503 before the very first sync.
+#[utoipa::path(
+    get, path = "/v1/store/inventory/{productId}", tag = "inventory", security(("apiKey" = [])),
+    params(
+        ("productId" = String, Path),
+        ("X-Min-Offset" = Option<i64>, Header, description = "Wait up to a second for this offset"),
+    ),
+    responses(
+        (status = 200, body = ProductBody), (status = 304), (status = 400, body = ProblemBody),
+        (status = 401, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 503, body = ProblemBody),
+    )
+)]
+pub async fn get(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let id = path_id(&id)?;
+    min_offset(&state, &headers).await?;
+    let shown = state.shown()?;
+    let mut response = one(&shown, &id, &headers);
+    let freshness = state.freshness(shown.catalogue.head().offset);
+    freshness.write(&state.config.store_id, response.headers_mut());
+    Ok(response)
+}
+
+fn one(shown: &Shown, id: &ProductId, headers: &HeaderMap) -> Response {
+    let Some(product) = shown.catalogue.get(id.as_str()) else {
+        let problem = Problem::new(
+            ProblemCode::ProductNotFound,
+            format!("Product not found: {id}"),
+        );
+        return problem.with("productId", id.as_str()).into_response();
+    };
+    // Weak: the same version may be written with other fields by another version of this service.
+    let etag = format!("W/\"{}\"", product.version);
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
+    let unchanged = known.is_some_and(|known| matches(known, &etag));
+    let etag = HeaderValue::try_from(etag).expect("a number is a valid header");
+    if unchanged {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
+    }
+    let mut body = Vec::with_capacity(384);
+    Encoder::new().product(&mut body, &product.product);
+    ([(CONTENT_TYPE, JSON), (ETAG, etag)], body).into_response()
+}
+
+/// Whether `If-None-Match` names `etag`; comparison is weak, as RFC 9110 wants it here.
+fn matches(known: &str, etag: &str) -> bool {
+    let bare = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    let etag = bare(etag);
+    known
+        .split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || bare(tag) == etag)
+}
+
+/// Parses a product id of a path.
+fn path_id(text: &str) -> Result<ProductId, Problem> {
+    ProductId::parse(text).map_err(|error| {
+        let detail = Detail::new("path.productId", error.to_string());
+        Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
+    })
+}
+
+/// A category and how many products have it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Category {
+    category: String,
+    products: usize,
+}
+
+/// The categories of the copy.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Categories {
+    categories: Vec<Category>,
+}
+
+/// The categories, in order.
+///
+/// # Errors
+/// 503 before the very first sync.
+#[utoipa::path(
+    get, path = "/v1/store/categories", tag = "inventory", security(("apiKey" = [])),
+    responses(
+        (status = 200, body = Categories), (status = 401, body = ProblemBody),
+        (status = 503, body = ProblemBody),
+    )
+)]
+pub async fn categories(
+    State(state): State<AppState>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let shown = state.shown()?;
+    let offset = shown.catalogue.head().offset;
+    let counted = tokio::task::spawn_blocking(move || shown.catalogue.categories());
+    let counted = counted
+        .await
+        .map_err(|_| Problem::new(ProblemCode::Internal, "the categories could not be counted"))?;
+    let categories = counted.into_iter().map(|(name, products)| Category {
+        category: name.to_string(),
+        products,
+    });
+    let mut response = Json(Categories {
+        categories: categories.collect(),
+    })
+    .into_response();
+    state
+        .freshness(offset)
+        .write(&state.config.store_id, response.headers_mut());
+    Ok(response)
+}

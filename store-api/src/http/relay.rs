@@ -1,0 +1,359 @@
+//! The store as a relay: central's feed from the store's own journal.
+//!
+//! Same generations, same offsets, same bytes, so that a store can follow a store. What must stay
+//! true: a relay never claims more than it knows. It is up to date only while it is live itself;
+//! its `Age` is added to by those who follow it; a question that it cannot place while it is behind
+//! is answered with *try again*, not with *your log is another one*.
+
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY, VIA};
+use axum::http::{HeaderValue, Method, Uri};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use shared::domain::ids::StoreId;
+use shared::limits;
+use shared::service::auth::{Caller, Scope};
+use shared::service::extract::read_body;
+use shared::service::query::QueryParams;
+use shared::service::request_context::{RequestContext, WaitedOnPurpose};
+use shared::wire::headers::{LOG_CURSOR, LOG_GEN, LOG_HEAD};
+use shared::wire::problem::{Problem, ProblemCode};
+use tokio::time::Instant;
+
+use super::sync::ProblemBody;
+use super::update_body::Said;
+use super::updates::unanswered;
+use super::{AppState, state::not_synced_yet};
+use crate::central::Call;
+use crate::replica::follower_core::Phase;
+use crate::replica::live::{Stretch, Tip};
+use crate::replica::position::{Gen, Position};
+
+/// Seconds that one cursor lasts.
+const CURSOR_SECONDS: i64 = 20;
+
+/// What a reader asks for.
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    offset: u64,
+    limit: usize,
+    wait: Duration,
+    r#gen: Option<Gen>,
+    cursor: Option<i64>,
+}
+
+/// Answers with events from an offset on, waiting for the next one if asked to.
+///
+/// # Errors
+/// 409 and 410 as central; 503 when this store cannot know yet.
+#[utoipa::path(
+    get, path = "/v1/inventory/events", tag = "relay", security(("apiKey" = [])),
+    params(
+        ("offset" = i64, Query), ("limit" = Option<i64>, Query), ("wait" = Option<i64>, Query),
+        ("gen" = Option<String>, Query), ("cursor" = Option<i64>, Query),
+    ),
+    responses(
+        (status = 200, description = "events, as central sends them"),
+        (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
+        (status = 409, body = ProblemBody), (status = 410, body = ProblemBody),
+        (status = 503, body = ProblemBody),
+    )
+)]
+pub async fn get_events(
+    State(state): State<AppState>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Read)?;
+    let ask = parse(&uri)?;
+    poll(&state, ask).await
+}
+
+fn parse(uri: &Uri) -> Result<Ask, Problem> {
+    let mut params = QueryParams::parse(uri);
+    let events_error = |sentence: &str| Problem::new(ProblemCode::EventsError, sentence);
+    let offset = params
+        .raw("offset")
+        .ok_or_else(|| events_error("offset parameter is required"))?;
+    let offset = offset.parse().ok().filter(|offset| *offset < 1 << 53);
+    let offset = offset.ok_or_else(|| events_error("invalid offset parameter"))?;
+    let limit_max = i64::try_from(limits::FEED_LIMIT_MAX).unwrap_or(i64::MAX);
+    let limit = params.integer_capped("limit", 1..=limit_max);
+    let wait_max = i64::try_from(limits::FEED_WAIT_MAX.as_secs()).unwrap_or(i64::MAX);
+    let wait = params.integer_capped("wait", 0..=wait_max).unwrap_or(0);
+    let r#gen = params.parsed::<Gen>("gen");
+    let cursor = params.integer("cursor", 0..=i64::MAX / 2);
+    params.finish()?;
+    Ok(Ask {
+        offset,
+        limit: limit
+            .and_then(|limit| usize::try_from(limit).ok())
+            .unwrap_or(limits::FEED_LIMIT_DEFAULT),
+        wait: Duration::from_secs(wait.unsigned_abs()),
+        r#gen,
+        cursor,
+    })
+}
+
+/// How a question stands to this copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It can be answered.
+    Here,
+    /// It lies beyond this copy's head, or is of a generation that this copy does not know.
+    Beyond,
+    /// It followed another log than this copy.
+    Elsewhere,
+}
+
+fn place(generations: &[Position], tip: Tip, ask: Ask) -> Place {
+    if let Some(asked) = ask.r#gen {
+        let Some(at) = generations.iter().rposition(|known| known.r#gen == asked) else {
+            return Place::Beyond;
+        };
+        // We know from where on the next one was in force here, which is not later than its true
+        // beginning. Nobody who follows only us can have come further under the one before.
+        let following = generations.get(at + 1);
+        if following.is_some_and(|next| ask.offset > next.offset) {
+            return Place::Elsewhere;
+        }
+    }
+    if ask.offset > tip.position.offset {
+        Place::Beyond
+    } else {
+        Place::Here
+    }
+}
+
+async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
+    let mut watch = state.live.watch();
+    let begun = Instant::now();
+    let deadline = begun + ask.wait;
+    let beyond_deadline = begun + ask.wait.min(limits::FEED_AHEAD_WAIT);
+    loop {
+        let tip = (*watch.borrow_and_update()).ok_or_else(not_synced_yet)?;
+        let place = place(&state.live.generations(), tip, ask);
+        let until = match place {
+            Place::Elsewhere => return Err(located(state, tip, ProblemCode::LogDiverged)),
+            Place::Beyond => beyond_deadline,
+            Place::Here => {
+                let found = read(state, ask, tip).await?;
+                match found {
+                    Stretch::Events(events) => return Ok(answer(state, ask, tip, &events)),
+                    Stretch::Gone(_) => return Err(located(state, tip, ProblemCode::OffsetGone)),
+                    // A swap in between; the next look decides.
+                    Stretch::Ahead => beyond_deadline,
+                    Stretch::AtHead => deadline,
+                }
+            }
+        };
+        let woken = tokio::select! {
+            changed = watch.changed() => changed.is_ok(),
+            () = state.shutdown.cancelled() => false,
+            () = tokio::time::sleep_until(until) => false,
+        };
+        if woken {
+            continue;
+        }
+        return match place {
+            Place::Here => Ok(answer(state, ask, tip, &[])),
+            Place::Beyond | Place::Elsewhere => Err(beyond(state, ask, tip)),
+        };
+    }
+}
+
+/// A question that lies beyond what this copy knows. Only a live copy may say that it is wrong.
+fn beyond(state: &AppState, ask: Ask, tip: Tip) -> Problem {
+    if state.status.get().phase != Phase::Live {
+        let sentence = "this relay is behind central itself";
+        return Problem::new(ProblemCode::NotSyncedYet, sentence).retry_after(2);
+    }
+    let known = state.live.generations();
+    let known = ask
+        .r#gen
+        .is_none_or(|asked| known.iter().any(|one| one.r#gen == asked));
+    let code = if known {
+        ProblemCode::OffsetAhead
+    } else {
+        ProblemCode::LogDiverged
+    };
+    located(state, tip, code)
+}
+
+async fn read(state: &AppState, ask: Ask, tip: Tip) -> Result<Stretch, Problem> {
+    if ask.offset == tip.position.offset {
+        return Ok(Stretch::AtHead);
+    }
+    if let Some(events) = state.live.read_recent(ask.offset, ask.limit) {
+        return Ok(Stretch::Events(events));
+    }
+    let live = std::sync::Arc::clone(&state.live);
+    let reading = tokio::task::spawn_blocking(move || live.read(ask.offset, ask.limit));
+    let unreadable = || Problem::new(ProblemCode::Overloaded, "the journal cannot be read now");
+    reading.await.map_err(|_| unreadable())?.map_err(|error| {
+        tracing::error!(%error, "the journal cannot be read");
+        unreadable()
+    })
+}
+
+/// Tells a lost reader where this copy is and where to begin again.
+fn located(state: &AppState, tip: Tip, code: ProblemCode) -> Problem {
+    let oldest = state.live.index().oldest().unwrap_or(tip.position.offset);
+    Problem::new(code, code.title())
+        .with("gen", tip.position.r#gen.to_string())
+        .with("headOffset", tip.position.offset)
+        .with("oldestOffset", oldest)
+        .with("snapshotUrl", "/v1/inventory/snapshot")
+}
+
+fn answer(state: &AppState, ask: Ask, tip: Tip, events: &[Bytes]) -> Response {
+    let next = ask.offset + events.len() as u64;
+    // What was read may be newer than the tip that was looked at.
+    let head = tip.position.offset.max(next);
+    let sync = state.status.get();
+    let up_to_date = next == tip.position.offset && sync.phase == Phase::Live;
+    let oldest = state.live.index().oldest().unwrap_or(0);
+    let mut body =
+        Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 256);
+    body.extend_from_slice(b"{\"events\":[");
+    for (at, event) in events.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(event);
+    }
+    let (r#gen, more) = (tip.position.r#gen, next < head);
+    body.extend_from_slice(
+        format!(
+            "],\"nextOffset\":{next},\"hasMore\":{more},\"count\":{},\"gen\":\"{gen}\",\"headOffset\":{head},\"oldestOffset\":{oldest}",
+            events.len()
+        )
+        .as_bytes(),
+    );
+    if up_to_date {
+        let digest = tip.summary.digest;
+        body.extend_from_slice(
+            format!(",\"upToDate\":true,\"digest\":\"{digest:016x}\"").as_bytes(),
+        );
+    }
+    body.push(b'}');
+    let full = events.len() >= ask.limit && ask.offset.is_multiple_of(ask.limit as u64);
+    let cache = match (full, events.len()) {
+        (true, _) => "public, max-age=31536000, immutable",
+        (false, 0) => "public, max-age=1",
+        (false, _) => "public, max-age=60",
+    };
+    // Strictly above the one that came, so that a cached answer never points at its own URL.
+    let now = state.clock.now().as_millis() / 1_000 / CURSOR_SECONDS;
+    let cursor = ask.cursor.map_or(now, |echoed| now.max(echoed + 1));
+    let mut response = body.into_response();
+    let age = sync.proof.map(|proof| proof.age(&*state.clock).as_secs());
+    let header = |text: String| HeaderValue::try_from(text).expect("figures are valid headers");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    headers.insert(ETAG, header(format!("\"{gen}:{}:{next}\"", ask.offset)));
+    headers.insert(LOG_GEN, header(r#gen.to_string()));
+    headers.insert(LOG_HEAD, HeaderValue::from(head));
+    headers.insert(LOG_CURSOR, HeaderValue::from(cursor));
+    headers.insert(AGE, HeaderValue::from(age.unwrap_or(u64::from(u32::MAX))));
+    if let Some(via) = via(state.contact.get().via.as_deref(), &state.config.store_id) {
+        headers.insert(VIA, via);
+    }
+    response.extensions_mut().insert(WaitedOnPurpose);
+    response
+}
+
+/// Through whom the feed came, and this store.
+fn via(before: Option<&str>, store: &StoreId) -> Option<HeaderValue> {
+    let before = before.map(|via| format!("{via}, ")).unwrap_or_default();
+    HeaderValue::try_from(format!("{before}1.1 {store}")).ok()
+}
+
+/// Passes a follower's heartbeat on to central.
+///
+/// # Errors
+/// 503 when central cannot be reached.
+#[utoipa::path(
+    put, path = "/v1/stores/{id}/heartbeat", tag = "relay", security(("apiKey" = [])),
+    params(("id" = String, Path)),
+    responses((status = 200), (status = 401, body = ProblemBody), (status = 503, body = ProblemBody))
+)]
+pub async fn pass_on_heartbeat(
+    State(state): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    context: RequestContext,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Store)?;
+    let id = StoreId::parse(&id).map_err(|error| {
+        let detail = shared::wire::problem::Detail::new("path.id", error.to_string());
+        Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
+    })?;
+    let call = Call {
+        method: Method::PUT,
+        path: format!("v1/stores/{id}/heartbeat"),
+        body: Some(read_body(request).await?),
+        key: None,
+        is_repeatable: false,
+        correlation: Some(context.correlation_header().clone()),
+        traceparent: context.traceparent().cloned(),
+    };
+    let sent = state
+        .central
+        .unguarded()
+        .call(&call, state.config.central.timeout);
+    let reply = sent
+        .await
+        .map_err(|fault| unanswered(&fault, &Said::Many(Vec::new())))?;
+    Ok((reply.status, reply.headers, reply.body).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::files::Summary;
+
+    #[test]
+    fn a_question_is_placed_by_what_this_copy_went_through() {
+        let position = |of, offset| Position {
+            r#gen: Gen(of),
+            offset,
+        };
+        let generations = [position(1, 100), position(2, 150), position(3, 180)];
+        let tip = Tip {
+            position: position(3, 200),
+            summary: Summary::default(),
+            copy: 0,
+        };
+        for (asked, offset, expected) in [
+            (None, 200, Place::Here),
+            (None, 201, Place::Beyond),
+            (Some(1), 120, Place::Here),
+            (Some(1), 150, Place::Here),
+            (Some(1), 151, Place::Elsewhere),
+            (Some(2), 180, Place::Here),
+            (Some(2), 181, Place::Elsewhere),
+            (Some(3), 50, Place::Here),
+            (Some(3), 201, Place::Beyond),
+            (Some(9), 120, Place::Beyond),
+        ] {
+            let ask = Ask {
+                offset,
+                limit: 10,
+                wait: Duration::ZERO,
+                r#gen: asked.map(Gen),
+                cursor: None,
+            };
+            assert_eq!(
+                place(&generations, tip, ask),
+                expected,
+                "{asked:?} {offset}"
+            );
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a request may use; cheap to clone.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use shared::clock::{Clock, Timestamp};
+use shared::service::auth::{Authenticate, Caller};
+use shared::wire::problem::{Problem, ProblemCode};
+use tokio_util::sync::CancellationToken;
+
+use crate::central::contact::ContactNote;
+use crate::central::guarded::Guarded;
+use crate::config::Config;
+use crate::replica::follower::FollowerHandle;
+use crate::replica::freshness::Freshness;
+use crate::replica::keeper::Keeper;
+use crate::replica::live::{Live, Shown};
+use crate::replica::status::Status;
+
+/// Handles to everything a request may use.
+#[derive(Clone, Debug)]
+pub struct AppState(Arc<SharedState>);
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct SharedState {
+    /// The settings.
+    pub config: Config,
+    /// When this process began.
+    pub started_at: Timestamp,
+    /// What readers see.
+    pub live: Arc<Live>,
+    /// What is on disk.
+    pub keeper: Keeper,
+    /// How the sync goes.
+    pub status: Arc<Status>,
+    /// Whether central answers.
+    pub contact: Arc<ContactNote>,
+    /// Central, behind breaker and retry.
+    pub central: Arc<Guarded>,
+    /// The follower.
+    pub follower: FollowerHandle,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Set when the service is stopping: whoever waits is answered at once.
+    pub shutdown: CancellationToken,
+}
+
+impl AppState {
+    /// The state of a service.
+    #[must_use]
+    pub fn new(shared: SharedState) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// The catalogue to read from.
+    ///
+    /// # Errors
+    /// 503 before the very first sync: an empty list would be believed.
+    pub fn shown(&self) -> Result<Arc<Shown>, Problem> {
+        self.live.shown().ok_or_else(not_synced_yet)
+    }
+
+    /// What is said about a read at `offset`.
+    #[must_use]
+    pub fn freshness(&self, offset: u64) -> Freshness {
+        let state = self.status.get();
+        Freshness {
+            offset,
+            phase: state.phase,
+            lag: state.lag,
+            age: state.proof.map(|proof| proof.age(&*self.clock)),
+            central_reachable: self.contact.is_reachable(),
+        }
+    }
+}
+
+/// The answer before the very first sync.
+#[must_use]
+pub(super) fn not_synced_yet() -> Problem {
+    let sentence = "this store has not received the catalogue from central yet";
+    Problem::new(ProblemCode::NotSyncedYet, sentence).retry_after(2)
+}
+
+impl Deref for AppState {
+    type Target = SharedState;
+
+    fn deref(&self) -> &SharedState {
+        &self.0
+    }
+}
+
+impl Authenticate for AppState {
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        self.config.keys.authenticate(headers)
+    }
+}

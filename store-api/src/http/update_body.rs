@@ -1,0 +1,340 @@
+//! A till's update on its way to central and back.
+//!
+//! On the way there the store's id is filled in and every idempotency key is made this store's own,
+//! so that tills of two shops may use the same keys. On the way back the caller sees its own keys,
+//! and what seed 003's stores say besides. Everything else passes untouched: whether a field is
+//! valid is for central to say, in one place.
+
+use axum::http::HeaderValue;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use shared::domain::ids::{IdempotencyKey, StoreId};
+use shared::limits;
+use shared::service::extract::parse_json;
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+
+/// What is sent to central, and what is needed to shape its answer.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The body.
+    pub body: Bytes,
+    /// The header's key, made this store's own.
+    pub header_key: Option<HeaderValue>,
+    /// What the caller said.
+    pub said: Said,
+}
+
+/// What the caller said, as far as the answer repeats it.
+#[derive(Debug, PartialEq)]
+pub enum Said {
+    /// One movement.
+    One(Line),
+    /// Several, in order.
+    Many(Vec<Line>),
+}
+
+/// One movement as the caller named it.
+#[derive(Debug, PartialEq)]
+pub struct Line {
+    product_id: Value,
+    delta: Value,
+    key: Value,
+}
+
+impl Line {
+    fn of(fields: &Map<String, Value>, header_key: Option<&str>) -> Self {
+        let field = |name: &str| fields.get(name).cloned().unwrap_or(Value::Null);
+        let key = match field("idempotencyKey") {
+            Value::Null => header_key.map_or(Value::Null, Value::from),
+            key => key,
+        };
+        Self {
+            product_id: field("productId"),
+            delta: field("delta"),
+            key,
+        }
+    }
+}
+
+/// The key of `store` for what its caller calls `key`. Two stores never have the same.
+#[must_use]
+pub fn own_key(store: &StoreId, key: &str) -> String {
+    let plain = format!("{store}:{key}");
+    // The first colon ends the store's id, so an id with a colon would be ambiguous.
+    if plain.len() <= limits::IDEMPOTENCY_KEY_BYTES && !store.as_str().contains(':') {
+        return plain;
+    }
+    let mut hash = Sha256::new();
+    hash.update(store.as_str());
+    hash.update([0]);
+    hash.update(key);
+    // No colon in here, so it is none of the plain ones.
+    let digits = hash.finalize();
+    digits
+        .iter()
+        .fold("h~".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// Prepares a caller's body for central.
+///
+/// # Errors
+/// 400 if it is not an object, or its keys contradict each other; 403 if it speaks for another store.
+pub fn prepare(
+    body: &[u8],
+    header_key: Option<&str>,
+    store: &StoreId,
+) -> Result<Outgoing, Problem> {
+    let mut fields: Map<String, Value> = parse_json(body)?;
+    match fields.get("storeId") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(named)) if named.is_empty() || named == store.as_str() => {}
+        Some(Value::String(_)) => {
+            let sentence = "this is another store's service than the body's storeId names";
+            return Err(Problem::new(ProblemCode::Forbidden, sentence));
+        }
+        Some(_) => return Err(fault("storeId", "must be a string")),
+    }
+    fields.insert("storeId".to_owned(), store.as_str().into());
+    let body_key = fields.get("idempotencyKey").filter(|key| !key.is_null());
+    if let (Some(body_key), Some(header_key)) = (body_key, header_key)
+        && body_key.as_str() != Some(header_key)
+    {
+        return Err(fault(
+            "idempotencyKey",
+            "differs from the header Idempotency-Key",
+        ));
+    }
+    let said = match fields.get("updates") {
+        Some(Value::Array(lines)) => {
+            let lines = lines.iter().map(|line| {
+                line.as_object()
+                    .map_or_else(|| Line::of(&Map::new(), None), |line| Line::of(line, None))
+            });
+            Said::Many(lines.collect())
+        }
+        Some(_) | None => Said::One(Line::of(&fields, header_key)),
+    };
+    rename_key(&mut fields, store);
+    if let Some(Value::Array(lines)) = fields.get_mut("updates") {
+        for line in lines.iter_mut().filter_map(Value::as_object_mut) {
+            rename_key(line, store);
+        }
+    }
+    let header_key = header_key.map(|key| HeaderValue::try_from(own_key(store, key)));
+    Ok(Outgoing {
+        body: Value::Object(fields).to_string().into(),
+        header_key: header_key
+            .transpose()
+            .map_err(|_| fault("header.Idempotency-Key", "is not a key"))?,
+        said,
+    })
+}
+
+/// Makes a key this store's own. What is not a key stays as it is: central says what is wrong.
+fn rename_key(fields: &mut Map<String, Value>, store: &StoreId) {
+    let Some(Value::String(key)) = fields.get_mut("idempotencyKey") else {
+        return;
+    };
+    if IdempotencyKey::parse(key).is_ok() {
+        *key = own_key(store, key);
+    }
+}
+
+fn fault(field: &str, issue: &str) -> Problem {
+    Problem::with_details(ProblemCode::InvalidRequest, vec![Detail::new(field, issue)])
+}
+
+/// A product that must be visible at a version.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Which product.
+    pub product_id: String,
+    /// The version that its movement made.
+    pub version: u64,
+}
+
+/// Central's answer with the caller's own words in it, and what it has moved. `None` if it is not
+/// what central answers with.
+#[must_use]
+pub fn shape(body: &[u8], said: &Said, store: &StoreId) -> Option<(Bytes, Vec<Moved>)> {
+    let mut answer: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let mut moved = Vec::new();
+    match said {
+        Said::One(line) => {
+            moved.extend(moved_by(&answer));
+            repeat(&mut answer, line);
+        }
+        Said::Many(lines) => {
+            answer.insert("storeId".to_owned(), store.as_str().into());
+            let results = answer.get_mut("results").and_then(Value::as_array_mut)?;
+            if results.len() == lines.len() {
+                for (result, line) in results.iter_mut().zip(lines) {
+                    let result = result.as_object_mut()?;
+                    moved.extend(moved_by(result));
+                    repeat(result, line);
+                }
+            }
+            // Lines of one product see each other: the last version is the one to wait for.
+            moved.reverse();
+            let mut seen = std::collections::HashSet::new();
+            moved.retain(|one| seen.insert(one.product_id.clone()));
+        }
+    }
+    Some((Value::Object(answer).to_string().into(), moved))
+}
+
+fn repeat(result: &mut Map<String, Value>, line: &Line) {
+    if !line.key.is_null() {
+        result.insert("idempotencyKey".to_owned(), line.key.clone());
+    }
+    if !line.delta.is_null() {
+        result.insert("delta".to_owned(), line.delta.clone());
+    }
+}
+
+fn moved_by(result: &Map<String, Value>) -> Option<Moved> {
+    let applied = result.get("applied")?.as_bool()?;
+    let product_id = result.get("productId")?.as_str()?;
+    let version = result.get("newVersion")?.as_u64()?;
+    applied.then(|| Moved {
+        product_id: product_id.to_owned(),
+        version,
+    })
+}
+
+impl Said {
+    /// The product that a refusal is about, for seed-003 clients.
+    #[must_use]
+    pub const fn product_id(&self) -> Option<&Value> {
+        match self {
+            Self::One(line) => Some(&line.product_id),
+            Self::Many(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn store() -> StoreId {
+        StoreId::parse("store-s1").unwrap()
+    }
+
+    fn sent(body: &Value, header: Option<&str>) -> Result<(Value, Option<String>, Said), Problem> {
+        let outgoing = prepare(body.to_string().as_bytes(), header, &store())?;
+        let header = outgoing
+            .header_key
+            .map(|key| key.to_str().unwrap().to_owned());
+        Ok((
+            serde_json::from_slice(&outgoing.body).unwrap(),
+            header,
+            outgoing.said,
+        ))
+    }
+
+    #[test]
+    fn the_store_speaks_for_itself_and_its_keys_are_its_own() {
+        let body = json!({"productId": "P", "delta": -2, "idempotencyKey": "k", "other": 1.5});
+        let (sent_body, header, _) = sent(&body, None).unwrap();
+        let expected = json!({"storeId": "store-s1", "productId": "P", "delta": -2, "idempotencyKey": "store-s1:k", "other": 1.5});
+        assert_eq!((sent_body, header), (expected, None));
+        let body = json!({"storeId": "store-s1", "productId": "P", "delta": -2});
+        let (_, header, _) = sent(&body, Some("k")).unwrap();
+        assert_eq!(header.as_deref(), Some("store-s1:k"));
+        let body = json!({"updates": [{"productId": "P", "idempotencyKey": "a"}, 7, {"idempotencyKey": "no key"}]});
+        let (sent_body, _, _) = sent(&body, None).unwrap();
+        assert_eq!(
+            sent_body["updates"],
+            json!([{"productId": "P", "idempotencyKey": "store-s1:a"}, 7, {"idempotencyKey": "no key"}])
+        );
+    }
+
+    #[test]
+    fn what_contradicts_itself_goes_nowhere() {
+        for (body, header, code) in [
+            (json!([1]), None, ProblemCode::BadRequest),
+            (json!({"storeId": "other"}), None, ProblemCode::Forbidden),
+            (json!({"storeId": 7}), None, ProblemCode::InvalidRequest),
+            (
+                json!({"idempotencyKey": "a"}),
+                Some("b"),
+                ProblemCode::InvalidRequest,
+            ),
+        ] {
+            assert_eq!(sent(&body, header).unwrap_err().code, code, "{body}");
+        }
+    }
+
+    #[test]
+    fn no_two_stores_share_a_key() {
+        let id = |text: &str| StoreId::parse(text).unwrap();
+        let long = "x".repeat(128);
+        let keys = [
+            own_key(&id("a"), "b:c"),
+            own_key(&id("a:b"), "c"),
+            own_key(&id("a"), &long),
+            own_key(&id(&long), "a"),
+            own_key(&id(&long), &long),
+        ];
+        for (at, key) in keys.iter().enumerate() {
+            assert!(IdempotencyKey::parse(key).is_ok(), "{key}");
+            assert!(!keys[..at].contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_caller_sees_its_own_words() {
+        let (_, _, said) = sent(
+            &json!({"productId": "P", "delta": -2, "idempotencyKey": "k"}),
+            None,
+        )
+        .unwrap();
+        let answer = json!({"productId": "P", "newQuantity": 3, "newVersion": 4, "applied": true, "idempotencyKey": "store-s1:k"});
+        let (body, moved) = shape(answer.to_string().as_bytes(), &said, &store()).unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            body,
+            json!({"productId": "P", "newQuantity": 3, "newVersion": 4, "applied": true, "idempotencyKey": "k", "delta": -2})
+        );
+        assert_eq!(
+            moved,
+            [Moved {
+                product_id: "P".into(),
+                version: 4
+            }]
+        );
+    }
+
+    #[test]
+    fn a_batch_waits_for_the_last_version_of_each_product() {
+        let lines = json!({"updates": [
+            {"productId": "P", "delta": -1, "idempotencyKey": "a"},
+            {"productId": "Q", "delta": -1, "idempotencyKey": "b"},
+            {"productId": "P", "delta": -1, "idempotencyKey": "c"},
+        ]});
+        let (_, _, said) = sent(&lines, None).unwrap();
+        let answer = json!({"results": [
+            {"productId": "P", "newVersion": 2, "applied": true},
+            {"productId": "Q", "newVersion": 5, "applied": false, "errorType": "version_conflict"},
+            {"productId": "P", "newVersion": 3, "applied": true},
+        ], "storeId": "", "totalCount": 3});
+        let (body, moved) = shape(answer.to_string().as_bytes(), &said, &store()).unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["storeId"], "store-s1");
+        assert_eq!(
+            body["results"][1],
+            json!({"productId": "Q", "newVersion": 5, "applied": false, "errorType": "version_conflict", "delta": -1, "idempotencyKey": "b"})
+        );
+        assert_eq!(
+            moved,
+            [Moved {
+                product_id: "P".into(),
+                version: 3
+            }]
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! Movements of stock, through central.
+//!
+//! A till's write is central's decision: it is passed on with this store's id and keys, behind
+//! timeout, breaker and keyed retry, and central's refusals come back as they are. Then the answer
+//! waits, for a moment, until the copy shows what was decided: a shop reads its own writes.
+
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::domain::ids::IdempotencyKey;
+use shared::service::auth::{Caller, Scope};
+use shared::service::extract::read_body;
+use shared::service::request_context::RequestContext;
+use shared::wire::headers::{IDEMPOTENCY_KEY, SYNC_VISIBLE};
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::sync::ProblemBody;
+use super::update_body::{Moved, Outgoing, Said, prepare, shape};
+use super::visible::until;
+use crate::central::{Call, CallFault, Central as _, Reply};
+use crate::replica::live::Shown;
+
+/// Where central takes movements, one or many.
+const UPDATES: &str = "v1/inventory/updates";
+
+/// One movement of stock.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; it is passed on unparsed")]
+pub struct UpdateBody {
+    product_id: String,
+    delta: i64,
+    /// The version that was seen; without it the movement is a guarded delta.
+    version: Option<i64>,
+    /// Or the header `Idempotency-Key`.
+    idempotency_key: Option<String>,
+    /// This store, or absent.
+    store_id: Option<String>,
+    reason: Option<String>,
+    reference: Option<String>,
+    note: Option<String>,
+}
+
+/// Several movements of stock.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the body; it is passed on unparsed")]
+pub struct BatchBody {
+    updates: Vec<UpdateBody>,
+    /// `per_item` (default) or `all`.
+    atomicity: Option<String>,
+    store_id: Option<String>,
+}
+
+/// What became of one movement.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Updated {
+    product_id: String,
+    new_quantity: i64,
+    new_version: i64,
+    applied: bool,
+    last_updated: String,
+    delta: i64,
+    idempotency_key: String,
+    offset: Option<i64>,
+    error_type: Option<String>,
+    error_message: Option<String>,
+}
+
+/// What became of several.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchUpdated {
+    results: Vec<Updated>,
+    store_id: String,
+    total_count: i64,
+    success_count: i64,
+    failure_count: i64,
+}
+
+/// Moves stock.
+///
+/// # Errors
+/// Central's refusals as they are; 503 if nothing happened, 504 if nobody knows and the same key
+/// settles it.
+#[utoipa::path(
+    post, path = "/v1/store/inventory/updates", tag = "inventory", security(("apiKey" = [])),
+    request_body = UpdateBody,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses(
+        (status = 200, body = Updated), (status = 400, body = ProblemBody),
+        (status = 401, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
+        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
+        (status = 422, body = ProblemBody), (status = 429, body = ProblemBody),
+        (status = 503, body = ProblemBody), (status = 504, body = ProblemBody),
+    )
+)]
+pub async fn post_updates(
+    State(state): State<AppState>,
+    caller: Caller,
+    context: RequestContext,
+    request: Request,
+) -> Result<Response, Problem> {
+    update(&state, &caller, &context, request).await
+}
+
+/// Moves stock of several products.
+///
+/// # Errors
+/// As [`post_updates`].
+#[utoipa::path(
+    post, path = "/v1/store/inventory/batch-updates", tag = "inventory", security(("apiKey" = [])),
+    request_body = BatchBody,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses(
+        (status = 200, body = BatchUpdated), (status = 400, body = ProblemBody),
+        (status = 401, body = ProblemBody), (status = 403, body = ProblemBody),
+        (status = 409, body = ProblemBody), (status = 413, body = ProblemBody),
+        (status = 415, body = ProblemBody), (status = 422, body = ProblemBody),
+        (status = 429, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 504, body = ProblemBody),
+    )
+)]
+pub async fn post_batch_updates(
+    State(state): State<AppState>,
+    caller: Caller,
+    context: RequestContext,
+    request: Request,
+) -> Result<Response, Problem> {
+    update(&state, &caller, &context, request).await
+}
+
+async fn update(
+    state: &AppState,
+    caller: &Caller,
+    context: &RequestContext,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Store)?;
+    let store = &state.config.store_id;
+    caller.check_store(Some(store))?;
+    let header_key = header_key(request.headers())?;
+    let body = read_body(request).await?;
+    let Outgoing {
+        body,
+        header_key,
+        said,
+    } = prepare(&body, header_key.as_deref(), store)?;
+    let call = call(context, body, header_key);
+    let reply = state
+        .central
+        .call(&call, state.config.central.deadline)
+        .await;
+    let reply = reply.map_err(|fault| unanswered(&fault, &said))?;
+    if !reply.status.is_success() {
+        return Ok(passed_on(reply));
+    }
+    let Some((body, moved)) = shape(&reply.body, &said, store) else {
+        // Central said yes in words that we do not know: it happened, and the caller sees them.
+        return Ok(passed_on(reply));
+    };
+    let seen = until(state, |shown| shows(shown, &moved)).await;
+    let mut response = passed_on(Reply { body, ..reply });
+    let headers = response.headers_mut();
+    headers.insert(
+        SYNC_VISIBLE,
+        HeaderValue::from_static(if seen { "true" } else { "false" }),
+    );
+    if let Some(tip) = state.live.tip() {
+        state.freshness(tip.position.offset).write(store, headers);
+    }
+    Ok(response)
+}
+
+/// Passes a follower's movements on as they are: their keys are already their store's own.
+///
+/// # Errors
+/// As [`post_updates`].
+#[utoipa::path(
+    post, path = "/v1/inventory/updates", tag = "relay", security(("apiKey" = [])),
+    request_body = BatchBody,
+    responses(
+        (status = 200, body = BatchUpdated), (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 504, body = ProblemBody),
+    )
+)]
+pub async fn pass_on_updates(
+    State(state): State<AppState>,
+    caller: Caller,
+    context: RequestContext,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Store)?;
+    let key = header_key(request.headers())?;
+    let key = key.map(HeaderValue::try_from).transpose();
+    let key = key.map_err(|_| bad_key("is not a key"))?;
+    let call = call(&context, read_body(request).await?, key);
+    let reply = state
+        .central
+        .call(&call, state.config.central.deadline)
+        .await;
+    let said = Said::Many(Vec::new());
+    Ok(passed_on(reply.map_err(|fault| unanswered(&fault, &said))?))
+}
+
+fn call(context: &RequestContext, body: Bytes, key: Option<HeaderValue>) -> Call {
+    Call {
+        method: Method::POST,
+        path: UPDATES.to_owned(),
+        body: Some(body),
+        key,
+        // Central refuses every movement that has no key, so sending one again is harmless.
+        is_repeatable: true,
+        correlation: Some(context.correlation_header().clone()),
+        traceparent: context.traceparent().cloned(),
+    }
+}
+
+/// The `Idempotency-Key` header, bare or quoted.
+fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    let bare = text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let bare = bare.unwrap_or(text);
+    match IdempotencyKey::parse(bare) {
+        Ok(_) => Ok(Some(bare.to_owned())),
+        Err(error) => Err(bad_key(&error.to_string())),
+    }
+}
+
+fn bad_key(issue: &str) -> Problem {
+    let detail = Detail::new("header.Idempotency-Key", issue);
+    Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
+}
+
+/// Whether the copy shows every movement. A product that is gone by now has a later version.
+fn shows(shown: &Shown, moved: &[Moved]) -> bool {
+    moved.iter().all(|one| {
+        let product = shown.catalogue.published(&one.product_id);
+        product.is_some_and(|product| product.version >= one.version)
+    })
+}
+
+/// Central's answer as it is.
+fn passed_on(reply: Reply) -> Response {
+    let Reply {
+        status,
+        headers,
+        body,
+    } = reply;
+    let mut response = (status, body).into_response();
+    response.headers_mut().remove(CONTENT_TYPE);
+    for (name, value) in &headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    let json = || HeaderValue::from_static("application/json");
+    response
+        .headers_mut()
+        .entry(CONTENT_TYPE)
+        .or_insert_with(json);
+    if !status.is_server_error() && status.as_u16() != 429 {
+        response.headers_mut().remove(RETRY_AFTER);
+    }
+    response
+}
+
+/// No answer of central's, as a problem with seed 003's members beside its own.
+#[must_use]
+pub fn unanswered(fault: &CallFault, said: &Said) -> Problem {
+    let problem = match fault {
+        CallFault::NotSent => {
+            let sentence = "central cannot be reached; nothing happened";
+            Problem::new(ProblemCode::CentralUnavailable, sentence).retry_after(2)
+        }
+        CallFault::Open { retry_after } => {
+            let sentence = "central has not been answering; nothing was sent";
+            let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+            Problem::new(ProblemCode::CentralUnavailable, sentence)
+                .retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
+        }
+        CallFault::KeyRefused => {
+            let sentence = "central does not accept this store's key; nothing happened";
+            Problem::new(ProblemCode::CentralUnavailable, sentence).retry_after(30)
+        }
+        CallFault::Unknown { .. } => {
+            let sentence = "central did not answer; send the same key again to learn the outcome";
+            Problem::new(ProblemCode::Timeout, sentence)
+        }
+    };
+    let (code, sentence) = (problem.code.as_str(), problem.detail.clone());
+    let problem = problem
+        .with("applied", false)
+        .with("errorType", code)
+        .with("errorMessage", sentence);
+    match said.product_id() {
+        Some(Value::String(id)) => problem.with("productId", id.as_str()),
+        Some(_) | None => problem,
+    }
+}

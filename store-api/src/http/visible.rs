@@ -1,0 +1,66 @@
+//! Waiting, for a moment, until the copy shows something.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use shared::wire::headers::MIN_OFFSET;
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+use tokio::time::{Instant, timeout_at};
+
+use super::AppState;
+use crate::replica::live::Shown;
+
+/// How long a read or the answer to a write waits for the copy.
+pub const VISIBLE_WAIT: Duration = Duration::from_secs(1);
+/// After how long the follower is asked to look, in case its long poll has gone deaf.
+const NUDGE_AFTER: Duration = Duration::from_millis(150);
+
+/// Waits until the copy satisfies `seen`; answers whether it does. Never longer than
+/// [`VISIBLE_WAIT`], and not at all when the service is stopping.
+pub async fn until(state: &AppState, seen: impl Fn(&Shown) -> bool) -> bool {
+    let mut tip = state.live.watch();
+    let begun = Instant::now();
+    let (nudge_at, deadline) = (begun + NUDGE_AFTER, begun + VISIBLE_WAIT);
+    let mut until = nudge_at;
+    loop {
+        // Marked as seen before looking, so that no change in between is missed.
+        tip.mark_unchanged();
+        if state.live.shown().is_some_and(|shown| seen(&shown)) {
+            return true;
+        }
+        let woken = tokio::select! {
+            woken = timeout_at(until, tip.changed()) => woken,
+            () = state.shutdown.cancelled() => return false,
+        };
+        match woken {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return false,
+            Err(_) if until < deadline => {
+                state.follower.nudge();
+                until = deadline;
+            }
+            Err(_) => return state.live.shown().is_some_and(|shown| seen(&shown)),
+        }
+    }
+}
+
+/// Waits for the offset that a read asks for in `X-Min-Offset`. The read is answered in any case;
+/// its `X-Sync-Offset` says what it stands at.
+///
+/// # Errors
+/// 400 if it is not an offset.
+pub async fn min_offset(state: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(value) = headers.get(MIN_OFFSET) else {
+        return Ok(());
+    };
+    let offset = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok());
+    let offset = offset.ok_or_else(|| {
+        let detail = Detail::new("header.X-Min-Offset", "must be an offset");
+        Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
+    })?;
+    until(state, |shown| shown.catalogue.head().offset >= offset).await;
+    Ok(())
+}
