@@ -1,0 +1,193 @@
+//! Stores that follow stores.
+
+use serde_json::Value;
+use store_api::Settings;
+
+use crate::fake_central::FakeCentral;
+use crate::harness::{KEY, TestStore, eventually, header, settings};
+
+fn follower_of(relay: &TestStore, id: &str) -> Settings {
+    Settings {
+        store_id: id.to_owned(),
+        central_api_key: Some(KEY.to_owned()),
+        ..settings(&relay.url)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_stores_has_what_central_has() {
+    let central = FakeCentral::start(3).await;
+    let one = TestStore::start(&central.url()).await;
+    one.live_at(3).await;
+    let two = TestStore::with(follower_of(&one, "store-s2")).await;
+    two.live_at(3).await;
+    let three = TestStore::with(follower_of(&two, "store-s3")).await;
+    three.live_at(3).await;
+    for units in 0..50 {
+        central.put("PROD-001", units);
+    }
+    three.live_at(53).await;
+    assert_eq!(three.available("PROD-001").await, Some(49));
+    assert_eq!(central.snapshots(), 1, "central sends its snapshot once");
+    for (store, via) in [(&two, "1.1 store-s1, 1.1 store-s2"), (&one, "1.1 store-s1")] {
+        let answer = store.get("/v1/inventory/events?offset=50&limit=2").await;
+        assert_eq!(header(&answer, "via"), Some(via));
+        assert_eq!(header(&answer, "log-gen"), Some("00000000000000a1"));
+        assert!(header(&answer, "age").is_some() && header(&answer, "log-cursor").is_some());
+        let body: Value = answer.json().await.unwrap();
+        let from_central: Value = serde_json::from_slice(&central.page(50)).unwrap();
+        assert_eq!(body["events"][0], from_central["events"][0]);
+        assert_eq!(
+            (&body["nextOffset"], &body["hasMore"]),
+            (&52.into(), &true.into())
+        );
+    }
+    // Writes go up the chain with the key of the store where they began.
+    assert_eq!(three.update("PROD-001", -1, "k").await.status(), 200);
+    assert_eq!(central.applied_keys(), ["store-s3:k"]);
+    assert_eq!(three.available("PROD-001").await, Some(48));
+    eventually("central hears of the last store", async || {
+        central.heartbeat_of("store-s3").is_some()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_relay_serves_old_events_from_its_journal() {
+    let central = FakeCentral::start(1).await;
+    let relay = TestStore::start(&central.url()).await;
+    relay.live_at(1).await;
+    for units in 0..300 {
+        central.put("PROD-001", units);
+    }
+    relay.live_at(301).await;
+    let relay = relay.restart().await;
+    central.vanish().await;
+    let mut offset = 1;
+    while offset < 301 {
+        let page = relay
+            .get_json(&format!("/v1/inventory/events?offset={offset}&limit=77"))
+            .await;
+        assert_eq!(page["events"][0]["offset"], offset);
+        offset = page["nextOffset"].as_u64().unwrap();
+    }
+    let gone = relay.get("/v1/inventory/events?offset=0").await;
+    assert_eq!(gone.status(), 410);
+    let gone: Value = gone.json().await.unwrap();
+    assert_eq!(
+        (&gone["code"], &gone["oldestOffset"]),
+        (&"offset_gone".into(), &1.into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_never_claims_more_than_it_knows() {
+    let central = FakeCentral::start(2).await;
+    let relay = TestStore::start(&central.url()).await;
+    relay.live_at(2).await;
+    let page = relay.get_json("/v1/inventory/events?offset=2").await;
+    assert_eq!(
+        (&page["upToDate"], &page["digest"]),
+        (&true.into(), &central.digest().into())
+    );
+    let diverged = relay
+        .get("/v1/inventory/events?offset=2&gen=00000000000000ff")
+        .await;
+    assert_eq!(diverged.status(), 409);
+    assert_eq!(
+        diverged.json::<Value>().await.unwrap()["code"],
+        "log_diverged"
+    );
+    let ahead = relay.get("/v1/inventory/events?offset=9").await;
+    assert_eq!(ahead.json::<Value>().await.unwrap()["code"], "offset_ahead");
+    central.put("PROD-001", 3);
+    relay.live_at(3).await;
+    // Without central it cannot know whether it is the reader or itself that is behind.
+    central.vanish().await;
+    eventually("the relay is stale", async || {
+        relay.state().await == "stale"
+    })
+    .await;
+    for path in ["offset=2&gen=00000000000000ff", "offset=9"] {
+        let answer = relay.get(&format!("/v1/inventory/events?{path}")).await;
+        assert_eq!(answer.status(), 503, "{path}");
+    }
+    let page = relay.get_json("/v1/inventory/events?offset=2").await;
+    assert_eq!(
+        (&page["count"], &page["upToDate"]),
+        (&1.into(), &Value::Null)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_took_over_another_log_takes_its_followers_with_it() {
+    let central = FakeCentral::start(3).await;
+    let one = TestStore::start(&central.url()).await;
+    one.live_at(3).await;
+    let two = TestStore::with(follower_of(&one, "store-s2")).await;
+    central.put("PROD-001", 1);
+    two.live_at(4).await;
+    central.vanish().await;
+    central.restore(2);
+    for units in 0..9 {
+        central.put("PROD-002", units);
+    }
+    central.appear().await;
+    two.live_at(11).await;
+    assert_eq!(two.available("PROD-002").await, Some(8));
+    assert_eq!(two.available("PROD-003").await, None);
+    assert_eq!(two.status().await["gen"], one.status().await["gen"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_snapshot_is_served_whole_packed_or_not() {
+    let central = FakeCentral::start(200).await;
+    let relay = TestStore::start(&central.url()).await;
+    relay.live_at(200).await;
+    let redirect = relay.get("/v1/inventory/snapshot").await;
+    assert_eq!(redirect.status(), 307);
+    let path = header(&redirect, "location").unwrap().to_owned();
+    let plain = relay.get(&path).await.bytes().await.unwrap();
+    assert_eq!(plain.iter().filter(|byte| **byte == b'\n').count(), 202);
+    let request = relay
+        .client
+        .get(format!("{}{path}", relay.url))
+        .header("x-api-key", KEY);
+    let packed = request
+        .header("accept-encoding", "gzip, zstd")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(header(&packed, "content-encoding"), Some("zstd"));
+    let packed = packed.bytes().await.unwrap();
+    assert!(packed.len() * 3 < plain.len());
+    assert_eq!(zstd::decode_all(&*packed).unwrap(), plain);
+    assert_eq!(
+        relay
+            .get("/v1/inventory/snapshots/00000000000000a1-7")
+            .await
+            .status(),
+        404
+    );
+    assert_eq!(
+        relay
+            .get("/v1/inventory/snapshots/..%2Flock")
+            .await
+            .status(),
+        404
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_follows_itself_notices() {
+    let central = FakeCentral::start(1).await;
+    let one = TestStore::start(&central.url()).await;
+    one.live_at(1).await;
+    // The same name below: its answers carry the name of the one that reads them.
+    let circle = TestStore::with(follower_of(&one, "store-s1")).await;
+    eventually("it says what is wrong", async || {
+        let error = circle.status().await["errorMessage"].clone();
+        error.as_str().is_some_and(|error| error.contains("circle"))
+    })
+    .await;
+}
