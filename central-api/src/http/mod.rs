@@ -3,7 +3,9 @@
 //! All routes stand in one table, [`router`]. A handler that matches on a domain error, reads the
 //! clock to decide something, or takes a lock is a sign that something belongs one layer down.
 
+pub mod admin_products;
 pub mod feed;
+pub mod fields;
 pub mod health;
 pub mod inventory;
 pub mod refusal;
@@ -13,7 +15,7 @@ pub mod update_body;
 pub mod updates;
 
 use axum::Router;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use shared::service::problem_response::{method_not_allowed, not_found};
 use shared::service::request_context::RequestContextLayer;
 
@@ -38,6 +40,9 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/categories", get(inventory::categories))
         .route("/v1/stores", get(stores::list))
         .route("/v1/stores/{id}/heartbeat", put(stores::heartbeat))
+        .route("/v1/admin/products/create", post(admin_products::create))
+        .route("/v1/admin/products/set", put(admin_products::set))
+        .route("/v1/admin/products/delete", delete(admin_products::delete))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)

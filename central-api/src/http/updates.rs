@@ -219,7 +219,8 @@ impl Ask<'_> {
     }
 }
 
-fn mark(mut answer: Response, replayed: bool) -> Response {
+/// Marks an answer that was given before.
+pub(super) fn mark(mut answer: Response, replayed: bool) -> Response {
     if replayed {
         answer.headers_mut().insert(IDEMPOTENT_REPLAYED, TRUE);
     }

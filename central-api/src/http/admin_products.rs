@@ -1,0 +1,398 @@
+//! Seed 003's admin calls: create, set and delete products, each item for itself.
+//!
+//! They come without a key, as that API had none; an `Idempotency-Key` header is honoured. A body
+//! that breaks a rule refuses the request and names every fault; what only the catalogue can refuse
+//! is refused by item.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use serde_json::{Map, Value, json};
+use shared::domain::ids::{IdempotencyKey, ProductId};
+use shared::domain::inventory::command::{Changes, fingerprint};
+use shared::domain::inventory::{
+    Atomicity, Command, Deletion, Details, Edit, ItemResult, NewProduct, Rejection,
+};
+use shared::domain::origin::Origin;
+use shared::limits;
+use shared::service::auth::{Caller, Scope};
+use shared::service::extract::read_body;
+use shared::service::request_context::RequestContext;
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+
+use super::AppState;
+use super::fields::{Fields, object};
+use super::refusal;
+use super::updates::{bounded, header_key, mark};
+use crate::ledger::{Decided, Outcome, Request as LedgerRequest};
+
+/// Who asks, under which key.
+pub(super) fn origin(
+    caller: &Caller,
+    context: &RequestContext,
+    key: Option<IdempotencyKey>,
+) -> Origin {
+    Origin {
+        principal: caller.principal_for(None),
+        store: caller.store().cloned(),
+        key,
+        request: context.request_id(),
+        correlation: context.correlation_id(),
+    }
+}
+
+/// Has a command decided for `origin`.
+///
+/// # Errors
+/// 422 for a key that was used for another command; 503 or 504 without an answer.
+pub(super) async fn decide(
+    state: &AppState,
+    origin: Origin,
+    command: Command,
+) -> Result<(std::sync::Arc<Decided>, bool), Problem> {
+    let fingerprint = fingerprint(&command, origin.store.as_ref());
+    let request = LedgerRequest {
+        origin,
+        command,
+        fingerprint,
+    };
+    match bounded(state.ledger.decide(request)).await? {
+        Outcome::Decided { decided, replayed } => Ok((decided, replayed)),
+        Outcome::KeyReused => Err(refusal::key_reused()),
+    }
+}
+
+/// One call: how its body is read and what its summary says.
+struct Call {
+    list: &'static str,
+    none: &'static str,
+    succeeded: &'static str,
+    failed: &'static str,
+}
+
+/// `POST /v1/admin/products/create`.
+///
+/// # Errors
+/// 400 with every fault of the body; 403 without an admin key.
+pub async fn create(
+    State(state): State<AppState>,
+    caller: Caller,
+    context: RequestContext,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    let call = Call {
+        list: "products",
+        none: "No products specified",
+        succeeded: "successfulCreations",
+        failed: "failedCreations",
+    };
+    perform(
+        &state,
+        &caller,
+        &context,
+        &headers,
+        request,
+        &call,
+        |items, faults| {
+            let items = items.iter().filter_map(|(index, members)| {
+                let mut fields = Fields::new(members, format!("products[{index}]."), faults);
+                new_product(&mut fields)
+            });
+            Command::Create {
+                items: items.collect(),
+                atomicity: Atomicity::PerItem,
+            }
+        },
+    )
+    .await
+}
+
+/// `PUT /v1/admin/products/set`.
+///
+/// # Errors
+/// 400 with every fault of the body; 403 without an admin key.
+pub async fn set(
+    State(state): State<AppState>,
+    caller: Caller,
+    context: RequestContext,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    let call = Call {
+        list: "products",
+        none: "No products specified",
+        succeeded: "successfulUpdates",
+        failed: "failedUpdates",
+    };
+    perform(
+        &state,
+        &caller,
+        &context,
+        &headers,
+        request,
+        &call,
+        |items, faults| {
+            let items = items.iter().filter_map(|(index, members)| {
+                let mut fields = Fields::new(members, format!("products[{index}]."), faults);
+                edit(&mut fields)
+            });
+            Command::Edit {
+                items: items.collect(),
+                atomicity: Atomicity::PerItem,
+            }
+        },
+    )
+    .await
+}
+
+/// `DELETE /v1/admin/products/delete`.
+///
+/// # Errors
+/// 400 with every fault of the body; 403 without an admin key.
+pub async fn delete(
+    State(state): State<AppState>,
+    caller: Caller,
+    context: RequestContext,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Admin)?;
+    let key = parse_header_key(&headers)?;
+    let members = object(&read_body(request).await?)?;
+    let ids = match members.get("productIds") {
+        Some(Value::Array(ids)) if !ids.is_empty() => ids,
+        Some(Value::Array(_) | Value::Null) | None => {
+            return Err(Problem::new(
+                ProblemCode::InvalidRequest,
+                "No product IDs specified",
+            ));
+        }
+        Some(_) => {
+            let detail = Detail::new("productIds", "must be an array");
+            return Err(invalid(vec![detail]));
+        }
+    };
+    let mut faults = Vec::new();
+    if ids.len() > limits::BATCH_LINES {
+        let issue = format!("must hold at most {} items", limits::BATCH_LINES);
+        faults.push(Detail::new("productIds", issue));
+    }
+    let mut items = Vec::with_capacity(ids.len());
+    for (index, id) in ids.iter().enumerate() {
+        let parsed = match id.as_str() {
+            None => Err("must be a string".to_owned()),
+            Some("") => Err("Product ID is required".to_owned()),
+            Some(text) => ProductId::parse(text).map_err(|error| error.to_string()),
+        };
+        match parsed {
+            Ok(product) => items.push(Deletion {
+                product,
+                expected_version: None,
+                force: false,
+            }),
+            Err(issue) => faults.push(Detail::new(format!("productIds[{index}]"), issue)),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(invalid(faults));
+    }
+    let ids: Vec<ProductId> = items.iter().map(|item| item.product.clone()).collect();
+    let command = Command::Delete {
+        items,
+        atomicity: Atomicity::PerItem,
+    };
+    let (decided, replayed) = decide(&state, origin(&caller, &context, key), command).await?;
+    let body = answer(&ids, &decided, "successfulDeletions", "failedDeletions");
+    Ok(mark(Json(body).into_response(), replayed))
+}
+
+type Items<'a> = Vec<(usize, &'a Map<String, Value>)>;
+
+async fn perform(
+    state: &AppState,
+    caller: &Caller,
+    context: &RequestContext,
+    headers: &HeaderMap,
+    request: Request,
+    call: &Call,
+    parse: impl FnOnce(&Items<'_>, &mut Vec<Detail>) -> Command,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Admin)?;
+    let key = parse_header_key(headers)?;
+    let members = object(&read_body(request).await?)?;
+    let mut faults = Vec::new();
+    let items = Fields::new(&members, "", &mut faults).objects(call.list, limits::BATCH_LINES);
+    if items.is_empty() && faults.is_empty() {
+        return Err(Problem::new(ProblemCode::InvalidRequest, call.none));
+    }
+    let command = parse(&items, &mut faults);
+    if !faults.is_empty() {
+        return Err(invalid(faults));
+    }
+    let ids = ids(&command);
+    let (decided, replayed) = decide(state, origin(caller, context, key), command).await?;
+    let body = answer(&ids, &decided, call.succeeded, call.failed);
+    Ok(mark(Json(body).into_response(), replayed))
+}
+
+fn parse_header_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let text = header_key(headers)?;
+    Ok(text.and_then(|text| IdempotencyKey::parse(&text).ok()))
+}
+
+fn invalid(details: Vec<Detail>) -> Problem {
+    let problem = Problem::new(ProblemCode::ValidationError, "Request validation failed");
+    Problem { details, ..problem }
+}
+
+fn ids(command: &Command) -> Vec<ProductId> {
+    match command {
+        Command::Create { items, .. } => items.iter().map(|item| item.product.clone()).collect(),
+        Command::Edit { items, .. } => items.iter().map(|item| item.product.clone()).collect(),
+        Command::Move { .. }
+        | Command::Delete { .. }
+        | Command::Count { .. }
+        | Command::Import { .. } => Vec::new(),
+    }
+}
+
+/// A product of the create call, in the words of seed 003.
+fn new_product(fields: &mut Fields<'_, '_>) -> Option<NewProduct> {
+    let product = seed_id(fields);
+    let name = fields.text("name", limits::NAME_BYTES).unwrap_or_default();
+    if name.is_empty() {
+        fields.fault("name", "Product name is required");
+    }
+    let (on_hand, price) = figures(fields);
+    let mut changes = fields.changes_but_name_and_price();
+    changes.price = price;
+    Some(NewProduct {
+        product: product?,
+        details: Details {
+            name: name.into(),
+            description: changes.description.flatten(),
+            category: changes.category.flatten(),
+            sku: changes.sku.flatten(),
+            barcode: changes.barcode.flatten(),
+            price: changes.price.unwrap_or_default(),
+            low_stock_threshold: changes.low_stock_threshold.flatten(),
+        },
+        on_hand: on_hand.unwrap_or(0),
+    })
+}
+
+/// An item of the set call.
+fn edit(fields: &mut Fields<'_, '_>) -> Option<Edit> {
+    let product = seed_id(fields);
+    let name = fields.text("name", limits::NAME_BYTES);
+    if name.is_some_and(str::is_empty) {
+        fields.fault("name", "Product name is required");
+    }
+    let (available, price) = figures(fields);
+    let given = ["name", "available", "price"];
+    if !given
+        .iter()
+        .any(|name| fields.has(name) && !fields.is_null(name))
+    {
+        let issue = "At least one field (name, available, price) must be specified";
+        fields.fault("fields", issue);
+    }
+    let changes = Changes {
+        name: name.map(Box::from),
+        price,
+        available,
+        ..Changes::default()
+    };
+    Some(Edit {
+        product: product?,
+        changes,
+        expected_version: None,
+    })
+}
+
+fn seed_id(fields: &mut Fields<'_, '_>) -> Option<ProductId> {
+    let text = fields.text("productId", usize::MAX).unwrap_or_default();
+    if text.is_empty() {
+        fields.fault("productId", "Product ID is required");
+        return None;
+    }
+    ProductId::parse(text)
+        .map_err(|error| fields.fault("productId", error.to_string()))
+        .ok()
+}
+
+/// `available` and `price`, refused in the words of seed 003 when negative.
+fn figures(fields: &mut Fields<'_, '_>) -> (Option<i64>, Option<shared::domain::money::Money>) {
+    use shared::domain::money::InvalidMoney;
+    let available = fields.integer("available", i64::MIN, limits::STOCK_UNITS);
+    if available.is_some_and(i64::is_negative) {
+        fields.fault("available", "Available quantity cannot be negative");
+    }
+    let price = fields.amount("price").and_then(|amount| {
+        let parsed = shared::domain::money::Money::from_number(amount);
+        let refused = |error| match error {
+            InvalidMoney::Negative => "Price cannot be negative".to_owned(),
+            other @ (InvalidMoney::Inexact | InvalidMoney::TooLarge) => other.to_string(),
+        };
+        parsed
+            .map_err(|error| fields.fault("price", refused(error)))
+            .ok()
+    });
+    (available, price)
+}
+
+/// The answer: a row for each item, and a summary.
+fn answer(ids: &[ProductId], decided: &Decided, succeeded: &str, failed: &str) -> Value {
+    let mut rows = Vec::with_capacity(ids.len());
+    let mut good = 0_usize;
+    for (id, result) in ids.iter().zip(&decided.decision.results) {
+        rows.push(match result {
+            ItemResult::Applied(index) => {
+                good += 1;
+                let event = decided.decision.events.get(*index);
+                json!({
+                    "productId": id,
+                    "success": true,
+                    "newVersion": event.map(|event| event.product.version),
+                    "lastUpdated": event.map(|event| event.product.last_updated),
+                })
+            }
+            ItemResult::Unchanged => {
+                good += 1;
+                json!({"productId": id, "success": true})
+            }
+            ItemResult::Refused(rejection) => {
+                let (error_type, message) = words(rejection);
+                json!({
+                    "productId": id,
+                    "success": false,
+                    "errorType": error_type,
+                    "errorMessage": message,
+                })
+            }
+        });
+    }
+    let mut summary = Map::new();
+    summary.insert("totalRequests".to_owned(), rows.len().into());
+    summary.insert(succeeded.to_owned(), good.into());
+    summary.insert(failed.to_owned(), (rows.len() - good).into());
+    json!({"results": rows, "summary": summary})
+}
+
+/// Seed 003's words for a refused item.
+fn words(rejection: &Rejection) -> (&'static str, String) {
+    match rejection {
+        Rejection::ProductExists { .. } => {
+            ("validation_error", "Product already exists".to_owned())
+        }
+        Rejection::ProductNotFound { .. } => ("not_found", "Product not found".to_owned()),
+        Rejection::VersionConflict { .. }
+        | Rejection::InsufficientInventory { .. }
+        | Rejection::StockOutOfRange { .. }
+        | Rejection::UnitsPromised { .. }
+        | Rejection::NameRequired { .. }
+        | Rejection::NotAlone { .. } => (refusal::code(rejection).as_str(), rejection.to_string()),
+    }
+}

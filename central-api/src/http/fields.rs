@@ -1,0 +1,254 @@
+//! Reads the members of a JSON object so that one answer names every fault.
+//!
+//! For bodies where a few microseconds do not matter: the object is a tree, each getter notes what is
+//! wrong and goes on, and the caller asks at the end. The hot path has a typed parse of its own.
+
+use serde_json::{Map, Value};
+use shared::domain::ids::{IdempotencyKey, ProductId};
+use shared::domain::inventory::command::Changes;
+use shared::domain::money::Money;
+use shared::limits;
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+
+/// Parses a body that must be a JSON object.
+///
+/// # Errors
+/// 400 `bad_request`.
+pub fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    let fault = |issue: String| {
+        let mut problem = Problem::new(ProblemCode::BadRequest, "Invalid JSON");
+        problem.details.push(Detail::new("body", issue));
+        problem
+    };
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(fault("must be a JSON object".to_owned())),
+        Err(error) => Err(fault(error.to_string())),
+    }
+}
+
+/// The members of one object, and where faults go.
+#[derive(Debug)]
+pub struct Fields<'a, 'f> {
+    members: &'a Map<String, Value>,
+    prefix: String,
+    faults: &'f mut Vec<Detail>,
+}
+
+impl<'a, 'f> Fields<'a, 'f> {
+    /// The members of the object at `prefix` (empty, or ending in a dot).
+    pub fn new(
+        members: &'a Map<String, Value>,
+        prefix: impl Into<String>,
+        faults: &'f mut Vec<Detail>,
+    ) -> Self {
+        Self {
+            members,
+            prefix: prefix.into(),
+            faults,
+        }
+    }
+
+    /// Notes a fault of `name`.
+    pub fn fault(&mut self, name: &str, issue: impl Into<String>) {
+        self.faults
+            .push(Detail::new(format!("{}{name}", self.prefix), issue));
+    }
+
+    /// Notes every member that is not in `known`.
+    pub fn only(&mut self, known: &[&str]) {
+        for name in self
+            .members
+            .keys()
+            .filter(|name| !known.contains(&name.as_str()))
+        {
+            let issue = Detail::new(
+                format!("{}{name}", self.prefix),
+                "is not a field of this call",
+            );
+            self.faults.push(issue);
+        }
+    }
+
+    /// Whether `name` is there, null or not.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
+    /// Whether `name` is there and null.
+    #[must_use]
+    pub fn is_null(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(Value::is_null)
+    }
+
+    fn value(&self, name: &str) -> Option<&'a Value> {
+        self.members.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A text of at most `bytes_max` bytes.
+    pub fn text(&mut self, name: &str, bytes_max: usize) -> Option<&'a str> {
+        match self.value(name)? {
+            Value::String(text) if text.len() <= bytes_max => Some(text),
+            Value::String(_) => {
+                self.fault(name, format!("must be at most {bytes_max} bytes"));
+                None
+            }
+            _ => {
+                self.fault(name, "must be a string");
+                None
+            }
+        }
+    }
+
+    /// A whole number from `min` to `max`.
+    pub fn integer(&mut self, name: &str, min: i64, max: i64) -> Option<i64> {
+        let value = self.value(name)?;
+        match value.as_i64() {
+            Some(number) if (min..=max).contains(&number) => Some(number),
+            Some(_) => {
+                self.fault(name, format!("must be from {min} to {max}"));
+                None
+            }
+            None if value.is_u64() => {
+                self.fault(name, "is out of range");
+                None
+            }
+            None => {
+                self.fault(name, "must be an integer without fraction or exponent");
+                None
+            }
+        }
+    }
+
+    /// A number.
+    pub fn amount(&mut self, name: &str) -> Option<f64> {
+        let number = self.value(name)?.as_f64();
+        if number.is_none() {
+            self.fault(name, "must be a number");
+        }
+        number
+    }
+
+    /// An amount.
+    pub fn money(&mut self, name: &str) -> Option<Money> {
+        let parsed = Money::from_number(self.amount(name)?);
+        parsed
+            .map_err(|error| self.fault(name, error.to_string()))
+            .ok()
+    }
+
+    /// A version, which may be null.
+    pub fn version(&mut self, name: &str) -> Option<u64> {
+        self.integer(name, 0, i64::MAX).map(i64::unsigned_abs)
+    }
+
+    /// A product id that must be there.
+    pub fn product_id(&mut self, name: &str) -> Option<ProductId> {
+        let Some(text) = self.text(name, usize::MAX) else {
+            if self.value(name).is_none() {
+                self.fault(name, "is required");
+            }
+            return None;
+        };
+        ProductId::parse(text)
+            .map_err(|error| self.fault(name, error.to_string()))
+            .ok()
+    }
+
+    /// Objects of the array `name`, with their place; at least one, at most `max`.
+    pub fn objects(&mut self, name: &str, max: usize) -> Vec<(usize, &'a Map<String, Value>)> {
+        let items = match self.value(name) {
+            Some(Value::Array(items)) => items,
+            Some(_) => {
+                self.fault(name, "must be an array");
+                return Vec::new();
+            }
+            None => return Vec::new(),
+        };
+        if items.len() > max {
+            self.fault(name, format!("must hold at most {max} items"));
+            return Vec::new();
+        }
+        let mut found = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            match item {
+                Value::Object(members) => found.push((index, members)),
+                _ => self.fault(&format!("{name}[{index}]"), "must be an object"),
+            }
+        }
+        found
+    }
+
+    /// The catalogue fields: absent ones stay, null clears the optional ones.
+    pub fn changes(&mut self) -> Changes {
+        for name in ["name", "price"] {
+            if self.is_null(name) {
+                self.fault(name, "must not be null");
+            }
+        }
+        let name = self.text("name", limits::NAME_BYTES).map(Box::from);
+        if name.as_deref().is_some_and(str::is_empty) {
+            self.fault("name", "must not be empty");
+        }
+        let price = self.money("price");
+        Changes {
+            name,
+            price,
+            ..self.changes_but_name_and_price()
+        }
+    }
+
+    /// The optional catalogue fields.
+    pub fn changes_but_name_and_price(&mut self) -> Changes {
+        fn optional<T>(
+            fields: &mut Fields<'_, '_>,
+            name: &str,
+            read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
+        ) -> Option<Option<T>> {
+            if fields.is_null(name) {
+                Some(None)
+            } else {
+                read(fields).map(Some)
+            }
+        }
+        let label = limits::LABEL_BYTES;
+        Changes {
+            name: None,
+            description: optional(self, "description", |fields| {
+                fields
+                    .text("description", limits::DESCRIPTION_BYTES)
+                    .map(Box::from)
+            }),
+            category: optional(self, "category", |fields| {
+                fields.text("category", label).map(std::sync::Arc::from)
+            }),
+            sku: optional(self, "sku", |fields| {
+                fields.text("sku", label).map(Box::from)
+            }),
+            barcode: optional(self, "barcode", |fields| {
+                fields.text("barcode", label).map(Box::from)
+            }),
+            price: None,
+            low_stock_threshold: optional(self, "lowStockThreshold", |fields| {
+                fields.integer("lowStockThreshold", 0, limits::STOCK_UNITS)
+            }),
+            available: None,
+        }
+    }
+}
+
+/// The key of a call: the header's, or the body's; both and different is a fault.
+pub fn key(header: Option<&str>, fields: &mut Fields<'_, '_>) -> Option<IdempotencyKey> {
+    let body = fields.text("idempotencyKey", usize::MAX);
+    if let (Some(header), Some(body)) = (header, body)
+        && header != body
+    {
+        fields.fault("idempotencyKey", "differs from the Idempotency-Key header");
+    }
+    let text = header.or(body)?;
+    let parsed = IdempotencyKey::parse(text);
+    parsed
+        .map_err(|error| fields.fault("idempotencyKey", error.to_string()))
+        .ok()
+}
