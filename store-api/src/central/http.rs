@@ -124,9 +124,10 @@ impl HttpCentral {
         let cursor = cursor
             .map(|cursor| format!("cursor={cursor}&"))
             .unwrap_or_default();
+        let generation = r#gen.map(|of| format!("gen={of}&")).unwrap_or_default();
         let wait = wait.as_secs();
         let path = format!(
-            "v1/inventory/events?{cursor}gen={gen}&limit={limit}&offset={offset}&wait={wait}"
+            "v1/inventory/events?{cursor}{generation}limit={limit}&offset={offset}&wait={wait}"
         );
         let request = self.request(Method::GET, self.url(&path)?);
         let response = request.send().await.map_err(|error| fault_of(&error))?;
@@ -341,6 +342,7 @@ fn refused(status: StatusCode, code: Option<&str>, head: &HeaderMap) -> SyncFaul
     };
     SyncFault {
         what,
+        is_missing: status == StatusCode::NOT_FOUND,
         retry_after: number(head, &RETRY_AFTER).map(Duration::from_secs),
     }
 }

@@ -42,6 +42,8 @@ pub struct SyncFault {
     pub what: String,
     /// What the other side asked for.
     pub retry_after: Option<Duration>,
+    /// Whether the other side has no such thing at all.
+    pub is_missing: bool,
 }
 
 impl SyncFault {
@@ -51,6 +53,7 @@ impl SyncFault {
         Self {
             what: what.into(),
             retry_after: None,
+            is_missing: false,
         }
     }
 }

@@ -13,8 +13,8 @@ use super::position::Gen;
 /// One question to the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poll {
-    /// Under which generation.
-    pub r#gen: Gen,
+    /// Under which generation; `None` if any will do.
+    pub r#gen: Option<Gen>,
     /// The first offset wanted.
     pub offset: u64,
     /// Most events wanted.
@@ -94,7 +94,7 @@ pub enum Flaw {
 /// # Errors
 /// The first flaw; the page is worth nothing then.
 pub fn check(poll: &Poll, page: &Page, left_behind: &[Gen]) -> Result<(), Flaw> {
-    if page.r#gen != poll.r#gen && left_behind.contains(&page.r#gen) {
+    if Some(page.r#gen) != poll.r#gen && left_behind.contains(&page.r#gen) {
         return Err(Flaw::OldGeneration);
     }
     let mut expected = poll.offset;

@@ -243,7 +243,7 @@ impl Follower {
             .judge(poll, asked_at, &answer, self.now(), rand::random());
         match (verdict, answer) {
             (Verdict::Apply, Answer::Page(page)) => {
-                let moved = !events.is_empty() || page.r#gen != poll.r#gen;
+                let moved = !events.is_empty() || Some(page.r#gen) != poll.r#gen;
                 let tip = if moved {
                     let tip = self.parts.live.apply(page.r#gen, &events);
                     let bytes = events.iter().map(|incoming| incoming.bytes.clone());

@@ -311,7 +311,7 @@ impl Core {
             (Duration::ZERO, self.settings.plain_timeout)
         };
         Poll {
-            r#gen: position.r#gen,
+            r#gen: Some(position.r#gen),
             offset: position.offset,
             limit: self.settings.limit,
             wait,
@@ -329,11 +329,11 @@ impl Core {
         now: Duration,
         random: u64,
     ) -> Verdict {
-        let asked = Position {
-            r#gen: poll.r#gen,
+        let asked = poll.r#gen.map(|generation| Position {
+            r#gen: generation,
             offset: poll.offset,
-        };
-        if self.position != Some(asked) {
+        });
+        if asked.is_none() || self.position != asked {
             return Verdict::Obsolete;
         }
         match answer {
@@ -422,8 +422,8 @@ impl Core {
     }
 
     fn accepted(&mut self, poll: &Poll, page: &Page, instant: bool, now: Duration, random: u64) {
-        if page.r#gen != poll.r#gen {
-            self.leave(poll.r#gen, page.r#gen);
+        if let Some(old) = poll.r#gen.filter(|old| *old != page.r#gen) {
+            self.leave(old, page.r#gen);
         }
         self.position = Some(Position {
             r#gen: page.r#gen,

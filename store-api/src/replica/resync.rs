@@ -33,6 +33,8 @@ use crate::central::{Central, FeedReply, Packing, SnapshotStream, SyncFault};
 const PIECES: usize = 64;
 /// Answers read behind a snapshot once the goal is reached, if the head keeps moving away.
 const CHASE: u32 = 16;
+/// Events that are read from a log's beginning when there is no snapshot.
+const REPLAY_MAX: u64 = 200_000;
 
 /// A new copy, complete and not yet shown to anybody.
 #[derive(Debug)]
@@ -67,8 +69,13 @@ pub async fn receive(
     goal: Option<Position>,
     poll_limits: (usize, Duration),
 ) -> Result<Fresh, SyncFault> {
-    let stream = central.snapshot().await?;
-    let received = receive_rows(stream, keeper, takes).await?;
+    let received = match central.snapshot().await {
+        Ok(stream) => receive_rows(stream, keeper, takes).await?,
+        Err(fault) if fault.is_missing => {
+            from_beginning(central, keeper, takes, poll_limits).await?
+        }
+        Err(fault) => return Err(fault),
+    };
     let mut behind = Behind::at(received.header.position());
     behind.read(central, goal, poll_limits).await?;
     let build = tokio::task::spawn_blocking(move || received.build(behind));
@@ -124,6 +131,54 @@ async fn receive_rows(
     };
     let ((), (), parsed) = tokio::join!(feed, direct, parse);
     parsed.map_err(|_| SyncFault::new("the snapshot cannot be parsed"))?
+}
+
+/// The empty catalogue that every log begins with: for a central that has no snapshot to give, but
+/// all of a short log.
+async fn from_beginning(
+    central: &dyn Central,
+    keeper: &Keeper,
+    takes: impl FnOnce(Gen) -> bool,
+    (_, give_up_after): (usize, Duration),
+) -> Result<Received, SyncFault> {
+    let poll = Poll {
+        r#gen: None,
+        offset: 0,
+        limit: 1,
+        wait: Duration::ZERO,
+        cursor: None,
+        give_up_after,
+    };
+    let FeedReply::Page(page, _) = central.poll(&poll).await else {
+        return Err(SyncFault::new(
+            "central has neither a snapshot nor its log's beginning",
+        ));
+    };
+    let too_long = page.head.is_none_or(|head| head > REPLAY_MAX);
+    if check(&poll, &page, &[]).is_err() || too_long {
+        return Err(SyncFault::new("central has no snapshot"));
+    }
+    if !takes(page.r#gen) {
+        return Err(SyncFault::new("the log is one that was left behind"));
+    }
+    let position = Position {
+        r#gen: page.r#gen,
+        offset: 0,
+    };
+    let writer = keeper.begin_install(position, 0).await;
+    let writing = tokio::task::spawn_blocking(move || writer.and_then(|writer| writer.finish(0)));
+    let snapshot = writing.await.ok().and_then(Result::ok);
+    Ok(Received {
+        header: Header {
+            r#gen: page.r#gen,
+            offset: 0,
+            count: 0,
+            serial: 0,
+        },
+        products: Vec::new(),
+        summary: Summary::default(),
+        snapshot,
+    })
 }
 
 /// Unpacks, parses and checks a snapshot. Blocking.
@@ -278,9 +333,10 @@ impl Behind {
         (limit, give_up_after): (usize, Duration),
     ) -> Result<(), SyncFault> {
         let mut chased = 0;
+        let mut goal = goal.map_or(0, |goal| goal.offset);
         while !self.at_head && chased < CHASE {
             let poll = Poll {
-                r#gen: self.position.r#gen,
+                r#gen: Some(self.position.r#gen),
                 offset: self.position.offset,
                 limit,
                 wait: Duration::ZERO,
@@ -306,6 +362,10 @@ impl Behind {
                 r#gen: page.r#gen,
                 offset: page.next_offset,
             };
+            if self.runs.is_empty() {
+                // The head as it stood when this began: less would show a part of the catalogue.
+                goal = goal.max(page.head.unwrap_or(0));
+            }
             self.head = page.head.unwrap_or(page.next_offset);
             self.at_head = page.is_at_head();
             let bytes = events
@@ -314,7 +374,7 @@ impl Behind {
                 .collect();
             self.runs.push((page.r#gen, bytes));
             self.recent.extend(events);
-            if goal.is_none_or(|goal| self.position.offset >= goal.offset) {
+            if self.position.offset >= goal {
                 chased += 1;
             }
         }

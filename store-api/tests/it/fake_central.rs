@@ -47,6 +47,8 @@ pub(crate) struct Misbehaviour {
     pub(crate) replay: Option<(u32, Bytes)>,
     /// So many answers of the feed have a wrong digest.
     pub(crate) wrong_digest: u32,
+    /// There is no such thing as a snapshot.
+    pub(crate) no_snapshot: bool,
     /// So many snapshots lack their last row.
     pub(crate) short_snapshot: u32,
     /// So many updates are applied, and the connection is closed without an answer.
@@ -432,6 +434,9 @@ fn spoil(
 }
 
 async fn snapshot(State(central): State<FakeCentral>) -> Response {
+    if central.world.lock().spoilt.no_snapshot {
+        return problem(404, "not_found");
+    }
     let (name, hangs) = {
         let mut world = central.world.lock();
         world.snapshots += 1;

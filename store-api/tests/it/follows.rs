@@ -224,3 +224,18 @@ async fn one_folder_has_one_store() {
             .contains("another store-api")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_snapshot_a_short_log_is_read_from_its_beginning() {
+    let central = FakeCentral::start(3).await;
+    central.misbehave(|spoilt| spoilt.no_snapshot = true);
+    for units in 0..2_500 {
+        central.put("PROD-001", units);
+    }
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(2_503).await;
+    assert_eq!(store.available("PROD-001").await, Some(2_499));
+    let store = store.restart().await;
+    store.live_at(2_503).await;
+    assert_eq!(store.status().await["fullSyncs"], 0);
+}
