@@ -29,7 +29,7 @@ use crate::http::{self, AppState, SharedState};
 use crate::replica::files::{Copy, Folder};
 use crate::replica::follower::{Follower, Parts};
 use crate::replica::follower_core::CoreSettings;
-use crate::replica::freshness::Proof;
+use crate::replica::freshness::{CacheStatus, Proof};
 use crate::replica::keeper::Keeper;
 use crate::replica::live::{Incoming, Live, changes};
 use crate::replica::status::Status;
@@ -193,6 +193,7 @@ pub async fn run(
     let (follower, handle) = Follower::new(parts, core_settings(&config)?, stop_following.clone());
     let state = AppState::new(SharedState {
         started_at: clock.now(),
+        cache_status: CacheStatus::of(&config.store_id),
         config,
         live,
         keeper: keeper.clone(),

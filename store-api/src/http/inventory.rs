@@ -94,6 +94,7 @@ pub async fn list(
     let request = list_request(&uri)?;
     min_offset(&state, &headers).await?;
     let shown = state.shown()?;
+    let searches = request.query.filter.text.is_some();
     let make = move || {
         let page = shown.catalogue.list(&request);
         let mut body = Vec::new();
@@ -102,13 +103,16 @@ pub async fn list(
         page.encode(&mut Encoder::new(), Some(generation.0), &mut body);
         (body, page.head.offset)
     };
-    let work = tokio::task::spawn_blocking(make);
-    let (body, offset) = work
-        .await
-        .map_err(|_| Problem::new(ProblemCode::Internal, "the list could not be made"))?;
+    // A page costs microseconds; a search may cost milliseconds, which the threads that answer
+    // tills are not for.
+    let (body, offset) = if searches {
+        let work = tokio::task::spawn_blocking(make).await;
+        work.map_err(|_| Problem::new(ProblemCode::Internal, "the list could not be made"))?
+    } else {
+        make()
+    };
     let mut response = ([(CONTENT_TYPE, JSON)], body).into_response();
-    let freshness = state.freshness(offset);
-    freshness.write(&state.config.store_id, response.headers_mut());
+    state.write_freshness(offset, response.headers_mut());
     Ok(response)
 }
 
@@ -152,8 +156,7 @@ pub async fn get(
     min_offset(&state, &headers).await?;
     let shown = state.shown()?;
     let mut response = one(&shown, &id, &headers);
-    let freshness = state.freshness(shown.catalogue.head().offset);
-    freshness.write(&state.config.store_id, response.headers_mut());
+    state.write_freshness(shown.catalogue.head().offset, response.headers_mut());
     Ok(response)
 }
 
@@ -241,8 +244,6 @@ pub async fn categories(
         categories: categories.collect(),
     })
     .into_response();
-    state
-        .freshness(offset)
-        .write(&state.config.store_id, response.headers_mut());
+    state.write_freshness(offset, response.headers_mut());
     Ok(response)
 }

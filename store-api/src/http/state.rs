@@ -13,7 +13,7 @@ use crate::central::contact::ContactNote;
 use crate::central::guarded::Guarded;
 use crate::config::Config;
 use crate::replica::follower::FollowerHandle;
-use crate::replica::freshness::Freshness;
+use crate::replica::freshness::{CacheStatus, Freshness};
 use crate::replica::keeper::Keeper;
 use crate::replica::live::{Live, Shown};
 use crate::replica::status::Status;
@@ -27,6 +27,8 @@ pub struct AppState(Arc<SharedState>);
 pub struct SharedState {
     /// The settings.
     pub config: Config,
+    /// What is said in `Cache-Status`.
+    pub cache_status: CacheStatus,
     /// When this process began.
     pub started_at: Timestamp,
     /// What readers see.
@@ -65,14 +67,19 @@ impl AppState {
     /// What is said about a read at `offset`.
     #[must_use]
     pub fn freshness(&self, offset: u64) -> Freshness {
-        let state = self.status.get();
+        let (phase, lag, proof) = self.status.brief();
         Freshness {
             offset,
-            phase: state.phase,
-            lag: state.lag,
-            age: state.proof.map(|proof| proof.age(&*self.clock)),
+            phase,
+            lag,
+            age: proof.map(|proof| proof.age(&*self.clock)),
             central_reachable: self.contact.is_reachable(),
         }
+    }
+
+    /// Says in an answer's headers how current it is.
+    pub fn write_freshness(&self, offset: u64, headers: &mut HeaderMap) {
+        self.freshness(offset).write(&self.cache_status, headers);
     }
 }
 

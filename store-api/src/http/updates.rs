@@ -175,7 +175,7 @@ async fn update(
         HeaderValue::from_static(if seen { "true" } else { "false" }),
     );
     if let Some(tip) = state.live.tip() {
-        state.freshness(tip.position.offset).write(store, headers);
+        state.write_freshness(tip.position.offset, headers);
     }
     Ok(response)
 }

@@ -14,14 +14,16 @@
 //!
 //! Times are durations since any fixed start, as in `shared::policy`.
 
+mod bucket;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use std::time::Duration;
 
-use shared::policy::Backoff;
-
-use super::answer::{Flaw, Page, Poll, check};
+use self::bucket::{Bucket, INSTANT};
+pub use self::types::{Answer, CoreSettings, Phase, Plan, Reason, Verdict};
+use super::answer::{Page, Poll, check};
 use super::position::{Gen, Position};
 
 /// Answers in a row that are thrown away before a snapshot is loaded.
@@ -41,136 +43,9 @@ const LEFT_BEHIND_MAX: usize = 64;
 /// Times that a snapshot of a left generation is turned down. A cache gives way to being asked
 /// past it; a log that insists is the log (a URL that was wrong for a while, put right).
 const OLD_SNAPSHOTS_MAX: u32 = 3;
-/// An empty answer to a long poll within this time did not wait.
-const INSTANT: Duration = Duration::from_secs(1);
-/// Instant empty answers that may come in a burst; afterwards one a second.
-const INSTANT_BURST: u32 = 2;
 
 /// An answer that is older than this, as a relay that has lost central gives, proves nothing.
 const LIVE_AGE_MAX: Duration = Duration::from_secs(60);
-
-/// How well the copy is known to be current.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Nothing was heard from central in this process.
-    Starting,
-    /// Central answers, and there is more to fetch.
-    CatchingUp,
-    /// The last answer proved that the copy stood at the head.
-    Live,
-    /// Nothing can be proved at the moment.
-    Stale,
-}
-
-impl Phase {
-    /// The word on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::CatchingUp => "catching_up",
-            Self::Live => "live",
-            Self::Stale => "stale",
-        }
-    }
-}
-
-/// Why a snapshot is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// There is no copy yet.
-    FirstSync,
-    /// Central says that our log is not its log.
-    Diverged,
-    /// Central no longer has the events after our position.
-    Gone,
-    /// Central says that we are ahead of it.
-    Ahead,
-    /// Answers keep failing the checks.
-    BrokenAnswers,
-    /// At the same offset central's catalogue is another one.
-    DigestMismatch,
-    /// The files and the live copy do not agree.
-    FilesDisagree,
-    /// Somebody asked for it.
-    Forced,
-}
-
-impl Reason {
-    /// The word in logs and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::FirstSync => "first_sync",
-            Self::Diverged => "diverged",
-            Self::Gone => "gone",
-            Self::Ahead => "ahead",
-            Self::BrokenAnswers => "broken_answers",
-            Self::DigestMismatch => "digest_mismatch",
-            Self::FilesDisagree => "files_disagree",
-            Self::Forced => "forced",
-        }
-    }
-}
-
-/// What to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// Ask the feed.
-    Poll(Poll),
-    /// Load a snapshot aside and swap it in.
-    LoadSnapshot(Reason),
-    /// Do nothing for so long.
-    Rest(Duration),
-}
-
-/// What came of a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// 200.
-    Page(Page),
-    /// 409 `log_diverged`.
-    Diverged,
-    /// 409 `offset_ahead`.
-    Ahead,
-    /// 410.
-    Gone,
-    /// Anything else, or nothing.
-    Failed {
-        /// What the other side asked for.
-        retry_after: Option<Duration>,
-    },
-}
-
-/// What to make of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Apply its events, then call [`Core::applied`].
-    Apply,
-    /// Throw it away.
-    Discard(Flaw),
-    /// It answers a question about a position that has passed.
-    Obsolete,
-    /// Nothing to apply; the plan has changed.
-    Refused,
-}
-
-/// The numbers of a [`Core`].
-#[derive(Clone, Copy, Debug)]
-pub struct CoreSettings {
-    /// How long a long poll may wait.
-    pub wait: Duration,
-    /// Most events per answer.
-    pub limit: usize,
-    /// After how long without a good answer a plain poll goes out on the side.
-    pub check_every: Duration,
-    /// How long a plain poll may take, and how much longer than its wait a long one.
-    pub plain_timeout: Duration,
-    /// See `plain_timeout`.
-    pub grace: Duration,
-    /// Waits after failures.
-    pub backoff: Backoff,
-}
 
 /// The follower's mind.
 #[derive(Clone, Debug)]
@@ -525,25 +400,5 @@ impl Core {
     #[must_use]
     pub const fn wanted(&self) -> Option<Reason> {
         self.wanted
-    }
-}
-
-/// Lets a few instant answers pass, then one a second.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    /// When the bucket was, or will be, full, if nothing is spent.
-    full_at: Duration,
-}
-
-impl Bucket {
-    const fn full(now: Duration) -> Self {
-        Self { full_at: now }
-    }
-
-    /// Spends one; answers when the next may be asked for.
-    fn spend(&mut self, now: Duration) -> Duration {
-        self.full_at = self.full_at.max(now).saturating_add(INSTANT);
-        let burst = INSTANT.saturating_mul(INSTANT_BURST);
-        self.full_at.saturating_sub(burst).max(now)
     }
 }

@@ -51,9 +51,31 @@ pub struct Freshness {
     pub central_reachable: bool,
 }
 
+/// What a store writes into `Cache-Status` (RFC 9211), made once.
+#[derive(Clone, Debug)]
+pub struct CacheStatus {
+    hit: HeaderValue,
+    stale: HeaderValue,
+}
+
+impl CacheStatus {
+    /// That of `store`. An id may hold characters that a token may not, so it is quoted.
+    #[must_use]
+    pub fn of(store: &StoreId) -> Self {
+        let quoted = store.as_str().replace('\\', "\\\\").replace('"', "\\\"");
+        let value = |word: &str| {
+            HeaderValue::try_from(format!("\"{quoted}\"; {word}")).expect("ids are visible ASCII")
+        };
+        Self {
+            hit: value("hit"),
+            stale: value("fwd=stale"),
+        }
+    }
+}
+
 impl Freshness {
     /// Writes the headers of a read.
-    pub fn write(&self, store: &StoreId, into: &mut HeaderMap) {
+    pub fn write(&self, cache_status: &CacheStatus, into: &mut HeaderMap) {
         into.insert(headers::SYNC_OFFSET, self.offset.into());
         if let Some(lag) = self.lag {
             into.insert(headers::SYNC_LAG, lag.into());
@@ -62,14 +84,10 @@ impl Freshness {
             into.insert(axum::http::header::AGE, age.as_secs().into());
         }
         let status = match self.phase {
-            Phase::Live => "hit",
-            Phase::Starting | Phase::CatchingUp | Phase::Stale => "fwd=stale",
+            Phase::Live => &cache_status.hit,
+            Phase::Starting | Phase::CatchingUp | Phase::Stale => &cache_status.stale,
         };
-        // RFC 9211; a store's id may hold characters that a token may not, so it is quoted.
-        let quoted = store.as_str().replace('\\', "\\\\").replace('"', "\\\"");
-        if let Ok(value) = HeaderValue::from_str(&format!("\"{quoted}\"; {status}")) {
-            into.insert(headers::CACHE_STATUS, value);
-        }
+        into.insert(headers::CACHE_STATUS, status.clone());
         let central = if self.central_reachable {
             HeaderValue::from_static("reachable")
         } else {
@@ -87,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_reader_is_told_how_old_the_answer_is() {
-        let store = StoreId::parse("store-s1").unwrap();
+        let store = CacheStatus::of(&StoreId::parse("store-s1").unwrap());
         let mut fresh = Freshness {
             offset: 7,
             phase: Phase::Live,

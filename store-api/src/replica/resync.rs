@@ -12,7 +12,8 @@
 //!
 //! A disk that cannot hold the snapshot does not stop the sync: the copy is then in memory only.
 
-use std::io::{self, BufRead, BufReader, Read};
+mod parse;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,12 +23,13 @@ use shared::domain::inventory::state::Entry;
 use shared::view::{Catalogue, Head};
 use tokio::sync::mpsc;
 
+use self::parse::{Pieces, parse};
 use super::answer::{Poll, check};
-use super::files::{Finished, Header, ROW_BYTES, SnapshotWriter, Summary, Trailer, row_of};
+use super::files::{Finished, Header, Summary};
 use super::keeper::Keeper;
 use super::live::{Incoming, changes};
-use super::position::{Gen, Position, parse_hex16};
-use crate::central::{Central, FeedReply, Packing, SnapshotStream, SyncFault};
+use super::position::{Gen, Position};
+use crate::central::{Central, FeedReply, SnapshotStream, SyncFault};
 
 /// Pieces of a body between the network and the thread that parses it.
 const PIECES: usize = 64;
@@ -181,93 +183,6 @@ async fn from_beginning(
     })
 }
 
-/// Unpacks, parses and checks a snapshot. Blocking.
-fn parse(
-    pieces: Pieces,
-    packing: Packing,
-    header_out: tokio::sync::oneshot::Sender<Header>,
-    writer_in: tokio::sync::oneshot::Receiver<Option<SnapshotWriter>>,
-) -> Result<Received, SyncFault> {
-    let fault = pieces.fault.clone();
-    let reader: Box<dyn Read> = match packing {
-        Packing::Plain => Box::new(pieces),
-        Packing::Zstd => {
-            let decoder = zstd::stream::read::Decoder::new(pieces);
-            Box::new(decoder.map_err(|_| SyncFault::new("the snapshot cannot be unpacked"))?)
-        }
-    };
-    let parsed = parse_lines(
-        BufReader::with_capacity(256 * 1024, reader),
-        header_out,
-        writer_in,
-    );
-    // What the network said explains better than what the parser missed.
-    parsed.map_err(|problem| fault.lock().take().unwrap_or(problem))
-}
-
-fn parse_lines(
-    mut reader: impl BufRead,
-    header_out: tokio::sync::oneshot::Sender<Header>,
-    writer_in: tokio::sync::oneshot::Receiver<Option<SnapshotWriter>>,
-) -> Result<Received, SyncFault> {
-    let damaged = || SyncFault::new("the snapshot is damaged");
-    let mut line = Vec::new();
-    read_line(&mut reader, &mut line)?;
-    let mut crc = crc32c::crc32c(&line);
-    let header: Header = serde_json::from_slice(&line).map_err(|_| damaged())?;
-    header_out.send(header).ok();
-    let turned_down = || SyncFault::new("the snapshot is of a log that was left behind");
-    let mut writer = writer_in.blocking_recv().map_err(|_| turned_down())?;
-    let mut products = Vec::with_capacity(usize::try_from(header.count.min(1 << 20)).unwrap_or(0));
-    let mut summary = Summary::default();
-    for _ in 0..header.count {
-        read_line(&mut reader, &mut line)?;
-        crc = crc32c::crc32c_append(crc, &line);
-        let row = line.strip_suffix(b"\n").ok_or_else(damaged)?;
-        let product: Product = serde_json::from_slice(row).map_err(|_| damaged())?;
-        summary = summary.plus(product.digest());
-        if let Some(open) = &mut writer
-            && let Err(error) = open.row(&row_of(row, &product))
-        {
-            tracing::error!(%error, "the snapshot cannot be kept on disk");
-            writer = None;
-        }
-        products.push(product);
-    }
-    read_line(&mut reader, &mut line)?;
-    let trailer: Trailer = serde_json::from_slice(&line).map_err(|_| damaged())?;
-    let whole = trailer.count == summary.count
-        && trailer.crc == format!("{crc:08x}")
-        && parse_hex16(&trailer.digest) == Ok(summary.digest)
-        && reader.fill_buf().map_err(|_| damaged())?.is_empty();
-    if !whole {
-        return Err(damaged());
-    }
-    let snapshot = writer.and_then(|writer| match writer.finish(summary.digest) {
-        Ok(finished) => Some(finished),
-        Err(error) => {
-            tracing::error!(%error, "the snapshot cannot be kept on disk");
-            None
-        }
-    });
-    Ok(Received {
-        header,
-        products,
-        summary,
-        snapshot,
-    })
-}
-
-/// Reads one line with its newline, of bounded length.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<(), SyncFault> {
-    line.clear();
-    let read = reader.take(ROW_BYTES as u64).read_until(b'\n', line);
-    match read {
-        Ok(_) if line.ends_with(b"\n") => Ok(()),
-        Ok(_) | Err(_) => Err(SyncFault::new("the snapshot is cut off")),
-    }
-}
-
 impl Received {
     /// Puts snapshot and events together. Blocking.
     fn build(self, behind: Behind) -> Fresh {
@@ -379,43 +294,5 @@ impl Behind {
             }
         }
         Ok(())
-    }
-}
-
-/// The pieces of a body as something to read from. Blocking.
-struct Pieces {
-    inbox: mpsc::Receiver<Result<Bytes, SyncFault>>,
-    current: Bytes,
-    fault: std::sync::Arc<parking_lot::Mutex<Option<SyncFault>>>,
-}
-
-impl Pieces {
-    fn new(inbox: mpsc::Receiver<Result<Bytes, SyncFault>>) -> Self {
-        Self {
-            inbox,
-            current: Bytes::new(),
-            fault: std::sync::Arc::default(),
-        }
-    }
-}
-
-impl Read for Pieces {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.inbox.blocking_recv() {
-                None => return Ok(0),
-                Some(Ok(piece)) => self.current = piece,
-                Some(Err(fault)) => {
-                    *self.fault.lock() = Some(fault);
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-        }
-        let len = into.len().min(self.current.len());
-        let piece = self.current.split_to(len);
-        if let Some(place) = into.get_mut(..len) {
-            place.copy_from_slice(&piece);
-        }
-        Ok(len)
     }
 }

@@ -69,6 +69,13 @@ impl Status {
         self.0.read().clone()
     }
 
+    /// What every read needs of it.
+    #[must_use]
+    pub fn brief(&self) -> (Phase, Option<u64>, Option<Proof>) {
+        let state = self.0.read();
+        (state.phase, state.lag, state.proof)
+    }
+
     pub(super) fn follows(
         &self,
         phase: Phase,

@@ -2,10 +2,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use shared::policy::Backoff;
 use shared::wire::event::Batch;
 
 use super::*;
-use crate::replica::answer::Place;
+use crate::replica::answer::{Flaw, Place};
 
 const G1: Gen = Gen(1);
 const G2: Gen = Gen(2);
