@@ -6,7 +6,7 @@ use clap::Parser;
 use shared::service::{shutdown, telemetry};
 use tokio::net::TcpListener;
 
-use crate::config::{Cli, Config};
+use crate::config::{Cli, CliCommand, Config};
 use crate::http::refusal::chain;
 use crate::startup;
 
@@ -24,7 +24,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    serve(config)
+    match cli.command {
+        None => serve(config),
+        Some(CliCommand::Export { format }) => crate::export::main(&config, format),
+    }
 }
 
 /// Says something to whoever started the program.

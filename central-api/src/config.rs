@@ -6,19 +6,35 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use shared::limits;
 use shared::service::auth::ApiKeys;
 use shared::service::telemetry::LogFormat;
 use tracing::Level;
 
+use crate::export::ExportFormat;
+
 /// The central inventory service.
 #[derive(Debug, Parser)]
 #[command(name = "central-api", version, about)]
 pub struct Cli {
+    /// What to do; without one, the service runs.
+    #[command(subcommand)]
+    pub command: Option<CliCommand>,
     /// The settings of the service.
     #[command(flatten)]
     pub settings: Settings,
+}
+
+/// Everything besides running.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CliCommand {
+    /// Writes the catalogue of a stopped service to standard output.
+    Export {
+        /// csv or ndjson.
+        #[arg(long, value_enum, default_value = "ndjson")]
+        format: ExportFormat,
+    },
 }
 
 /// The settings, as text.

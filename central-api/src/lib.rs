@@ -6,8 +6,10 @@
 
 pub mod cli;
 pub mod config;
+pub mod export;
 pub mod feed;
 pub mod http;
+pub mod import;
 pub mod journal;
 pub mod ledger;
 pub mod startup;

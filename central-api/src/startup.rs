@@ -38,6 +38,9 @@ pub enum StartError {
     /// The journal cannot be opened.
     #[error("cannot open the journal")]
     Journal(#[from] JournalError),
+    /// The first catalogue cannot be imported.
+    #[error("cannot import the first catalogue: {0}")]
+    Seed(String),
 }
 
 /// A data folder that is in use by this process for as long as this lives.
@@ -160,6 +163,18 @@ pub async fn run(
         lock,
     } = opened;
     let state = AppState::new(ledger.clone(), &config, shutdown.clone());
+    if let Some(file) = &config.seed_catalog
+        && ledger.view().known() == 0
+    {
+        let report = http::import::import_file(&state, file)
+            .await
+            .map_err(StartError::Seed)?;
+        tracing::info!(
+            rows = report.rows,
+            created = report.created,
+            "the catalogue is imported"
+        );
+    }
     let tasks = tasks::start(&ledger, snapshot_seq, &config, &shutdown);
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "listening");

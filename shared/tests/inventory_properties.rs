@@ -22,8 +22,9 @@ use shared::domain::inventory::command::{Changes, fingerprint};
 use shared::domain::inventory::decide::Decision;
 use shared::domain::inventory::state::Entry;
 use shared::domain::inventory::{
-    Atomicity, Command, CountLine, Deletion, Details, Edit, Event, EventKind, ImportRow, Inventory,
-    ItemResult, Move, MovementKind, NewProduct, Product, Reason, Rejection, Stock, decide,
+    Atomicity, Command, CountLine, Deletion, Details, Edit, Event, EventKind, ImportRow,
+    ImportStock, Inventory, ItemResult, Move, MovementKind, NewProduct, Product, Reason, Rejection,
+    Stock, decide,
 };
 use shared::domain::money::Money;
 use shared::domain::origin::Origin;
@@ -160,7 +161,19 @@ fn command() -> impl Strategy<Value = Command> {
             counted,
             expected,
         });
-    let row = (id(), changes()).prop_map(|(product, changes)| ImportRow { product, changes });
+    let row = (id(), changes(), option::of(units())).prop_map(|(product, changes, on_hand)| {
+        // An import sets what is in the house, not what is available.
+        let changes = Changes {
+            available: None,
+            ..changes
+        };
+        ImportRow {
+            product,
+            changes,
+            on_hand,
+        }
+    });
+    let stock = prop_oneof![Just(ImportStock::Keep), Just(ImportStock::Set)];
     prop_oneof![
         4 => (some(move_stock()), atomicity())
             .prop_map(|(lines, atomicity)| Command::Move { lines, atomicity }),
@@ -175,8 +188,9 @@ fn command() -> impl Strategy<Value = Command> {
             counted_by: "somebody".into(),
             reference: None,
         }),
-        2 => (some(row), any::<bool>(), atomicity())
-            .prop_map(|(rows, update, atomicity)| Command::Import { rows, update, atomicity }),
+        2 => (some(row), any::<bool>(), stock, atomicity()).prop_map(
+            |(rows, update, stock, atomicity)| Command::Import { rows, update, stock, atomicity }
+        ),
     ]
 }
 
@@ -214,9 +228,15 @@ fn one_by_one(command: &Command) -> Vec<Command> {
             counted_by: Arc::clone(counted_by),
             reference: reference.clone(),
         }),
-        Command::Import { rows, update, .. } => each(rows, |rows| Command::Import {
+        Command::Import {
+            rows,
+            update,
+            stock,
+            ..
+        } => each(rows, |rows| Command::Import {
             rows,
             update: *update,
+            stock: *stock,
             atomicity,
         }),
     }
@@ -355,13 +375,33 @@ fn check_effect(known: Option<&Entry>, item: &Command, after: &Product) {
             let seen = lines[0].expected.unwrap_or(on_hand);
             assert_eq!(after.stock.on_hand, on_hand + lines[0].counted - seen);
         }
-        Command::Import { rows, update, .. } => match live {
-            Some(before) => {
-                assert!(update);
-                check_changes(before, &rows[0].changes, after);
-            }
-            None => assert_eq!(after.available(), rows[0].changes.available.unwrap_or(0)),
-        },
+        Command::Import {
+            rows,
+            update,
+            stock,
+            ..
+        } => {
+            let ImportRow {
+                changes, on_hand, ..
+            } = &rows[0];
+            let Some(before) = live else {
+                assert_eq!(after.stock.on_hand, on_hand.unwrap_or(0));
+                return;
+            };
+            assert!(update);
+            let set = on_hand.filter(|_| *stock == ImportStock::Set);
+            let on_hand = set.unwrap_or(before.stock.on_hand);
+            assert_eq!(after.stock.on_hand, on_hand);
+            let available = Some(after.available());
+            check_changes(
+                before,
+                &Changes {
+                    available,
+                    ..changes.clone()
+                },
+                after,
+            );
+        }
     }
 }
 

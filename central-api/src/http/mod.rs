@@ -7,6 +7,7 @@ pub mod admin_products;
 pub mod feed;
 pub mod fields;
 pub mod health;
+pub mod import;
 pub mod inventory;
 pub mod refusal;
 mod state;
@@ -18,6 +19,7 @@ use axum::Router;
 use axum::routing::{delete, get, post, put};
 use shared::service::problem_response::{method_not_allowed, not_found};
 use shared::service::request_context::RequestContextLayer;
+use tower_http::decompression::RequestDecompressionLayer;
 
 pub use state::{AppState, Handles, SharedState};
 
@@ -43,6 +45,11 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/admin/products/create", post(admin_products::create))
         .route("/v1/admin/products/set", put(admin_products::set))
         .route("/v1/admin/products/delete", delete(admin_products::delete))
+        .route(
+            "/v1/admin/products/import",
+            post(import::post_import).layer(RequestDecompressionLayer::new()),
+        )
+        .route("/v1/admin/products/export", get(import::get_export))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)

@@ -6,7 +6,8 @@ use rand::rngs::SmallRng;
 use shared::domain::ids::{IdempotencyKey, Principal, ProductId};
 use shared::domain::inventory::command::{Changes, fingerprint};
 use shared::domain::inventory::{
-    Atomicity, Command, CountLine, Deletion, Details, Edit, ImportRow, Move, NewProduct, Reason,
+    Atomicity, Command, CountLine, Deletion, Details, Edit, ImportRow, ImportStock, Move,
+    NewProduct, Reason,
 };
 use shared::domain::origin::Origin;
 
@@ -106,8 +107,14 @@ fn command(rng: &mut SmallRng) -> Command {
             rows: some(rng, size, |rng| ImportRow {
                 product: product(rng),
                 changes: changes(rng),
+                on_hand: rng.random::<bool>().then(|| rng.random_range(0..30)),
             }),
             update: rng.random(),
+            stock: if rng.random() {
+                ImportStock::Set
+            } else {
+                ImportStock::Keep
+            },
             atomicity,
         },
     }

@@ -108,9 +108,20 @@ pub struct CountLine {
 pub struct ImportRow {
     /// Which product.
     pub product: ProductId,
-    /// Catalogue fields and, where the stock is to be set, `available`. A row that creates a product
-    /// takes absent fields as empty and must have a name.
+    /// Catalogue fields. A row that creates a product takes absent fields as empty and must have a
+    /// name.
     pub changes: Changes,
+    /// Units in the house.
+    pub on_hand: Option<i64>,
+}
+
+/// What an import does with the stock of products that exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ImportStock {
+    /// It leaves it alone; `onHand` counts only for products that are created.
+    Keep,
+    /// It sets `onHand`.
+    Set,
 }
 
 /// A command: what one decision is about.
@@ -159,6 +170,8 @@ pub enum Command {
         rows: Vec<ImportRow>,
         /// Whether rows may change products that exist.
         update: bool,
+        /// What becomes of their stock.
+        stock: ImportStock,
         /// Whether a refused row takes the others with it.
         atomicity: Atomicity,
     },
@@ -254,11 +267,21 @@ pub fn fingerprint(command: &Command, store: Option<&StoreId>) -> u64 {
                 print.optional_integer(line.expected);
             }
         }
-        Command::Import { rows, update, .. } => {
+        Command::Import {
+            rows,
+            update,
+            stock,
+            ..
+        } => {
             print.text(if *update { "upsert" } else { "create" });
+            print.text(match stock {
+                ImportStock::Keep => "keep",
+                ImportStock::Set => "set",
+            });
             for row in rows {
                 print.text(row.product.as_str());
                 print.changes(&row.changes);
+                print.optional_integer(row.on_hand);
             }
         }
     }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::command::{
-    Atomicity, Changes, Command, CountLine, Deletion, Edit, ImportRow, Move, NewProduct,
+    Atomicity, Changes, Command, CountLine, Deletion, Edit, ImportRow, ImportStock, Move,
+    NewProduct,
 };
 use super::event::{Event, EventKind, Movement, MovementKind};
 use super::product::{Details, Product, Stock};
@@ -93,8 +94,13 @@ pub fn decide(state: &Inventory, command: &Command, now: Timestamp) -> Decision 
         } => draft.each(lines, |draft, line| {
             draft.count(line, counted_by, reference.as_ref())
         }),
-        Command::Import { rows, update, .. } => {
-            draft.each(rows, |draft, row| draft.import(row, *update));
+        Command::Import {
+            rows,
+            update,
+            stock,
+            ..
+        } => {
+            draft.each(rows, |draft, row| draft.import(row, *update, *stock));
         }
     }
     let decision = draft.decision;
@@ -261,7 +267,12 @@ impl<'a> Draft<'a> {
     fn edit(&self, item: &Edit) -> Step {
         let product = self.live(&item.product)?;
         check_version(product, item.expected_version)?;
-        self.changed(product, &item.changes)
+        let target = item
+            .changes
+            .available
+            .unwrap_or_else(|| product.available());
+        let delta = target.saturating_sub(product.available());
+        self.changed(product, &item.changes, delta)
     }
 
     fn delete(&self, item: &Deletion) -> Step {
@@ -307,10 +318,16 @@ impl<'a> Draft<'a> {
         )))
     }
 
-    fn import(&self, row: &ImportRow, update: bool) -> Step {
+    fn import(&self, row: &ImportRow, update: bool, stock: ImportStock) -> Step {
         if let Some((product, true)) = self.known(&row.product) {
             if update {
-                return self.changed(product, &row.changes);
+                let delta = match (stock, row.on_hand) {
+                    (ImportStock::Set, Some(on_hand)) => {
+                        on_hand.saturating_sub(product.stock.on_hand)
+                    }
+                    (ImportStock::Set | ImportStock::Keep, _) => 0,
+                };
+                return self.changed(product, &row.changes, delta);
             }
             return Err(Rejection::ProductExists {
                 product_id: row.product.clone(),
@@ -326,17 +343,13 @@ impl<'a> Draft<'a> {
         self.create(&NewProduct {
             product: row.product.clone(),
             details: merged(&Details::default(), &row.changes),
-            on_hand: row.changes.available.unwrap_or(0),
+            on_hand: row.on_hand.unwrap_or(0),
         })
     }
 
-    /// The event for `changes`, or none if they change nothing.
-    fn changed(&self, product: &Product, changes: &Changes) -> Step {
+    /// The event for `changes` and a change of `onHand`, or none if nothing changes.
+    fn changed(&self, product: &Product, changes: &Changes, delta: i64) -> Step {
         let details = merged(&product.details, changes);
-        let delta = match changes.available {
-            Some(target) => target.saturating_sub(product.available()),
-            None => 0,
-        };
         let edited = details != *product.details;
         if !edited && delta == 0 {
             return Ok(None);

@@ -23,7 +23,9 @@ pub mod product;
 pub mod rejection;
 pub mod state;
 
-pub use command::{Atomicity, Command, CountLine, Deletion, Edit, ImportRow, Move, NewProduct};
+pub use command::{
+    Atomicity, Command, CountLine, Deletion, Edit, ImportRow, ImportStock, Move, NewProduct,
+};
 pub use decide::{Decision, ItemResult, decide};
 pub use event::{Event, EventKind, Movement, MovementKind, Reason};
 pub use product::{Details, Product, Stock};

@@ -1,0 +1,446 @@
+//! Rows of an import: what a line of CSV or NDJSON asks for, and what is wrong with it.
+//!
+//! Reading is a plain iterator over a [`Read`], so that a request's body, a file and a fuzzer go the
+//! same way. A bad row is an item like any other: it carries its faults and the rest goes on. Only a
+//! file whose header or encoding makes no sense ends the reading.
+
+use std::io::{BufRead, BufReader, Read};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use shared::domain::ids::ProductId;
+use shared::domain::inventory::ImportRow;
+use shared::domain::inventory::command::Changes;
+use shared::domain::money::Money;
+use shared::limits;
+
+/// The columns, which are the fields of a product that can be set.
+pub const COLUMNS: [&str; 9] = [
+    "productId",
+    "name",
+    "description",
+    "category",
+    "sku",
+    "barcode",
+    "price",
+    "lowStockThreshold",
+    "onHand",
+];
+
+/// Fields of an exported product that an import passes over, since they follow from others.
+const DERIVED: [&str; 5] = [
+    "reserved",
+    "allotted",
+    "available",
+    "version",
+    "lastUpdated",
+];
+
+/// The form of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated values with a header row.
+    Csv,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+/// One fault of one row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RowError {
+    /// Line of the file, from 1.
+    pub line: u64,
+    /// The column, or empty for the row as a whole.
+    pub column: String,
+    /// What stood there, cut to a readable length.
+    pub value: String,
+    /// What is wrong with it.
+    pub issue: String,
+}
+
+/// A row and the line it stands on.
+#[derive(Debug)]
+pub struct Row {
+    /// Line of the file, from 1.
+    pub line: u64,
+    /// What it asks for, or its faults.
+    pub parsed: Result<ImportRow, Vec<RowError>>,
+}
+
+/// Why a file cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It could not be read to its end.
+    #[error("the file could not be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// The header row does not fit.
+    #[error("{0}")]
+    Header(String),
+}
+
+/// Calls `each` with every row of `file`, until it returns `false`.
+///
+/// # Errors
+/// The file makes no sense as a whole, or ends early.
+pub fn read(
+    format: Format,
+    file: impl Read,
+    mut each: impl FnMut(Row) -> bool,
+) -> Result<(), FileError> {
+    match format {
+        Format::Csv => read_csv(file, &mut each),
+        Format::Ndjson => read_ndjson(file, &mut each),
+    }
+}
+
+fn read_csv(file: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(), FileError> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
+    let header = reader.byte_headers().map_err(csv_error)?.clone();
+    let columns = columns(&header)?;
+    let mut record = csv::ByteRecord::new();
+    loop {
+        // The position of the reader before a record is the line on which it begins.
+        let line = reader.position().line();
+        match reader.read_byte_record(&mut record) {
+            Ok(false) => return Ok(()),
+            Ok(true) => {}
+            Err(error) => return Err(csv_error(error)),
+        }
+        let line = record.position().map_or(line, csv::Position::line);
+        let parsed = csv_row(line, &columns, &record);
+        if !each(Row { line, parsed }) {
+            return Ok(());
+        }
+    }
+}
+
+fn csv_error(error: csv::Error) -> FileError {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => FileError::Io(error),
+        other => FileError::Header(format!("the file is not CSV: {other:?}")),
+    }
+}
+
+/// The columns of the file by place.
+fn columns(header: &csv::ByteRecord) -> Result<Vec<&'static str>, FileError> {
+    let mut found: Vec<&'static str> = Vec::new();
+    let mut unknown = Vec::new();
+    for (index, name) in header.iter().enumerate() {
+        let text = String::from_utf8_lossy(name);
+        // Spreadsheets write a byte-order mark in front of the first name.
+        let text = if index == 0 {
+            text.trim_start_matches('\u{feff}')
+        } else {
+            &*text
+        };
+        match COLUMNS.into_iter().find(|column| *column == text.trim()) {
+            Some(column) if found.contains(&column) => {
+                return Err(FileError::Header(format!(
+                    "the column {column} stands there twice"
+                )));
+            }
+            Some(column) => found.push(column),
+            None => unknown.push(clip(text)),
+        }
+    }
+    if !unknown.is_empty() {
+        let known = COLUMNS.join(", ");
+        let unknown = unknown.join(", ");
+        return Err(FileError::Header(format!(
+            "unknown columns: {unknown}; known are {known}"
+        )));
+    }
+    if found.contains(&"productId") {
+        Ok(found)
+    } else {
+        Err(FileError::Header(
+            "the header row has no column productId".to_owned(),
+        ))
+    }
+}
+
+fn csv_row(
+    line: u64,
+    columns: &[&'static str],
+    record: &csv::ByteRecord,
+) -> Result<ImportRow, Vec<RowError>> {
+    let mut cells = Cells::new(line);
+    if record.len() != columns.len() {
+        let issue = format!(
+            "has {} cells, the header has {}",
+            record.len(),
+            columns.len()
+        );
+        cells.fault("", "", issue);
+        return Err(cells.faults);
+    }
+    for (column, cell) in columns.iter().zip(record) {
+        match std::str::from_utf8(cell) {
+            // An empty cell leaves the field as it is.
+            Ok("") => {}
+            Ok(text) => cells.text(column, text),
+            Err(_) => cells.fault(column, &String::from_utf8_lossy(cell), "must be UTF-8"),
+        }
+    }
+    cells.finish()
+}
+
+fn read_ndjson(file: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(), FileError> {
+    let mut file = BufReader::with_capacity(256 * 1024, file);
+    let mut text = Vec::new();
+    let mut line = 0;
+    loop {
+        text.clear();
+        line += 1;
+        let limit = limits::IMPORT_ROW_BYTES as u64 + 1;
+        let read = (&mut file).take(limit).read_until(b'\n', &mut text)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if text.last() != Some(&b'\n') && read as u64 == limit {
+            let issue = format!(
+                "line {line} is longer than {} bytes",
+                limits::IMPORT_ROW_BYTES
+            );
+            return Err(FileError::Header(issue));
+        }
+        let row = text.trim_ascii();
+        if row.is_empty() {
+            continue;
+        }
+        let parsed = ndjson_row(line, row);
+        if !each(Row { line, parsed }) {
+            return Ok(());
+        }
+    }
+}
+
+fn ndjson_row(line: u64, text: &[u8]) -> Result<ImportRow, Vec<RowError>> {
+    let mut cells = Cells::new(line);
+    let members: Map<String, Value> = match serde_json::from_slice(text) {
+        Ok(Value::Object(members)) => members,
+        Ok(_) => {
+            cells.fault("", &String::from_utf8_lossy(text), "must be a JSON object");
+            return Err(cells.faults);
+        }
+        Err(error) => {
+            cells.fault("", &String::from_utf8_lossy(text), error.to_string());
+            return Err(cells.faults);
+        }
+    };
+    for (name, value) in &members {
+        let column = COLUMNS.into_iter().find(|column| column == name);
+        match (column, value) {
+            (None, _) if DERIVED.contains(&name.as_str()) => {}
+            (None, _) => cells.fault(name, "", "is not a field of an import"),
+            (Some(_), Value::Null) => {}
+            (Some(column), Value::String(text)) => cells.string(column, text),
+            (Some(column), Value::Number(number)) => cells.number(column, number),
+            (Some(column), other) => {
+                cells.fault(column, &other.to_string(), "must be a string or a number");
+            }
+        }
+    }
+    cells.finish()
+}
+
+/// The cells of one row as they are understood.
+struct Cells {
+    line: u64,
+    product: Option<ProductId>,
+    changes: Changes,
+    on_hand: Option<i64>,
+    named: bool,
+    faults: Vec<RowError>,
+}
+
+impl Cells {
+    fn new(line: u64) -> Self {
+        Self {
+            line,
+            product: None,
+            changes: Changes::default(),
+            on_hand: None,
+            named: false,
+            faults: Vec::new(),
+        }
+    }
+
+    fn fault(&mut self, column: &str, value: &str, issue: impl Into<String>) {
+        let (line, column) = (self.line, clip(column));
+        self.faults.push(RowError {
+            line,
+            column,
+            value: clip(value),
+            issue: issue.into(),
+        });
+    }
+
+    /// A cell of CSV, where everything is text.
+    fn text(&mut self, column: &str, text: &str) {
+        match column {
+            "price" => match Money::parse(text) {
+                Ok(price) => self.changes.price = Some(price),
+                Err(error) => self.fault(column, text, error.to_string()),
+            },
+            "lowStockThreshold" | "onHand" => match text.parse::<i64>() {
+                Ok(units) if !text.starts_with('+') => self.units(column, text, units),
+                _ => self.fault(column, text, "must be a whole number"),
+            },
+            _ => self.string(column, text),
+        }
+    }
+
+    /// A text of NDJSON, or a text column of CSV.
+    fn string(&mut self, column: &str, text: &str) {
+        let bytes_max = match column {
+            "productId" => {
+                self.named = true;
+                match ProductId::parse(text) {
+                    Ok(id) => self.product = Some(id),
+                    Err(error) => self.fault(column, text, error.to_string()),
+                }
+                return;
+            }
+            "name" => limits::NAME_BYTES,
+            "description" => limits::DESCRIPTION_BYTES,
+            "category" | "sku" | "barcode" => limits::LABEL_BYTES,
+            _ => return self.fault(column, text, "must be a number"),
+        };
+        if text.len() > bytes_max {
+            return self.fault(column, text, format!("must be at most {bytes_max} bytes"));
+        }
+        let changes = &mut self.changes;
+        match column {
+            "name" if text.is_empty() => self.fault(column, text, "must not be empty"),
+            "name" => changes.name = Some(text.into()),
+            "description" => changes.description = Some(Some(text.into())),
+            "category" => changes.category = Some(Some(text.into())),
+            "sku" => changes.sku = Some(Some(text.into())),
+            _ => changes.barcode = Some(Some(text.into())),
+        }
+    }
+
+    fn number(&mut self, column: &str, number: &serde_json::Number) {
+        let text = number.to_string();
+        match column {
+            "price" => match Money::from_number(number.as_f64().unwrap_or(f64::NAN)) {
+                Ok(price) => self.changes.price = Some(price),
+                Err(error) => self.fault(column, &text, error.to_string()),
+            },
+            "lowStockThreshold" | "onHand" => match number.as_i64() {
+                Some(units) => self.units(column, &text, units),
+                None => self.fault(column, &text, "must be a whole number"),
+            },
+            _ => self.fault(column, &text, "must be a string"),
+        }
+    }
+
+    fn units(&mut self, column: &str, text: &str, units: i64) {
+        if !(0..=limits::STOCK_UNITS).contains(&units) {
+            let issue = format!("must be from 0 to {}", limits::STOCK_UNITS);
+            self.fault(column, text, issue);
+        } else if column == "onHand" {
+            self.on_hand = Some(units);
+        } else {
+            self.changes.low_stock_threshold = Some(Some(units));
+        }
+    }
+
+    fn finish(mut self) -> Result<ImportRow, Vec<RowError>> {
+        if !self.named {
+            self.fault("productId", "", "is required");
+        }
+        match self.product {
+            Some(product) if self.faults.is_empty() => Ok(ImportRow {
+                product,
+                changes: self.changes,
+                on_hand: self.on_hand,
+            }),
+            _ => Err(self.faults),
+        }
+    }
+}
+
+/// A text cut to what a person wants to see of it.
+fn clip(text: &str) -> String {
+    let end = text.floor_char_boundary(64);
+    let cut = text.get(..end).unwrap_or_default();
+    if end < text.len() {
+        format!("{cut}…")
+    } else {
+        cut.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(format: Format, text: &str) -> Vec<Row> {
+        let mut rows = Vec::new();
+        read(format, text.as_bytes(), |row| {
+            rows.push(row);
+            true
+        })
+        .unwrap();
+        rows
+    }
+
+    #[test]
+    fn columns_come_in_any_order_and_lines_are_those_of_the_file() {
+        let text =
+            "name,productId,onHand,price\n\"Two\nlines\",A,5,1.50\n,B,,\nC name,C,-1,1.555\n";
+        let rows = rows(Format::Csv, text);
+        let first = rows[0].parsed.as_ref().unwrap();
+        assert_eq!((first.product.as_str(), first.on_hand), ("A", Some(5)));
+        assert_eq!(first.changes.name.as_deref(), Some("Two\nlines"));
+        let second = rows[1].parsed.as_ref().unwrap();
+        assert_eq!(
+            (rows[1].line, second.changes.name.as_deref(), second.on_hand),
+            (4, None, None)
+        );
+        let faults = rows[2].parsed.as_ref().unwrap_err();
+        let named: Vec<_> = faults
+            .iter()
+            .map(|fault| (fault.line, &*fault.column))
+            .collect();
+        assert_eq!(named, [(5, "onHand"), (5, "price")]);
+    }
+
+    #[test]
+    fn an_exported_line_can_be_imported() {
+        let text = r#"{"productId":"A","name":"N","price":9.5,"onHand":3,"reserved":1,"allotted":0,"available":2,"version":4,"lastUpdated":"2026-01-15T10:30:00.123Z"}"#;
+        assert!(rows(Format::Ndjson, text)[0].parsed.is_ok());
+    }
+
+    #[test]
+    fn every_fault_of_a_row_is_named_and_the_next_row_goes_on() {
+        let text = "{\"productId\":\"a b\",\"onHand\":1.5,\"price\":\"x\",\"colour\":1}\n[]\n\nnope\n{\"productId\":\"B\"}\n";
+        let rows = rows(Format::Ndjson, text);
+        let named = |row: &Row| -> Vec<String> {
+            row.parsed
+                .as_ref()
+                .unwrap_err()
+                .iter()
+                .map(|fault| fault.column.clone())
+                .collect()
+        };
+        assert_eq!(named(&rows[0]), ["colour", "onHand", "price", "productId"]);
+        assert_eq!((named(&rows[1]), rows[1].line), (vec![String::new()], 2));
+        assert_eq!(rows[2].line, 4);
+        assert!(rows[3].parsed.is_ok());
+    }
+
+    #[test]
+    fn a_header_that_does_not_fit_refuses_the_file() {
+        for (text, word) in [
+            ("name\nx\n", "productId"),
+            ("productId,colour\nA,red\n", "colour"),
+            ("productId,productId\nA,A\n", "twice"),
+        ] {
+            let error = read(Format::Csv, text.as_bytes(), |_| true).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+}
