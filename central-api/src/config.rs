@@ -83,6 +83,26 @@ pub struct Settings {
     pub segment_bytes: u64,
 }
 
+/// What holds where nothing is set, without a look at the environment.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 8081,
+            data_dir: PathBuf::from("data/central"),
+            api_keys: String::new(),
+            admin_api_keys: String::new(),
+            log_level: "info".to_owned(),
+            log_format: "json".to_owned(),
+            idempotency_retention_hours: 168,
+            event_retention_hours: 0,
+            seed_catalog: None,
+            currency: "USD".to_owned(),
+            segment_bytes: limits::SEGMENT_BYTES,
+        }
+    }
+}
+
 /// The settings, checked.
 #[derive(Debug)]
 pub struct Config {

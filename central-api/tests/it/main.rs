@@ -1,5 +1,12 @@
 //! Tests of the central service through its public surface.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
+mod harness;
+
+mod admin_products;
 mod ledger;
