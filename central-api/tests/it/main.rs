@@ -10,3 +10,4 @@ mod harness;
 
 mod admin_products;
 mod ledger;
+mod seed_003;
