@@ -88,9 +88,9 @@ pub const DRAIN: Duration = Duration::from_secs(20);
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
 /// Time that an idle connection stays open between requests.
 ///
-/// Longer than the 90 s after which the
-/// usual clients (reqwest, Go) let go of a pooled connection: were the server the first to close,
-/// a client would now and then send a request into a connection that is just going away.
+/// Longer than the 90 s after which the usual clients (reqwest, Go) let go of a pooled connection:
+/// were the server the first to close, a client would now and then send a request into a connection
+/// that is just going away.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(120);
 /// Time after which an answer is logged as slow, unless it waited on purpose.
 pub const SLOW_REQUEST: Duration = Duration::from_secs(1);

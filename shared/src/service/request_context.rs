@@ -249,9 +249,15 @@ pub struct FinishedRequest<'a> {
 }
 
 /// Puts [`RequestContextService`] around routes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct RequestContextLayer<O = NoObserver> {
     observer: O,
+}
+
+impl Default for RequestContextLayer<NoObserver> {
+    fn default() -> Self {
+        Self::new(NoObserver)
+    }
 }
 
 impl<O: RequestObserver> RequestContextLayer<O> {
