@@ -32,11 +32,12 @@ fn product_at(products: &Products, number: u32) -> Option<&Product> {
 }
 
 /// Changes from which on everything is built anew: sorting all is quicker than this many changes
-/// one by one if they are also an eighth of the catalogue.
-const REBUILD_LEAST: usize = 4_096;
+/// one by one if they are also an eighth of the catalogue. (Few in unit tests, which compare both
+/// ways with a model of some dozens of products; the next constant likewise.)
+const REBUILD_LEAST: usize = if cfg!(test) { 12 } else { 4_096 };
 /// Products whose text a reader of a list puts into the search index in passing, so that small
 /// catalogues need nobody in the background.
-const TEXTS_IN_PASSING: u32 = 1_024;
+const TEXTS_IN_PASSING: u32 = if cfg!(test) { 4 } else { 1_024 };
 
 /// The products as lists see them.
 #[derive(Debug, Default)]
