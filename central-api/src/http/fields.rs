@@ -55,6 +55,11 @@ impl<'a, 'f> Fields<'a, 'f> {
             .push(Detail::new(format!("{}{name}", self.prefix), issue));
     }
 
+    /// Notes a fault of something beside the body.
+    pub fn add(&mut self, fault: Detail) {
+        self.faults.push(fault);
+    }
+
     /// Notes every member that is not in `known`.
     pub fn only(&mut self, known: &[&str]) {
         for name in self
@@ -180,7 +185,7 @@ impl<'a, 'f> Fields<'a, 'f> {
         found
     }
 
-    /// The catalogue fields: absent ones stay, null clears the optional ones.
+    /// The catalogue fields: absent ones stay, null and empty text clear the optional ones.
     pub fn changes(&mut self) -> Changes {
         for name in ["name", "price"] {
             if self.is_null(name) {
@@ -206,7 +211,10 @@ impl<'a, 'f> Fields<'a, 'f> {
             name: &str,
             read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
         ) -> Option<Option<T>> {
-            if fields.is_null(name) {
+            // An empty text says nothing, so it is kept as none.
+            let is_text = name != "lowStockThreshold";
+            let empty = is_text && fields.value(name).and_then(Value::as_str) == Some("");
+            if empty || fields.is_null(name) {
                 Some(None)
             } else {
                 read(fields).map(Some)

@@ -9,6 +9,7 @@ pub mod fields;
 pub mod health;
 pub mod import;
 pub mod inventory;
+pub mod products;
 pub mod refusal;
 mod state;
 pub mod stores;
@@ -38,6 +39,14 @@ pub fn router(state: AppState) -> Router {
         .route(
             "/v1/inventory/{productId}/availability",
             get(inventory::availability),
+        )
+        .route("/v1/products", get(inventory::list).post(products::create))
+        .route("/v1/products/search", get(products::search))
+        .route(
+            "/v1/products/{productId}",
+            get(inventory::get)
+                .put(products::edit)
+                .delete(products::delete),
         )
         .route("/v1/categories", get(inventory::categories))
         .route("/v1/stores", get(stores::list))
