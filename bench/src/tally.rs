@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+/// Longest latency that is told apart from longer ones: a minute. The bound is fixed because a
+/// histogram that grows is not grown by a saturating record.
+const LONGEST_NANOS: u64 = 60_000_000_000;
+
 /// What became of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -41,7 +45,8 @@ impl Default for Tally {
             failed: 0,
             first_failure: None,
             span: Duration::ZERO,
-            latency: Histogram::new(3).expect("three significant digits are allowed"),
+            latency: Histogram::new_with_bounds(1, LONGEST_NANOS, 3)
+                .expect("the bounds are in order and three digits are allowed"),
         }
     }
 }
@@ -81,7 +86,7 @@ impl Tally {
         self.span = self.span.max(other.span);
         self.latency
             .add(&other.latency)
-            .expect("histograms that resize take each other");
+            .expect("histograms with the same bounds take each other");
     }
 
     /// Adds a later run of the same kind.
