@@ -76,7 +76,8 @@ pub struct OpenLedger {
     pub threads: LedgerThreads,
     /// The snapshot it was recovered from; 0 is none.
     pub snapshot_seq: u64,
-    lock: DataLock,
+    /// Keeps the folder from other processes; to be dropped last.
+    pub lock: DataLock,
 }
 
 /// Recovers the ledger from its folder and begins a new life of the log.

@@ -63,6 +63,14 @@ pub const FEED_AHEAD_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of recent events that central keeps encoded in memory.
 pub const FEED_RING_BYTES: usize = 64 * 1024 * 1024;
 
+/// Age up to which a catalogue snapshot is given to the next reader, however much has happened since.
+pub const EXPORT_REUSE: Duration = Duration::from_secs(5);
+/// Age past which it is not, however little has: far below the least retention, an hour, so that
+/// nobody who is still loading one finds that the events behind it are gone.
+pub const EXPORT_AGE_MAX: Duration = Duration::from_secs(600);
+/// Events that a reader of a snapshot always may have to read behind it.
+pub const EXPORT_EVENTS_BEHIND: u64 = 1_000;
+
 /// Commands that one journal frame may hold.
 pub const FRAME_COMMANDS: usize = 4_096;
 /// Bytes after which a frame takes no further command.

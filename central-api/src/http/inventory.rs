@@ -118,7 +118,8 @@ pub async fn get(
 }
 
 /// Whether `If-None-Match` names `etag`; comparison is weak, as RFC 9110 wants it here.
-fn matches(known: &str, etag: &str) -> bool {
+#[must_use]
+pub fn matches(known: &str, etag: &str) -> bool {
     let mut tags = known.split(',').map(str::trim);
     tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }

@@ -4,6 +4,7 @@
 //! clock to decide something, or takes a lock is a sign that something belongs one layer down.
 
 pub mod admin_products;
+pub mod encoding;
 pub mod feed;
 pub mod fields;
 pub mod health;
@@ -11,6 +12,7 @@ pub mod import;
 pub mod inventory;
 pub mod products;
 pub mod refusal;
+pub mod snapshots;
 mod state;
 pub mod stores;
 pub mod update_body;
@@ -34,6 +36,8 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/inventory", get(inventory::list))
         .route("/v1/inventory/check", post(inventory::check))
         .route("/v1/inventory/events", get(feed::get_events))
+        .route("/v1/inventory/snapshot", get(snapshots::newest))
+        .route("/v1/inventory/snapshots/{name}", get(snapshots::one))
         .route("/v1/inventory/updates", post(updates::post_updates))
         .route("/v1/inventory/{productId}", get(inventory::get))
         .route(

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stores::Stores;
 use crate::config::Config;
+use crate::feed::exports::Exports;
 use crate::ledger::Ledger;
 
 /// Handles to everything a request may use. Every request clones this, several times over, so it is
@@ -37,6 +38,8 @@ pub struct SharedState {
     pub currency: String,
     /// Who follows the feed.
     pub stores: Stores,
+    /// Snapshots of the catalogue for followers.
+    pub exports: Arc<Exports>,
     /// Hours for which an idempotency key is remembered.
     pub idempotency_retention_hours: u32,
     /// Hours after which events may be dropped; 0 keeps everything.
@@ -53,6 +56,7 @@ impl AppState {
             keys: config.keys.clone(),
             currency: config.currency.clone(),
             stores: Stores::default(),
+            exports: Arc::new(Exports::new(config.data_dir.join("exports"))),
             idempotency_retention_hours: config.idempotency_retention_hours,
             event_retention_hours: config.event_retention_hours,
             data_dir: config.data_dir.clone(),

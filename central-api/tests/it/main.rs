@@ -11,3 +11,5 @@ mod harness;
 mod admin_products;
 mod ledger;
 mod seed_003;
+mod served;
+mod snapshots;

@@ -1,0 +1,260 @@
+//! A central whose ledger the test holds too: the real router over a real folder, on a free port.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use central_api::config::Config;
+use central_api::http::{self, AppState};
+use central_api::ledger::{Decided, Ledger, LedgerThreads, Outcome, Request};
+use central_api::startup::{DataLock, OpenLedger, open_ledger};
+use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use shared::domain::ids::ProductId;
+use shared::domain::inventory::command::fingerprint;
+use shared::domain::inventory::{Atomicity, Command, Deletion, Details, Move, NewProduct, Reason};
+use shared::domain::origin::Origin;
+use shared::service::auth::ApiKeys;
+use shared::service::server::{self, ServeReport, ServerOptions};
+use shared::service::telemetry::LogFormat;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::client;
+
+/// The key of store `store-s1`.
+pub(crate) const SHOP: &str = "shop-key";
+/// A key that may only read.
+pub(crate) const READER: &str = "reader-key";
+/// A key that may do everything.
+pub(crate) const ADMIN: &str = "admin-key";
+/// How long a test waits for what must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running central; stop it with [`Served::stop`].
+pub(crate) struct Served {
+    pub(crate) ledger: Ledger,
+    pub(crate) client: reqwest::Client,
+    base: String,
+    threads: LedgerThreads,
+    lock: DataLock,
+    server: JoinHandle<ServeReport>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Reply {
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| {
+            panic!("{error}: {}", String::from_utf8_lossy(&self.bytes));
+        })
+    }
+
+    /// The body, which must have come with `status`.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(
+            self.status.as_u16(),
+            status,
+            "{}",
+            String::from_utf8_lossy(&self.bytes)
+        );
+        self.json()
+    }
+
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value
+            .unwrap_or_else(|| panic!("no {name}"))
+            .to_str()
+            .unwrap()
+    }
+}
+
+impl Served {
+    /// Starts over the files in `dir`.
+    pub(crate) async fn start(dir: &TempDir) -> Self {
+        Self::start_with(dir, |_| {}).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_with(dir: &TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(dir.path().to_owned());
+        change(&mut config);
+        let OpenLedger {
+            ledger,
+            threads,
+            lock,
+            ..
+        } = open_ledger(&config).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let state = AppState::new(ledger.clone(), &config, shutdown.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = http::router(state);
+        let stop = shutdown.clone();
+        let server = tokio::spawn(async move {
+            server::serve(listener, app, stop, ServerOptions::default()).await
+        });
+        Self {
+            ledger,
+            client: client(),
+            base,
+            threads,
+            lock,
+            server,
+            shutdown,
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Sends a request as the admin, with `headers` besides.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Reply {
+        let mut request = self.client.request(method, self.url(path));
+        if !headers.iter().any(|(name, _)| *name == "x-api-key") {
+            request = request.header("x-api-key", ADMIN);
+        }
+        for (name, value) in headers {
+            request = request.header(name.parse::<HeaderName>().unwrap(), *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.unwrap();
+        Reply {
+            status: response.status(),
+            headers: response.headers().clone(),
+            bytes: response.bytes().await.unwrap().to_vec(),
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, &[], None).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        self.send(Method::GET, path, headers, None).await
+    }
+
+    /// Stops, and gives the folder back.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        drop(self.client);
+        self.server.await.unwrap();
+        let threads = self.threads;
+        tokio::task::spawn_blocking(move || threads.stop())
+            .await
+            .unwrap();
+        drop(self.lock);
+    }
+}
+
+/// Settings for a central over `data_dir`.
+pub(crate) fn config(data_dir: PathBuf) -> Config {
+    let api_keys = format!("{SHOP}@store-s1,{READER}:read");
+    Config {
+        host: "127.0.0.1".parse().unwrap(),
+        port: 0,
+        data_dir,
+        keys: ApiKeys::parse(&api_keys, ADMIN).unwrap(),
+        log: (tracing::Level::ERROR, LogFormat::Json),
+        idempotency_retention_hours: 168,
+        event_retention_hours: 0,
+        seed_catalog: None,
+        currency: "USD".to_owned(),
+        segment_bytes: 64 * 1024,
+    }
+}
+
+/// Has `command` decided.
+pub(crate) async fn decide(ledger: &Ledger, command: Command) -> Arc<Decided> {
+    let fingerprint = fingerprint(&command, None);
+    let origin = Origin::internal("test");
+    let request = Request {
+        origin,
+        command,
+        fingerprint,
+    };
+    match ledger.decide(request).await.unwrap() {
+        Outcome::Decided { decided, .. } => decided,
+        Outcome::KeyReused => panic!("there was no key"),
+    }
+}
+
+pub(crate) fn id(text: &str) -> ProductId {
+    ProductId::parse(text).unwrap()
+}
+
+/// Products with so many units each.
+pub(crate) fn create(ids: impl IntoIterator<Item = String>, on_hand: i64) -> Command {
+    let item = |text: String| NewProduct {
+        product: id(&text),
+        details: Details {
+            name: format!("Name of {text}").into(),
+            ..Details::default()
+        },
+        on_hand,
+    };
+    Command::Create {
+        items: ids.into_iter().map(item).collect(),
+        atomicity: Atomicity::All,
+    }
+}
+
+/// One movement: a sale, or a delivery.
+pub(crate) fn movement(product: &str, delta: i64) -> Command {
+    movements([(product, delta)])
+}
+
+/// Several in one decision.
+pub(crate) fn movements<'a>(lines: impl IntoIterator<Item = (&'a str, i64)>) -> Command {
+    let line = |(product, delta)| Move {
+        product: id(product),
+        delta,
+        reason: if delta < 0 {
+            Reason::Sale
+        } else {
+            Reason::Received
+        },
+        expected_version: None,
+        reference: None,
+        note: None,
+    };
+    Command::Move {
+        lines: lines.into_iter().map(line).collect(),
+        atomicity: Atomicity::All,
+    }
+}
+
+pub(crate) fn delete(product: &str) -> Command {
+    let item = Deletion {
+        product: id(product),
+        expected_version: None,
+        force: false,
+    };
+    Command::Delete {
+        items: vec![item],
+        atomicity: Atomicity::All,
+    }
+}
