@@ -149,6 +149,7 @@ fn reads() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn updates() -> Vec<Case> {
     vec![
         update(
@@ -304,6 +305,7 @@ fn feed() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn admin_work() -> Vec<Case> {
     const CREATE: &str = "/v1/admin/products/create";
     const MOUSE: &str =

@@ -30,4 +30,4 @@ pub use decide::{Decision, ItemResult, decide};
 pub use event::{Event, EventKind, Movement, MovementKind, Reason};
 pub use product::{Details, Product, Stock};
 pub use rejection::Rejection;
-pub use state::Inventory;
+pub use state::{Entry, Inventory};
