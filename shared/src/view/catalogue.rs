@@ -19,7 +19,7 @@ use crate::domain::inventory::state::Entry;
 /// Changes that maintenance takes in before it lets readers in: a few milliseconds' worth.
 const CHANGES_A_TURN: usize = 1_024;
 /// Texts that it puts into the search index before it lets readers in; likewise.
-const TEXTS_A_TURN: u32 = 1_024;
+const TEXTS_A_TURN: u32 = 2_048;
 
 /// How far the catalogue has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

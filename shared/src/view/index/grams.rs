@@ -31,6 +31,22 @@ pub(super) enum Found {
 }
 
 impl Grams {
+    /// Puts in many products at once, whose numbers are greater than all before.
+    pub(super) fn insert_batch(&mut self, batch: &mut Batch) {
+        batch.sort();
+        for rows in batch.rows.chunk_by(|one, other| one.0 == other.0) {
+            let Some((gram, _)) = rows.first() else {
+                continue;
+            };
+            let bitmap = self.numbers.entry(*gram).or_default();
+            for (_, number) in rows {
+                // What is not greater than the last is the last: a piece that a product has twice.
+                drop(bitmap.try_push(*number));
+            }
+        }
+        batch.rows.clear();
+    }
+
     /// Puts in a product whose folded fields are `text`, each followed by `field_end`.
     pub(super) fn insert(&mut self, number: u32, text: &[u8], field_end: u8) {
         for gram in grams(text, field_end) {
@@ -108,6 +124,51 @@ impl Grams {
             all &= *bitmap;
         }
         all
+    }
+}
+
+/// Pieces and numbers of many products, to be put in together. One by one, each piece would be a
+/// look-up in cold memory; sorted, each distinct piece is.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    rows: Vec<(u32, u32)>,
+    sorted: Vec<(u32, u32)>,
+}
+
+impl Batch {
+    /// Adds a product whose folded fields are `text`; numbers must come in ascending order.
+    pub(super) fn add(&mut self, number: u32, text: &[u8], field_end: u8) {
+        let rows = grams(text, field_end).map(|gram| (gram, number));
+        self.rows.extend(rows);
+    }
+
+    /// Sorts by piece, byte by byte from the last, each time keeping the order so far: so that
+    /// numbers stay ascending.
+    fn sort(&mut self) {
+        for byte in 0..3 {
+            let digit = |row: &(u32, u32)| (row.0 >> (byte * BITS)) as usize & ((1 << BITS) - 1);
+            let mut starts = [0_usize; 1 << BITS];
+            for row in &self.rows {
+                if let Some(count) = starts.get_mut(digit(row)) {
+                    *count += 1;
+                }
+            }
+            let mut start = 0;
+            for count in &mut starts {
+                start += std::mem::replace(count, start);
+            }
+            self.sorted.resize(self.rows.len(), (0, 0));
+            for row in &self.rows {
+                let Some(place) = starts.get_mut(digit(row)) else {
+                    continue;
+                };
+                if let Some(to) = self.sorted.get_mut(*place) {
+                    *to = *row;
+                }
+                *place += 1;
+            }
+            std::mem::swap(&mut self.rows, &mut self.sorted);
+        }
     }
 }
 

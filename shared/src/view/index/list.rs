@@ -25,6 +25,10 @@ use crate::view::text;
 /// Steps of a walk that take as long as fetching and sorting one match.
 const STEPS_PER_SORTED: usize = 25;
 
+/// Matches whose bit is set in the time that a compressed bitmap takes for one answer more than a
+/// plain one.
+const STEPS_PER_DENSE: usize = 10;
+
 /// What decides about a product's place in an order: the figure, if it is ordered by one, and the
 /// label of its id or name.
 type Rank = (i64, u64);
@@ -271,32 +275,74 @@ fn walked<T: Row>(
     matching: Option<&RoaringBitmap>,
     rank: impl Fn(T) -> Rank,
 ) -> Rows {
-    let Window {
-        direction,
-        skip,
-        beyond,
-        limit: _,
-    } = window;
+    let Some(matching) = matching else {
+        return walked_where(order, window, true, rank, |_| true);
+    };
+    let few = usize::try_from(matching.len()).unwrap_or(usize::MAX);
+    let rows = window.skip.saturating_add(window.limit);
+    let steps = (order.len() / few.max(1)).saturating_mul(rows);
+    if steps.saturating_mul(STEPS_PER_DENSE) > few {
+        let dense = Dense::of(matching);
+        walked_where(order, window, false, rank, |number| dense.contains(number))
+    } else {
+        walked_where(order, window, false, rank, |number| {
+            matching.contains(number)
+        })
+    }
+}
+
+fn walked_where<T: Row>(
+    order: &Sorted<T>,
+    window: Window,
+    every: bool,
+    rank: impl Fn(T) -> Rank,
+    matches: impl Fn(u32) -> bool,
+) -> Rows {
     // Where everything matches, an offset is a rank.
-    let jump = if matching.is_none() { skip } else { 0 };
+    let jump = if every { window.skip } else { 0 };
+    let (skip, limit) = (window.skip - jump, window.limit);
     let (start, end) = (Sorted::<T>::start(), order.end());
-    match direction {
+    match window.direction {
         Direction::Ascending => {
-            let place = match beyond {
+            let place = match window.beyond {
                 Some(beyond) => order.bound(|row| rank(row) <= beyond),
                 None => order.seek(jump),
             };
-            let (rows, back) = (order.after(place), order.before(end));
-            take(rows, back, matching, skip - jump, window.limit)
+            take(order.after(place), order.before(end), matches, skip, limit)
         }
         Direction::Descending => {
-            let place = match beyond {
+            let place = match window.beyond {
                 Some(beyond) => order.bound(|row| rank(row) < beyond),
                 None => order.seek(order.len().saturating_sub(jump)),
             };
-            let (rows, back) = (order.before(place), order.after(start));
-            take(rows, back, matching, skip - jump, window.limit)
+            take(
+                order.before(place),
+                order.after(start),
+                matches,
+                skip,
+                limit,
+            )
         }
+    }
+}
+
+/// A bitmap for asking about very many numbers: one load each, where the compressed one searches.
+struct Dense(Vec<u64>);
+
+impl Dense {
+    fn of(bitmap: &RoaringBitmap) -> Self {
+        let mut words = vec![0; bitmap.max().map_or(0, |max| max as usize / 64 + 1)];
+        for number in bitmap {
+            if let Some(word) = words.get_mut(number as usize / 64) {
+                *word |= 1 << (number % 64);
+            }
+        }
+        Self(words)
+    }
+
+    fn contains(&self, number: u32) -> bool {
+        let word = self.0.get(number as usize / 64);
+        word.is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
 }
 
@@ -306,17 +352,17 @@ fn walked<T: Row>(
 fn take<T: Row>(
     rows: impl Iterator<Item = T>,
     back: impl Iterator<Item = T>,
-    matching: Option<&RoaringBitmap>,
+    matches: impl Fn(u32) -> bool,
     skip: usize,
     limit: usize,
 ) -> Rows {
-    let matches = |number: &u32| matching.is_none_or(|matching| matching.contains(*number));
+    let matches = |number: &u32| matches(*number);
     let mut numbers = Vec::with_capacity(limit);
-    let Some(last) = back.map(Row::number).find(matches) else {
+    let Some(last) = back.map(Row::number).find(&matches) else {
         return Rows::default();
     };
     let mut skipped = 0;
-    for number in rows.map(Row::number).filter(matches) {
+    for number in rows.map(Row::number).filter(&matches) {
         if skipped < skip {
             skipped += 1;
         } else {

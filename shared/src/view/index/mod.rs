@@ -32,7 +32,7 @@ fn product_at(products: &Products, number: u32) -> Option<&Product> {
 }
 
 /// Changes from which on everything is built anew: sorting all is quicker than this many changes
-/// one by one if they are also an eighth of the catalogue. (Few in unit tests, which compare both
+/// one by one if they are also a quarter of the catalogue. (Few in unit tests, which compare both
 /// ways with a model of some dozens of products; the next constant likewise.)
 const REBUILD_LEAST: usize = if cfg!(test) { 12 } else { 4_096 };
 /// Products whose text a reader of a list puts into the search index in passing, so that small
@@ -58,7 +58,8 @@ impl Index {
     }
 
     /// Takes in about `changes` changes, or very many at once, and puts the text of `texts`
-    /// products into the search index. Returns whether something is left to do.
+    /// products into the search index. Returns whether something is left to do, besides what is being
+    /// published just now: that is for the next time, or there would be no end to it.
     pub(super) fn sync_some(&mut self, slots: &Slots, changes: usize, texts: u32) -> bool {
         let new = (slots.len() as usize).saturating_sub(self.products.len());
         let most = if self.is_many(new) {
@@ -66,9 +67,9 @@ impl Index {
         } else {
             changes
         };
-        self.take_in(slots, most);
+        let taken = self.take_in(slots, most);
         self.search.build(texts, &self.products);
-        slots.is_marked() || self.search.is_behind(slots.len())
+        taken >= changes || self.search.is_behind(slots.len())
     }
 
     /// Categories with their products' count, in order.
@@ -77,10 +78,11 @@ impl Index {
     }
 
     const fn is_many(&self, changes: usize) -> bool {
-        changes > REBUILD_LEAST && changes > self.products.len() / 8
+        changes > REBUILD_LEAST && changes > self.products.len() / 4
     }
 
-    fn take_in(&mut self, slots: &Slots, most: usize) {
+    /// Takes in changes and returns how many.
+    fn take_in(&mut self, slots: &Slots, most: usize) -> usize {
         let mut changed = std::mem::take(&mut self.changed);
         changed.clear();
         slots.take_marked(&mut changed, most);
@@ -100,8 +102,10 @@ impl Index {
             self.orders = Orders::of(&self.products);
             self.filters = Filters::of(&self.products);
         }
+        let taken = changed.len();
         changed.shrink_to(REBUILD_LEAST);
         self.changed = changed;
+        taken
     }
 
     /// Takes in what became of product `number`; its places in orders and filters only if they are

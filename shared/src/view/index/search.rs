@@ -13,7 +13,7 @@ use memchr::memmem::Finder;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
-use super::grams::{Found, Grams};
+use super::grams::{Batch, Found, Grams};
 use super::{Products, product_at};
 use crate::domain::inventory::Product;
 use crate::limits;
@@ -42,14 +42,19 @@ impl Search {
     pub(super) fn build(&mut self, count: u32, products: &Products) {
         let places = u32::try_from(products.len()).unwrap_or(u32::MAX);
         let end = self.built.saturating_add(count).min(places);
+        if self.built >= end {
+            return;
+        }
+        let mut batch = Batch::default();
         for number in self.built..end {
             if let Some(product) = product_at(products, number) {
                 self.folded.clear();
                 fold_searched(&mut self.folded, product);
-                self.grams.insert(number, &self.folded, FIELD_END);
+                batch.add(number, &self.folded, FIELD_END);
             }
         }
-        self.built = self.built.max(end);
+        self.grams.insert_batch(&mut batch);
+        self.built = end;
     }
 
     /// Takes in that product `number` came, went, or has another text.

@@ -45,7 +45,7 @@ fn put(product: &Product) -> Change<'_> {
     }
 }
 
-fn named(id: &str, name: &str) -> Product {
+pub(super) fn named(id: &str, name: &str) -> Product {
     let mut product = product(id, 1);
     Arc::make_mut(&mut product.details).name = name.into();
     product
