@@ -77,3 +77,45 @@ pub(super) fn fold_searched(out: &mut Vec<u8>, product: &Product) {
         out.push(FIELD_END);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_letter_folds_the_same_in_every_way() {
+        for letter in '\u{0}'..=char::MAX {
+            let text = letter.to_string();
+            let folded = fold(&text);
+            assert_eq!(fold(&folded), folded, "{letter:?}");
+            assert_eq!(compare(&text, &folded), Ordering::Equal, "{letter:?}");
+            let mut bytes = Vec::new();
+            fold_into(&mut bytes, &text);
+            assert_eq!(bytes, folded.as_bytes());
+        }
+    }
+
+    #[test]
+    fn comparing_is_comparing_folded_texts() {
+        let texts = [
+            "",
+            "a",
+            "A",
+            "ab",
+            "AÄ",
+            "aä",
+            "äA",
+            "z",
+            "Σ",
+            "ς",
+            "\u{10ffff}",
+            "~",
+        ];
+        for one in texts {
+            for other in texts {
+                let folded = fold(one).cmp(&fold(other));
+                assert_eq!(compare(one, other), folded, "{one:?} {other:?}");
+            }
+        }
+    }
+}

@@ -132,13 +132,14 @@ fn sorted_by_text(
     ranks: &[u32],
     write: impl Fn(&Product, &mut Vec<u8>),
 ) -> Vec<u32> {
-    let mut text = Vec::new();
-    let mut part_of = |product: &Product, skip: usize| {
-        text.clear();
-        write(product, &mut text);
-        part(text.get(skip..).unwrap_or_default())
-    };
-    let rows = live(products).map(|(row, number)| sort_row(part_of(row, 0), number, ranks));
+    let mut texts = Texts::default();
+    for row in products {
+        if let Some(row) = row {
+            write(row, &mut texts.bytes);
+        }
+        texts.ends.push(texts.bytes.len());
+    }
+    let rows = live(products).map(|(_, number)| sort_row(texts.part(number, 0), number, ranks));
     let mut rows: Vec<_> = rows.collect();
     // Ranges of rows that agree up to some byte.
     let mut open = vec![(0..rows.len(), 0)];
@@ -147,7 +148,7 @@ fn sorted_by_text(
         let rows = rows.get_mut(range).unwrap_or_default();
         if skip > 0 {
             for (key, _, number) in &mut *rows {
-                *key = product_at(products, *number).map_or(0, |row| part_of(row, skip));
+                *key = texts.part(*number, skip);
             }
         }
         rows.sort_unstable();
@@ -161,6 +162,26 @@ fn sorted_by_text(
         }
     }
     rows.into_iter().map(|(_, _, number)| number).collect()
+}
+
+/// Texts by number, side by side.
+#[derive(Default)]
+struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    /// The part of a text that begins after `skip` bytes.
+    fn part(&self, number: u32, skip: usize) -> u128 {
+        let number = number as usize;
+        let start = number
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before));
+        let start = start.copied().unwrap_or(0) + skip;
+        let end = self.ends.get(number).copied().unwrap_or(0);
+        part(self.bytes.get(start..end).unwrap_or_default())
+    }
 }
 
 /// Bytes of a text in its [`part`].

@@ -27,6 +27,8 @@ pub(super) struct Search {
     built: u32,
     /// Locked for moments only, by readers that hold the index for reading.
     kept: Mutex<Kept>,
+    /// Pieces on their way; kept for its memory until all are in.
+    batch: Batch,
     /// Folded text of the product at hand; kept for its memory.
     folded: Vec<u8>,
     old_folded: Vec<u8>,
@@ -45,16 +47,18 @@ impl Search {
         if self.built >= end {
             return;
         }
-        let mut batch = Batch::default();
         for number in self.built..end {
             if let Some(product) = product_at(products, number) {
                 self.folded.clear();
                 fold_searched(&mut self.folded, product);
-                batch.add(number, &self.folded, FIELD_END);
+                self.batch.add(number, &self.folded, FIELD_END);
             }
         }
-        self.grams.insert_batch(&mut batch);
+        self.grams.insert_batch(&mut self.batch);
         self.built = end;
+        if end == places {
+            self.batch = Batch::default();
+        }
     }
 
     /// Takes in that product `number` came, went, or has another text.
@@ -179,5 +183,34 @@ impl Kept {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_results_that_were_asked_for_last_are_kept() {
+        let mut kept = Kept::default();
+        for search in 0..limits::SEARCHES_KEPT {
+            kept.put(&search.to_string(), Arc::default());
+            assert!(kept.get("0").is_some());
+        }
+        kept.put("one more", Arc::default());
+        assert_eq!(kept.results.len(), limits::SEARCHES_KEPT);
+        assert!(kept.get("0").is_some() && kept.get("one more").is_some());
+        assert!(kept.get("1").is_none());
+    }
+
+    #[test]
+    fn a_kept_result_follows_the_text() {
+        let mut kept = Kept::default();
+        kept.put("ab", Arc::default());
+        let found = |kept: &mut Kept| kept.get("ab").is_some_and(|found| found.contains(7));
+        kept.change(7, b"xabx\xff");
+        assert!(found(&mut kept));
+        kept.change(7, b"a\xffb\xff");
+        assert!(!found(&mut kept));
     }
 }
