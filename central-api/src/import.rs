@@ -4,7 +4,8 @@
 //! same way. A bad row is an item like any other: it carries its faults and the rest goes on. Only a
 //! file whose header or encoding makes no sense ends the reading.
 
-use std::io::{BufRead, BufReader, Read};
+use std::cell::Cell;
+use std::io::{self, BufRead, BufReader, Read};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -35,6 +36,11 @@ const DERIVED: [&str; 5] = [
     "version",
     "lastUpdated",
 ];
+
+/// Faults of one row that are kept: a row of nothing but unknown fields could have thousands.
+const ROW_FAULTS: usize = 16;
+/// Bytes that the CSV parser reads at a time.
+const CSV_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +100,15 @@ pub fn read(
 }
 
 fn read_csv(file: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(), FileError> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
+    let since_row = Cell::new(0);
+    let file = RowBounded {
+        file,
+        since_row: &since_row,
+    };
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .buffer_capacity(CSV_BUFFER_BYTES)
+        .from_reader(file);
     let header = reader.byte_headers().map_err(csv_error)?.clone();
     let columns = columns(&header)?;
     let mut record = csv::ByteRecord::new();
@@ -106,11 +120,32 @@ fn read_csv(file: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(), Fi
             Ok(true) => {}
             Err(error) => return Err(csv_error(error)),
         }
+        since_row.set(0);
         let line = record.position().map_or(line, csv::Position::line);
         let parsed = csv_row(line, &columns, &record);
         if !each(Row { line, parsed }) {
             return Ok(());
         }
+    }
+}
+
+/// A file of which only so many bytes may be read for one row: a quote that is never closed would
+/// make the rest of the file one cell in memory.
+struct RowBounded<'a, R> {
+    file: R,
+    since_row: &'a Cell<usize>,
+}
+
+impl<R: Read> Read for RowBounded<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.since_row.get() > limits::IMPORT_ROW_BYTES + CSV_BUFFER_BYTES {
+            let max = limits::IMPORT_ROW_BYTES;
+            let sentence = format!("a row is longer than {max} bytes; is a quote not closed?");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, sentence));
+        }
+        let read = self.file.read(buffer)?;
+        self.since_row.set(self.since_row.get() + read);
+        Ok(read)
     }
 }
 
@@ -198,11 +233,15 @@ fn read_ndjson(file: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(),
             return Ok(());
         }
         if text.last() != Some(&b'\n') && read as u64 == limit {
-            let issue = format!(
-                "line {line} is longer than {} bytes",
-                limits::IMPORT_ROW_BYTES
-            );
-            return Err(FileError::Header(issue));
+            skip_line(&mut file)?;
+            let mut cells = Cells::new(line);
+            let issue = format!("is longer than {} bytes", limits::IMPORT_ROW_BYTES);
+            cells.fault("", "", issue);
+            let parsed = Err(cells.faults);
+            if !each(Row { line, parsed }) {
+                return Ok(());
+            }
+            continue;
         }
         let row = text.trim_ascii();
         if row.is_empty() {
@@ -210,6 +249,21 @@ fn read_ndjson(file: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(),
         }
         let parsed = ndjson_row(line, row);
         if !each(Row { line, parsed }) {
+            return Ok(());
+        }
+    }
+}
+
+/// Passes over the rest of a line without keeping it.
+fn skip_line(file: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let buffer = file.fill_buf()?;
+        let (used, found) = match buffer.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (end + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        file.consume(used);
+        if found {
             return Ok(());
         }
     }
@@ -233,7 +287,7 @@ fn ndjson_row(line: u64, text: &[u8]) -> Result<ImportRow, Vec<RowError>> {
         match (column, value) {
             (None, _) if DERIVED.contains(&name.as_str()) => {}
             (None, _) => cells.fault(name, "", "is not a field of an import"),
-            (Some(_), Value::Null) => {}
+            (Some(column), Value::Null) => cells.clear(column),
             (Some(column), Value::String(text)) => cells.string(column, text),
             (Some(column), Value::Number(number)) => cells.number(column, number),
             (Some(column), other) => {
@@ -267,6 +321,9 @@ impl Cells {
     }
 
     fn fault(&mut self, column: &str, value: &str, issue: impl Into<String>) {
+        if self.faults.len() >= ROW_FAULTS {
+            return;
+        }
         let (line, column) = (self.line, clip(column));
         self.faults.push(RowError {
             line,
@@ -312,12 +369,27 @@ impl Cells {
         }
         let changes = &mut self.changes;
         match column {
+            // An empty text says nothing, so it is kept as none.
+            "description" | "category" | "sku" | "barcode" if text.is_empty() => self.clear(column),
             "name" if text.is_empty() => self.fault(column, text, "must not be empty"),
             "name" => changes.name = Some(text.into()),
             "description" => changes.description = Some(Some(text.into())),
             "category" => changes.category = Some(Some(text.into())),
             "sku" => changes.sku = Some(Some(text.into())),
             _ => changes.barcode = Some(Some(text.into())),
+        }
+    }
+
+    /// A null, which clears what may be absent.
+    fn clear(&mut self, column: &str) {
+        let changes = &mut self.changes;
+        match column {
+            "description" => changes.description = Some(None),
+            "category" => changes.category = Some(None),
+            "sku" => changes.sku = Some(None),
+            "barcode" => changes.barcode = Some(None),
+            "lowStockThreshold" => changes.low_stock_threshold = Some(None),
+            _ => self.fault(column, "null", "must not be null"),
         }
     }
 

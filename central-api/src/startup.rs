@@ -147,6 +147,45 @@ fn end(error: &JournalError) {
     std::process::exit(70);
 }
 
+/// Imports the first catalogue, once. A mark in the data folder says that it is being imported, so
+/// that a start that was interrupted is completed by the next; nobody is served before.
+async fn import_first_catalogue(
+    state: &AppState,
+    data_dir: &Path,
+    catalogue: &Path,
+) -> Result<(), StartError> {
+    let folder = |source| StartError::Folder {
+        path: data_dir.display().to_string(),
+        source,
+    };
+    let mark = data_dir.join("first-catalogue.unfinished");
+    if state.ledger.view().known() != 0 && !mark.exists() {
+        return Ok(());
+    }
+    let sync_folder = || File::open(data_dir).and_then(|folder| folder.sync_all());
+    File::create(&mark)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| sync_folder())
+        .map_err(folder)?;
+    let imported = http::import::import_file(state, catalogue).await;
+    let report = match imported {
+        Ok(report) => report,
+        Err(fault) => {
+            // Nothing was imported if the file is bad; the next start may have another file.
+            if state.ledger.view().known() == 0 {
+                std::fs::remove_file(&mark).map_err(folder)?;
+            }
+            return Err(StartError::Seed(fault));
+        }
+    };
+    std::fs::remove_file(&mark)
+        .and_then(|()| sync_folder())
+        .map_err(folder)?;
+    let (rows, created) = (report.rows, report.created);
+    tracing::info!(rows, created, "the first catalogue is imported");
+    Ok(())
+}
+
 /// Runs the service on `listener` until `shutdown`, then drains it.
 ///
 /// # Errors
@@ -164,17 +203,8 @@ pub async fn run(
         lock,
     } = opened;
     let state = AppState::new(ledger.clone(), &config, shutdown.clone());
-    if let Some(file) = &config.seed_catalog
-        && ledger.view().known() == 0
-    {
-        let report = http::import::import_file(&state, file)
-            .await
-            .map_err(StartError::Seed)?;
-        tracing::info!(
-            rows = report.rows,
-            created = report.created,
-            "the catalogue is imported"
-        );
+    if let Some(file) = &config.seed_catalog {
+        import_first_catalogue(&state, &config.data_dir, file).await?;
     }
     let tasks = tasks::start(&ledger, snapshot_seq, &config, &shutdown);
     if let Ok(address) = listener.local_addr() {

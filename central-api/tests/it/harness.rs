@@ -1,7 +1,7 @@
 //! A central service under test.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use central_api::config::{Config, Settings};
 use central_api::startup::{self, StartError};
@@ -75,7 +75,7 @@ impl TestCentral {
         }
     }
 
-    /// Stops it and starts it again over the same folder.
+    /// Stops it, if it runs, and starts it again over the same folder.
     pub(crate) async fn restart(mut self) -> Self {
         self.stop().await;
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
@@ -90,11 +90,6 @@ impl TestCentral {
 
     pub(crate) fn folder(&self) -> PathBuf {
         self.dir.path().join("central")
-    }
-
-    /// A folder beside the data folder.
-    pub(crate) fn aside(&self) -> &Path {
-        self.dir.path()
     }
 
     /// A request with `key`, to be completed.
@@ -173,6 +168,19 @@ pub(crate) fn client() -> Client {
         .timeout(PATIENCE)
         .build()
         .unwrap()
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's own patience is real time"
+    )]
+    let begun = Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < PATIENCE, "still not so: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {

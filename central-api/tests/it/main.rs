@@ -9,7 +9,9 @@
 mod harness;
 
 mod admin_products;
+mod import;
 mod ledger;
+mod products;
 mod seed_003;
 mod served;
 mod snapshots;
