@@ -38,16 +38,7 @@ pub async fn list(
     let request = match request {
         Ok(request) if faults.is_empty() => request,
         other => {
-            faults.extend(
-                other
-                    .err()
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|fault| Detail {
-                        field: format!("query.{}", fault.field),
-                        ..fault
-                    }),
-            );
+            faults.extend(other.err().unwrap_or_default());
             return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
         }
     };
