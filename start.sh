@@ -6,7 +6,8 @@
 #   ./start.sh --traffic   the same, and the shops sell, receive and count
 #
 # Data is kept under data/ and found again by the next start. Nothing is left behind half-started:
-# whatever goes wrong, what was started is stopped again, by its process id.
+# whatever goes wrong, what was started is stopped again, by its process id. Other ports:
+# CENTRAL_PORT=9081 STORE_PORTS="9083 9084 9085 9086" ./start.sh
 
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
@@ -14,15 +15,14 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
-readonly CENTRAL_PORT=8081
-readonly STORES=(
-    "store-s1 8083 Harbour_Street"
-    "store-s2 8084 Mill_Lane"
-    "store-s3 8085 Station_Square"
-    "store-s4 8086 Garden_Row"
-)
+readonly CENTRAL_PORT="${CENTRAL_PORT:-8081}"
+read -r -a STORE_PORTS <<<"${STORE_PORTS:-8083 8084 8085 8086}"
+readonly STORE_NAMES=("Harbour Street" "Mill Lane" "Station Square" "Garden Row")
 readonly BIN="$CARGO_TARGET_DIR/release"
 readonly LOGS="data/logs"
+# The time a service may take to be healthy, and to stop, in tenths of a second.
+readonly START_TENTHS=600
+readonly STOP_TENTHS=300
 
 fail() {
     echo "start.sh: $*" >&2
@@ -35,7 +35,7 @@ traffic=no
 for argument in "$@"; do
     case "$argument" in
         --traffic) traffic=yes ;;
-        -h | --help) sed -n '3,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '3,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) fail "unknown argument $argument (there is only --traffic)" ;;
     esac
 done
@@ -61,27 +61,33 @@ find_tools() {
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 find_ports() {
-    local store port
-    for port in "$CENTRAL_PORT"; do
-        ! taken "$port" || fail "port $port is in use; central needs it"
-    done
-    for store in "${STORES[@]}"; do
-        read -r _ port _ <<<"$store"
-        ! taken "$port" || fail "port $port is in use; a shop needs it"
+    local port
+    [ ${#STORE_PORTS[@]} -eq ${#STORE_NAMES[@]} ] \
+        || fail "STORE_PORTS must name ${#STORE_NAMES[@]} ports"
+    for port in "$CENTRAL_PORT" "${STORE_PORTS[@]}"; do
+        ! taken "$port" || fail "port $port is in use; is Holdfast running already?"
     done
 }
 
 pids=()
 names=()
 
-# Stops what this script started, newest first, and waits for each to end well.
+# Stops what this script started and waits until it has ended; by force if asking does not help.
 stop_all() {
-    local index pid
-    trap - EXIT INT TERM
+    local index pid tenths=0
+    trap - EXIT
+    trap '' INT TERM
     for ((index = ${#pids[@]} - 1; index >= 0; index--)); do
         kill -TERM "${pids[index]}" 2>/dev/null || true
     done
-    for pid in "${pids[@]}"; do
+    for index in "${!pids[@]}"; do
+        pid="${pids[index]}"
+        while kill -0 "$pid" 2>/dev/null && ((tenths++ < STOP_TENTHS)); do
+            sleep 0.1
+        done
+        if kill -KILL "$pid" 2>/dev/null; then
+            echo "start.sh: ${names[index]} did not stop when asked, and was killed" >&2
+        fi
         wait "$pid" 2>/dev/null || true
     done
 }
@@ -92,19 +98,20 @@ on_exit() {
     exit "$status"
 }
 
-# launch <name> <log> <setting...> -- <program>: starts a service with just these settings.
+# launch <name> <setting...> <program...>: starts a service with these settings; its log is named
+# after it.
 launch() {
-    local name="$1" log="$LOGS/$2"
-    shift 2
+    local name="$1" log="$LOGS/$1.log"
+    shift
     env "$@" >>"$log" 2>&1 &
     pids+=($!)
     names+=("$name")
 }
 
-# healthy <name> <pid> <port>: waits for the service, at most a minute.
+# healthy <name> <pid> <port>: waits for the service, but not for ever.
 healthy() {
     local name="$1" pid="$2" port="$3" tries
-    for ((tries = 0; tries < 600; tries++)); do
+    for ((tries = 0; tries < START_TENTHS; tries++)); do
         if curl -fsS -o /dev/null "http://127.0.0.1:$port/health/ready" 2>/dev/null; then
             return
         fi
@@ -114,7 +121,41 @@ healthy() {
         fi
         sleep 0.1
     done
-    fail "$name did not become healthy within a minute; its log is $LOGS/$name.log"
+    fail "$name did not become healthy within $((START_TENTHS / 10)) s; its log is $LOGS/$name.log"
+}
+
+shops() {
+    local index
+    for index in "${!STORE_NAMES[@]}"; do
+        printf '            http://127.0.0.1:%s   store-s%d, %s\n' \
+            "${STORE_PORTS[index]}" $((index + 1)) "${STORE_NAMES[index]}"
+    done
+}
+
+welcome() {
+    cat <<EOF
+
+Holdfast is running.
+
+  central   http://127.0.0.1:$CENTRAL_PORT
+  shops
+$(shops)
+  keys      demo (tills), admin-demo (operators)
+            THESE ARE DEMO KEYS, known to everybody: never use them for a real shop.
+  data      data/
+  logs      $LOGS/
+
+Try it:
+
+  curl -s http://127.0.0.1:${STORE_PORTS[1]}/v1/store/inventory/GRO-0001 -H 'X-API-Key: demo'
+  curl -s http://127.0.0.1:${STORE_PORTS[0]}/v1/store/inventory/updates -H 'X-API-Key: demo' \\
+    -H 'Content-Type: application/json' \\
+    -d '{"productId":"GRO-0001","delta":-1,"idempotencyKey":"receipt-1"}'
+  curl -s 'http://127.0.0.1:$CENTRAL_PORT/v1/inventory/events?offset=416' -H 'X-API-Key: demo'
+
+EOF
+    [ "$traffic" = no ] || echo "The shops are trading; see $LOGS/traffic.log."
+    echo "Ctrl-C stops everything."
 }
 
 find_tools
@@ -128,49 +169,29 @@ trap on_exit EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-launch central central.log \
+launch central \
     PORT="$CENTRAL_PORT" DATA_DIR=data/central \
     API_KEYS="demo,demo-s1@store-s1,demo-s2@store-s2,demo-s3@store-s3,demo-s4@store-s4" \
     ADMIN_API_KEYS=admin-demo SEED_CATALOG=central-api/catalogue/sample.csv \
     "$BIN/central-api"
 healthy central "${pids[0]}" "$CENTRAL_PORT"
 
-for store in "${STORES[@]}"; do
-    read -r id port title <<<"$store"
-    launch "$id" "$id.log" \
-        STORE_ID="$id" STORE_NAME="${title//_/ }" PORT="$port" DATA_DIR="data/$id" \
-        CENTRAL_API_URL="http://127.0.0.1:$CENTRAL_PORT" CENTRAL_API_KEY="demo-${id#store-}" \
-        API_KEYS=demo ADMIN_API_KEYS=admin-demo \
+for index in "${!STORE_NAMES[@]}"; do
+    id="s$((index + 1))"
+    port="${STORE_PORTS[index]}"
+    launch "store-$id" \
+        STORE_ID="store-$id" STORE_NAME="${STORE_NAMES[index]}" \
+        PORT="$port" DATA_DIR="data/store-$id" API_KEYS=demo ADMIN_API_KEYS=admin-demo \
+        CENTRAL_API_URL="http://127.0.0.1:$CENTRAL_PORT" CENTRAL_API_KEY="demo-$id" \
         "$BIN/store-api"
-    healthy "$id" "${pids[-1]}" "$port"
+    healthy "store-$id" "${pids[-1]}" "$port"
 done
 
 if [ "$traffic" = yes ]; then
-    launch traffic traffic.log "$BIN/traffic" --stores 8083,8084,8085,8086 --central "$CENTRAL_PORT"
+    ports="${STORE_PORTS[*]}"
+    launch traffic "$BIN/traffic" --stores "${ports// /,}" --central "$CENTRAL_PORT"
 fi
-
-cat <<EOF
-
-Holdfast is running.
-
-  central   http://127.0.0.1:8081   API: http://127.0.0.1:8081/docs
-  shops     http://127.0.0.1:8083   Harbour Street   (store-s1)
-            http://127.0.0.1:8084   Mill Lane        (store-s2)
-            http://127.0.0.1:8085   Station Square   (store-s3)
-            http://127.0.0.1:8086   Garden Row       (store-s4)
-  keys      demo (tills), admin-demo (operators)
-            THESE ARE DEMO KEYS, known to everybody: never use them for a real shop.
-  data      data/    logs: $LOGS/
-
-Try it:
-
-  curl -s http://127.0.0.1:8084/v1/store/inventory/GRO-0001 -H 'X-API-Key: demo'
-  curl -s http://127.0.0.1:8083/v1/store/inventory/updates -H 'X-API-Key: demo' -d '{"productId":"GRO-0001","delta":-1,"idempotencyKey":"receipt-1"}'
-  curl -s 'http://127.0.0.1:8081/v1/inventory/events?offset=0&limit=1' -H 'X-API-Key: demo'
-
-EOF
-[ "$traffic" = no ] || echo "The shops are trading; see $LOGS/traffic.log."
-echo "Ctrl-C stops everything."
+welcome
 
 # Ends when any of them ends by itself; then the rest is stopped too.
 set +e

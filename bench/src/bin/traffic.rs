@@ -2,8 +2,11 @@
 //!
 //! Each shop sells through its own store API: few products are bought often and many seldom (Zipf),
 //! a simulated day of a few minutes has a quiet morning and a lunch peak, shelves that run low get a
-//! delivery, and now and then somebody counts one at central. Rates are bounded, every sale has its
-//! key, and a service that is away is tried again later, a second apart.
+//! delivery, and now and then somebody counts one at central.
+//!
+//! It behaves as a till should: every movement has its key, and when no answer comes the *same*
+//! request is sent again, a bounded number of times; whatever happened to the first one, the units
+//! move once. The log holds a line a minute for each shop, and what is out of the ordinary.
 #![expect(
     clippy::print_stdout,
     reason = "a program for people; its output is its log"
@@ -15,25 +18,34 @@ use std::time::Duration;
 
 use bench::client::Connection;
 use bench::request::Template;
+use bench::workload::{ADMIN_KEY, KEY};
 use clap::Parser;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
-/// Sales a second of one shop at the peak.
-const PEAK_RATE: f64 = 8.0;
 /// Length of a simulated day.
 const DAY: Duration = Duration::from_secs(300);
-/// `available` below which a delivery comes.
+/// Longest pause between two customers.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Products that a shop looks at when it opens; more are not on its shelves.
+const SHELVES: usize = 2_000;
+/// Products on one page of the catalogue.
+const PAGE: usize = 200;
+/// What is left of a product when a delivery is ordered.
 const LOW: i64 = 10;
 /// Units of a delivery.
 const DELIVERY: i64 = 60;
 /// One sale in so many is followed by a count of that shelf.
-const COUNT_EVERY: u32 = 200;
-/// Time for one request.
+const COUNT_EVERY: u64 = 200;
+/// Time for one answer.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Attempts at one movement, a second apart, before it is given up.
+const ATTEMPTS: u32 = 30;
+/// How often a shop says how it is doing.
+const REPORT: Duration = Duration::from_secs(60);
 
 /// Keeps four shops selling, receiving and counting.
 #[derive(Debug, Parser)]
@@ -45,7 +57,7 @@ struct Arguments {
     #[arg(long, default_value_t = 8081)]
     central: u16,
     /// Sales a second of one shop at the peak.
-    #[arg(long, default_value_t = PEAK_RATE)]
+    #[arg(long, default_value_t = 8.0)]
     rate: f64,
 }
 
@@ -55,184 +67,239 @@ async fn main() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let began = Instant::now();
-    let shops: Vec<_> = arguments
-        .stores
-        .iter()
-        .zip(0_u64..)
-        .map(|(port, number)| {
-            let shop = Shop {
-                address: local(*port),
-                central: local(arguments.central),
+    for port in &arguments.stores {
+        let shop = Shop {
+            till: Line::to(*port, KEY),
+            office: Line::to(arguments.central, ADMIN_KEY),
+            customers: Customers {
                 rate: arguments.rate.clamp(0.1, 500.0),
                 began,
                 random: SmallRng::from_os_rng(),
-                name: format!("traffic-{number}-{:08x}", rand::random::<u32>()),
-                sales: 0,
-            };
-            tokio::spawn(shop.open())
-        })
-        .collect();
+            },
+            name: format!("shop {port}"),
+            run: rand::rng().random(),
+            movements: 0,
+            sold: 0,
+            refused: 0,
+        };
+        tokio::spawn(shop.open());
+    }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    shops.iter().for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }
 
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
+/// Who comes when, and buys what.
+struct Customers {
+    rate: f64,
+    began: Instant,
+    random: SmallRng,
+}
+
+impl Customers {
+    /// Time until the next one: random, and short around noon.
+    fn pause(&mut self) -> Duration {
+        let day = self.began.elapsed().as_secs_f64() / DAY.as_secs_f64();
+        // A fifth of the rate in the morning and at night, all of it in the middle of the day.
+        let demand = 0.2 + 0.8 * (-((day.fract() - 0.5) / 0.15).powi(2)).exp();
+        let draw: f64 = self.random.random_range(f64::MIN_POSITIVE..1.0);
+        Duration::from_secs_f64(-draw.ln() / (self.rate * demand)).min(PAUSE)
+    }
+
+    /// A shelf among `shelves`, the first ones much more often than the last (Zipf with exponent 1).
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a draw among some thousand shelves"
+    )]
+    fn shelf(&mut self, shelves: usize) -> usize {
+        let draw: f64 = self.random.random_range(0.0..1.0);
+        let rank = (draw * (shelves as f64).ln()).exp() as usize;
+        rank.saturating_sub(1)
+    }
 }
 
 /// One shop.
 struct Shop {
-    address: SocketAddr,
-    central: SocketAddr,
-    rate: f64,
-    began: Instant,
-    random: SmallRng,
-    /// Begins every key of this run.
+    till: Line,
+    office: Line,
+    customers: Customers,
     name: String,
-    sales: u32,
+    /// Begins every key of this run.
+    run: u64,
+    movements: u64,
+    sold: i64,
+    refused: u64,
 }
 
 impl Shop {
-    /// Sells for ever; after a fault it begins again a second later.
+    /// Trades for ever; after a fault the shop opens again, a second later.
     async fn open(mut self) {
         loop {
             if let Err(fault) = self.trade().await {
-                println!("{}: {fault}; trying again", self.address);
+                println!("{}: {fault}; opening again", self.name);
             }
             sleep(Duration::from_secs(1)).await;
         }
     }
 
     async fn trade(&mut self) -> io::Result<()> {
-        let mut till = Connection::open(self.address).await?;
-        let products = products(&mut till).await?;
+        let mut products = self.products().await?;
         if products.is_empty() {
             return Err(io::Error::other("the catalogue is empty"));
         }
+        // Every shop has other favourites.
+        rand::seq::SliceRandom::shuffle(&mut *products, &mut self.customers.random);
+        println!("{}: open, with {} products", self.name, products.len());
+        let mut report = Instant::now() + REPORT;
         loop {
-            sleep(self.pause()).await;
-            let product = self.pick(&products).to_owned();
-            let units = 1 + i64::from(self.random.random_bool(0.2));
-            let available = self.sell(&mut till, &product, units).await?;
-            if available < LOW {
-                self.receive(&mut till, &product).await?;
-            }
-            if self.sales.is_multiple_of(COUNT_EVERY) {
-                self.count(&product, available).await?;
+            sleep(self.customers.pause()).await;
+            let shelf = self.customers.shelf(products.len());
+            let Some(product) = products.get(shelf) else {
+                continue;
+            };
+            self.serve(product).await?;
+            if Instant::now() >= report {
+                report = Instant::now() + REPORT;
+                let (sold, refused) = (self.sold, self.refused);
+                println!("{}: {sold} units sold, {refused} sales refused", self.name);
             }
         }
     }
 
-    /// Time until the next customer: random, and short around noon.
-    fn pause(&mut self) -> Duration {
-        let day = self.began.elapsed().as_secs_f64() / DAY.as_secs_f64();
-        let hour = day.fract();
-        // From a fifth of the rate in the morning to all of it at half past the day's half.
-        let demand = 0.2 + 0.8 * (-((hour - 0.5) / 0.15).powi(2)).exp();
-        let draw: f64 = self.random.random_range(f64::MIN_POSITIVE..1.0);
-        Duration::from_secs_f64((-draw.ln() / (self.rate * demand)).min(10.0))
-    }
-
-    /// A product, the first ones much more often than the last (Zipf with exponent one).
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a draw among some hundred products"
-    )]
-    fn pick<'a>(&mut self, products: &'a [String]) -> &'a str {
-        let spread = (products.len() as f64).ln();
-        let rank = (self.random.random_range(0.0..1.0) * spread).exp() as usize;
-        // Every shop has other favourites: its own multiple, modulo the catalogue.
-        let index = rank.saturating_sub(1) * usize::from(self.address.port()) % products.len();
-        products.get(index).map_or("", String::as_str)
-    }
-
-    /// Sells, and returns what is left.
-    async fn sell(&mut self, till: &mut Connection, product: &str, units: i64) -> io::Result<i64> {
-        self.sales += 1;
-        self.movement(till, product, -units, "sale").await
-    }
-
-    async fn receive(&mut self, till: &mut Connection, product: &str) -> io::Result<i64> {
-        self.sales += 1;
-        self.movement(till, product, DELIVERY, "received").await
-    }
-
-    async fn movement(
-        &self,
-        till: &mut Connection,
-        product: &str,
-        delta: i64,
-        reason: &str,
-    ) -> io::Result<i64> {
-        let key = format!("{}-{}", self.name, self.sales);
-        let body = serde_json::json!({
-            "productId": product, "delta": delta, "reason": reason, "idempotencyKey": key,
-        });
-        let path = "/v1/store/inventory/updates";
-        let answer = post(till, path, bench::workload::KEY, &key, &body).await?;
-        println!("{} {reason} {delta:+} {product} -> {answer}", self.address);
-        Ok(answer
-            .get("newQuantity")
-            .and_then(Value::as_i64)
-            .unwrap_or(i64::MAX))
-    }
-
-    /// Counts one shelf; sometimes a unit is missing or found.
-    async fn count(&mut self, product: &str, available: i64) -> io::Result<()> {
-        let counted = (available + self.random.random_range(-1..=1)).max(0);
-        let key = format!("{}-count-{}", self.name, self.sales);
-        let body = serde_json::json!({
-            "lines": [{"productId": product, "counted": counted}], "countedBy": "stock team",
-        });
-        let mut office = Connection::open(self.central).await?;
-        let path = "/v1/inventory/counts";
-        let answer = post(&mut office, path, bench::workload::ADMIN_KEY, &key, &body).await?;
-        println!("{} counted {counted} {product} -> {answer}", self.address);
+    /// One customer, and what follows from the sale.
+    async fn serve(&mut self, product: &str) -> io::Result<()> {
+        let units = 1 + i64::from(self.customers.random.random_bool(0.2));
+        let left = self.movement(product, -units, "sale").await?;
+        if left < LOW {
+            let now = self.movement(product, DELIVERY, "received").await?;
+            println!("{}: {product} was low at {left}, now {now}", self.name);
+        }
+        if self.movements.is_multiple_of(COUNT_EVERY) {
+            self.count(product, left.max(0)).await?;
+        }
         Ok(())
     }
-}
 
-async fn post(
-    connection: &mut Connection,
-    path: &str,
-    key: &str,
-    idempotency_key: &str,
-    body: &Value,
-) -> io::Result<Value> {
-    let headers = [
-        ("x-api-key", key),
-        ("content-type", "application/json"),
-        ("idempotency-key", idempotency_key),
-    ];
-    let mut request = Vec::new();
-    Template::new("POST", path, &headers).with_body(&mut request, body.to_string().as_bytes());
-    let answer = timeout(PATIENCE, connection.exchange(&request)).await??;
-    let body: Value = serde_json::from_slice(answer.body).map_err(io::Error::other)?;
-    // A refusal is an answer like any other; a service that is away is not.
-    if answer.status >= 500 {
-        return Err(io::Error::other(format!(
-            "{path}: {} {body}",
-            answer.status
-        )));
+    /// Moves stock through the shop's own service and returns what is available then.
+    async fn movement(&mut self, product: &str, delta: i64, reason: &str) -> io::Result<i64> {
+        let body = json!({"productId": product, "delta": delta, "reason": reason});
+        let key = self.next_key();
+        let path = "/v1/store/inventory/updates";
+        let (status, answer) = self.till.post(path, &key, &body).await?;
+        if status != 200 {
+            self.refused += 1;
+            println!(
+                "{}: {reason} {delta:+} {product}: {status} {answer}",
+                self.name
+            );
+        } else if delta < 0 {
+            self.sold -= delta;
+        }
+        let left = answer.get("newQuantity").and_then(Value::as_i64);
+        Ok(left.unwrap_or(LOW))
     }
-    Ok(body)
+
+    /// Counts one shelf at central; sometimes a unit is missing or turns up.
+    async fn count(&mut self, product: &str, expected: i64) -> io::Result<()> {
+        let counted = (expected + self.customers.random.random_range(-1..=1)).max(0);
+        let body = json!({
+            "lines": [{"productId": product, "counted": counted}], "countedBy": "stock team",
+        });
+        let key = self.next_key();
+        let (status, _) = self
+            .office
+            .post("/v1/inventory/counts", &key, &body)
+            .await?;
+        println!("{}: counted {counted} of {product}: {status}", self.name);
+        Ok(())
+    }
+
+    fn next_key(&mut self) -> String {
+        self.movements += 1;
+        format!("traffic-{:016x}-{}", self.run, self.movements)
+    }
+
+    /// Ids of the products on the shelves.
+    async fn products(&mut self) -> io::Result<Vec<String>> {
+        let mut ids = Vec::new();
+        while ids.len() < SHELVES {
+            let path = format!("/v1/store/inventory?limit={PAGE}&offset={}", ids.len());
+            let request = Template::get(&path, KEY);
+            let (status, page) = self.till.ask(&request).await?;
+            let rows = page.get("products").and_then(Value::as_array);
+            let found = rows
+                .into_iter()
+                .flatten()
+                .filter_map(|row| row.get("productId")?.as_str().map(str::to_owned));
+            let before = ids.len();
+            ids.extend(found);
+            if status != 200 {
+                return Err(io::Error::other(format!("{path}: {status}")));
+            }
+            if ids.len() - before < PAGE {
+                break;
+            }
+        }
+        Ok(ids)
+    }
 }
 
-/// Ids of the first products of the shop.
-async fn products(till: &mut Connection) -> io::Result<Vec<String>> {
-    let request = Template::get("/v1/store/inventory?limit=200", bench::workload::KEY);
-    let answer = timeout(PATIENCE, till.exchange(&request)).await??;
-    let body: Value = serde_json::from_slice(answer.body).map_err(io::Error::other)?;
-    let rows = body.get("products").and_then(Value::as_array);
-    let ids = rows
-        .into_iter()
-        .flatten()
-        .filter_map(|row| row.get("productId")?.as_str());
-    Ok(ids.map(str::to_owned).collect())
+/// A connection to a service that may go away and come back.
+struct Line {
+    address: SocketAddr,
+    key: &'static str,
+    connection: Option<Connection>,
+}
+
+impl Line {
+    fn to(port: u16, key: &'static str) -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            key,
+            connection: None,
+        }
+    }
+
+    /// Sends `body` under `key` until there is an answer that says what became of it.
+    async fn post(&mut self, path: &str, key: &str, body: &Value) -> io::Result<(u16, Value)> {
+        let headers = [
+            ("x-api-key", self.key),
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
+        let mut request = Vec::new();
+        Template::new("POST", path, &headers).with_body(&mut request, body.to_string().as_bytes());
+        let mut last = String::new();
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                sleep(Duration::from_secs(1)).await;
+            }
+            match self.ask(&request).await {
+                Ok((status, _)) if status >= 500 || status == 429 => last = status.to_string(),
+                Ok(answer) => return Ok(answer),
+                Err(fault) => last = fault.to_string(),
+            }
+        }
+        Err(io::Error::other(format!("{path}: given up, last {last}")))
+    }
+
+    /// One request, one answer; connects first if need be.
+    async fn ask(&mut self, request: &[u8]) -> io::Result<(u16, Value)> {
+        // Put back only after a whole answer: a connection with half of one is of no use.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(self.address).await?,
+        };
+        let answer = timeout(PATIENCE, connection.exchange(request)).await??;
+        let answer = (
+            answer.status,
+            serde_json::from_slice(answer.body).map_err(io::Error::other)?,
+        );
+        self.connection = Some(connection);
+        Ok(answer)
+    }
 }

@@ -8,4 +8,5 @@
 mod histories;
 mod hot_product;
 mod kills;
+mod start_script;
 mod till;
