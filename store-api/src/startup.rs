@@ -97,12 +97,10 @@ fn show(live: &Live, copy: Copy) -> Option<Proof> {
         events,
         snapshot,
         end,
+        digest,
     } = copy;
     let proof = events.last().map(|(event, _)| event.timestamp);
     let proof = proof.or_else(|| products.iter().map(|product| product.last_updated).max());
-    let digest = products
-        .iter()
-        .fold(0_u64, |sum, product| sum.wrapping_add(product.digest()));
     let entries = products.into_iter().map(|product| Entry {
         product,
         live: true,

@@ -28,6 +28,8 @@ pub struct Copy {
     pub snapshot: Position,
     /// Where products and events lead.
     pub end: Position,
+    /// The digest of the products.
+    pub digest: u64,
 }
 
 impl Folder {
@@ -92,9 +94,10 @@ impl Folder {
                 continue;
             }
             match outline.load(&*self.disk, &file.path) {
-                Ok(products) => {
+                Ok((products, digest)) => {
                     copy = Some(Copy {
                         products,
+                        digest,
                         events: Vec::new(),
                         snapshot: file.position,
                         end: file.position,

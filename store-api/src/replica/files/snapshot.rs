@@ -274,8 +274,13 @@ impl Outline {
         Ok(())
     }
 
-    /// Parses every product, half of them on a second thread, and checks the whole.
-    pub(super) fn load(&self, disk: &dyn Disk, path: &Path) -> Result<Vec<Product>, SnapshotFault> {
+    /// Parses every product, half of them on a second thread, and checks the whole; answers the
+    /// digest too.
+    pub(super) fn load(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+    ) -> Result<(Vec<Product>, u64), SnapshotFault> {
         let middle = middle_line(disk, path, &self.rows)?;
         let (first, second) = (self.rows.start..middle, middle..self.rows.end);
         let second_len = usize::try_from(second.end - second.start)
@@ -295,7 +300,7 @@ impl Outline {
         };
         self.check(disk, path, crc, summary)?;
         left.products.extend(right.products);
-        Ok(left.products)
+        Ok((left.products, summary.digest))
     }
 }
 
