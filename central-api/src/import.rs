@@ -99,10 +99,13 @@ pub fn read(
     }
 }
 
-fn read_csv(file: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(), FileError> {
+fn read_csv(mut file: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(), FileError> {
+    // The CSV reader knows a byte-order mark only if it comes in one piece.
+    let mut head = Vec::new();
+    (&mut file).take(3).read_to_end(&mut head)?;
     let since_row = Cell::new(0);
     let file = RowBounded {
-        file,
+        file: head.as_slice().chain(file),
         since_row: &since_row,
     };
     let mut reader = csv::ReaderBuilder::new()

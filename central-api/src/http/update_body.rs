@@ -6,6 +6,8 @@
 //! In a `per_item` batch a line that breaks a rule is a refused line and not a refused request, as
 //! in seed 003; a line whose JSON types are wrong refuses the request.
 
+mod lines;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use shared::domain::inventory::{Move, Reason};
 use shared::limits;
 use shared::wire::object::Object;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
+
+use self::lines::Lines;
 
 /// A parsed body.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,7 +74,7 @@ struct BodyText<'a> {
     #[serde(borrow, default)]
     atomicity: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    updates: Option<Vec<Object<LineText<'a>>>>,
+    updates: Option<Lines<'a>>,
     #[serde(borrow, default)]
     product_id: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -129,7 +133,11 @@ pub fn parse(body: &[u8], header_key: Option<&str>) -> Result<UpdateBody, Proble
     }
     let key = header_key.or(body_key);
     match text.updates {
-        Some(updates) if !updates.is_empty() => {
+        Some(Lines(updates)) if updates.len() > limits::BATCH_LINES => {
+            faults.push(too_many_lines());
+            Err(Problem::with_details(ProblemCode::InvalidRequest, faults))
+        }
+        Some(Lines(updates)) if !updates.is_empty() => {
             let all = match text.atomicity.as_deref() {
                 None | Some("per_item") => false,
                 Some("all") => true,
@@ -138,10 +146,6 @@ pub fn parse(body: &[u8], header_key: Option<&str>) -> Result<UpdateBody, Proble
                     false
                 }
             };
-            if updates.len() > limits::BATCH_LINES {
-                let issue = format!("must hold at most {} lines", limits::BATCH_LINES);
-                faults.push(Detail::new("updates", issue));
-            }
             let kind = if all {
                 parse_all(&updates, key, &mut faults)
             } else {
@@ -460,8 +464,17 @@ fn malformed(body: &[u8], error: &serde_json::Error) -> Problem {
     problem
 }
 
+fn too_many_lines() -> Detail {
+    let issue = format!("must hold at most {} lines", limits::BATCH_LINES);
+    Detail::new("updates", issue)
+}
+
 fn check_lines(lines: &[Value], faults: &mut Vec<Detail>) {
-    for (index, line) in lines.iter().enumerate() {
+    if lines.len() > limits::BATCH_LINES {
+        faults.push(too_many_lines());
+    }
+    // What one request can ask for bounds what one answer can list.
+    for (index, line) in lines.iter().take(limits::BATCH_LINES).enumerate() {
         let at = format!("updates[{index}]");
         match line {
             Value::Object(fields) => check_line(fields, &format!("{at}."), faults),

@@ -8,7 +8,7 @@ use super::fold::Fold;
 use super::keys::KeyRetention;
 use super::snapshot;
 use crate::journal::embedded::{Embedded, EmbeddedOptions, Opened, read_snapshot, snapshots};
-use crate::journal::{JournalError, Record};
+use crate::journal::{Body, Frame, JournalError, Record};
 
 /// What opening found and did.
 #[derive(Debug)]
@@ -55,15 +55,15 @@ pub fn recover(
     let after = (fold.seq, fold.next_offset);
     let (journal, opened) =
         Embedded::open::<JournalError>(Arc::clone(disk), options.clone(), after, |frame| {
-            for line in frame.lines() {
-                let record =
-                    Record::parse(line).map_err(|error| frame.damaged(error.to_string()))?;
-                if record.seq > fold.seq {
-                    fold.apply(&record);
-                }
-            }
-            Ok(())
+            fold_frame(&mut fold, frame)
         })?;
+    if fold.next_offset != opened.next_offset {
+        return Err(JournalError::Damaged {
+            file: format!("the snapshot of record {snapshot_seq}"),
+            position: 0,
+            what: "its offset is not where the journal ends".to_owned(),
+        });
+    }
     Ok(Recovered {
         journal,
         fold,
@@ -71,4 +71,37 @@ pub fn recover(
         snapshot_seq,
         bad_snapshots,
     })
+}
+
+/// Folds in the records of a frame that are new.
+///
+/// Its checksum says that these are the bytes that were written, not that they were right: numbers
+/// that do not follow each other would be handed out a second time, so they refuse the start.
+fn fold_frame(fold: &mut Fold, frame: &Frame) -> Result<(), JournalError> {
+    let (mut seq, mut offset) = (frame.header.seq, frame.header.offset);
+    for line in frame.lines() {
+        let record = Record::parse(line).map_err(|error| frame.damaged(error.to_string()))?;
+        let events = match &record.body {
+            Body::Generation(_) => 0,
+            Body::Decision(decision) if decision.first_offset == offset => {
+                decision.decision.events.len() as u64
+            }
+            Body::Decision(_) => return Err(frame.damaged("an offset that does not follow")),
+        };
+        if record.seq != seq {
+            return Err(frame.damaged("a record that does not follow the one before it"));
+        }
+        if seq > fold.seq {
+            if offset != fold.next_offset {
+                return Err(frame.damaged("it does not follow the snapshot"));
+            }
+            fold.apply(&record);
+        }
+        seq += 1;
+        offset += events;
+    }
+    if (seq, offset) != (frame.header.next_seq(), frame.header.next_offset()) {
+        return Err(frame.damaged("not as many records or events as its header says"));
+    }
+    Ok(())
 }

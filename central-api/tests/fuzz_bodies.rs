@@ -1,0 +1,178 @@
+//! The bodies of the fuzz targets on the ordinary compiler, over inputs that begin as valid ones.
+//!
+//! A fuzzer that is guided by coverage finds more, and runs apart (`docs/fuzzing.md`); this keeps
+//! what it found from coming back, in a few seconds. Every run changes the same inputs in the same
+//! ways, so a failure names the input that shows it again.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+#[path = "../../fuzz/bodies/archive.rs"]
+mod archive;
+#[path = "../../fuzz/bodies/csv_import.rs"]
+mod csv_import;
+#[path = "../../fuzz/bodies/journal_frames.rs"]
+mod journal_frames;
+#[path = "../../fuzz/bodies/mutate.rs"]
+mod mutate;
+#[path = "../../fuzz/bodies/update_body.rs"]
+mod update_body;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use central_api::journal::embedded::EmbeddedOptions;
+use central_api::journal::{Journal, LogGen};
+use central_api::ledger::open::recover;
+use central_api::ledger::snapshot::{Cut, entries_of};
+use central_api::ledger::{KeyRetention, Request, Writer};
+use shared::clock::Timestamp;
+use shared::disk::Disk;
+use shared::disk::sim::{Faults, SimDisk};
+use shared::domain::ids::{IdempotencyKey, ProductId};
+use shared::domain::inventory::command::fingerprint;
+use shared::domain::inventory::{Atomicity, Command, Details, Move, NewProduct, Reason};
+use shared::domain::origin::Origin;
+
+const INPUTS: usize = 20_000;
+const NOW: Timestamp = Timestamp::from_millis(1_768_473_000_123);
+
+#[test]
+fn any_movement_body_is_refused_by_name_or_within_the_limits() {
+    let seeds: Vec<Vec<u8>> = [
+        "\n{\"storeId\":\"s-1\",\"productId\":\"A\",\"delta\":-2,\"idempotencyKey\":\"k\",\"note\":\"n\"}",
+        "key\n{\"productId\":\"A\",\"delta\":5,\"version\":3,\"reason\":\"received\",\"reference\":\"po-1\"}",
+        "\n{\"updates\":[{\"productId\":\"A\",\"delta\":-1,\"idempotencyKey\":\"a\"},{\"productId\":\"B\",\"delta\":1000000000,\"reason\":\"found\",\"idempotencyKey\":\"b\"}]}",
+        "all\n{\"atomicity\":\"all\",\"updates\":[{\"productId\":\"A\",\"delta\":-1},{\"productId\":\"B\",\"delta\":-9,\"version\":18446744073709551615}]}",
+        "\n{\"productId\":\"\\u00e9\\ud83d\\ude00\",\"delta\":-9223372036854775808,\"idempotencyKey\":\"\\u0000\"}",
+    ]
+    .iter()
+    .map(|text| text.as_bytes().to_vec())
+    .collect();
+    mutate::each(1, &seeds, INPUTS, update_body::run);
+}
+
+#[test]
+fn a_body_of_many_wrong_lines_gets_a_bounded_answer() {
+    for line in ["1,", "{},", "{\"delta\":\"x\",\"version\":-1,\"note\":1},"] {
+        for rest in ["", ",\"atomicity\":\"all\""] {
+            let lines = line.repeat(900_000 / line.len());
+            let lines = lines.trim_end_matches(',');
+            update_body::run(format!("\n{{\"updates\":[{lines}]{rest}}}").as_bytes());
+        }
+    }
+}
+
+#[test]
+fn any_import_file_is_refused_or_its_rows_are_within_the_limits() {
+    let seeds: Vec<Vec<u8>> = [
+        "csv\nproductId,name,price,onHand\nA,\"Two\nlines\",1.50,5\nB,,,\n",
+        "csv\n\u{feff}barcode,productId,description,category,sku,lowStockThreshold\n4006381333931,C,\"say \"\"d\"\"\",dairy,s-1,3\n",
+        "ndjson\n{\"productId\":\"A\",\"name\":\"N\",\"price\":9.5,\"onHand\":3,\"reserved\":1}\n\n{\"productId\":\"B\",\"sku\":null}\n",
+    ]
+    .iter()
+    .map(|text| text.as_bytes().to_vec())
+    .collect();
+    mutate::each(4, &seeds, INPUTS, csv_import::run);
+}
+
+#[test]
+fn any_data_folder_is_refused_or_comes_up_dense_and_checked() {
+    let plain = mutate::pack(&aged());
+    let sealed = [journal_frames::SEALED, &plain].concat();
+    mutate::each(2, &[plain], INPUTS / 2, journal_frames::run);
+    mutate::each(3, &[sealed], INPUTS / 2, journal_frames::run);
+}
+
+/// The files of a ledger that has lived: several frames and segments, refusals, and a snapshot.
+fn aged() -> Vec<(String, Vec<u8>)> {
+    let sim = SimDisk::new(1, Faults::default());
+    let disk: Arc<dyn Disk> = Arc::new(sim);
+    let options = EmbeddedOptions {
+        dir: PathBuf::from("/data"),
+        segment_bytes: 1_500,
+    };
+    let retention = KeyRetention::default();
+    let recovered = recover(&disk, &options, retention).unwrap();
+    let (mut journal, mut writer) = (recovered.journal, Writer::new(recovered.fold));
+    let (mut draft, _) = writer.begin(&mut journal, NOW).unwrap();
+    writer.begin_generation(&mut draft, LogGen(0xa1));
+    writer.decide(&mut draft, &create("A", 5));
+    let (flush, _) = writer.finish(&mut journal, draft).unwrap();
+    flush.run().unwrap();
+    for number in 0..8 {
+        let (mut draft, _) = writer.begin(&mut journal, NOW).unwrap();
+        writer.decide(&mut draft, &sale(number));
+        let (flush, _) = writer.finish(&mut journal, draft).unwrap();
+        flush.run().unwrap();
+        if number == 3 {
+            let since = writer.fold().seq;
+            let reader = journal.reader();
+            let entries = entries_of(writer.fold());
+            let cut = Cut::complete(entries, since, &*reader, retention).unwrap();
+            reader.write_snapshot(since, &mut cut.parts()).unwrap();
+        }
+    }
+    let mut files = Vec::new();
+    for (folder, prefix) in [("journal", "journal-"), ("snapshots", "")] {
+        let folder = Path::new("/data").join(folder);
+        for name in disk.list(&folder).unwrap() {
+            let bytes = disk.read(&folder.join(&name)).unwrap();
+            files.push((format!("{prefix}{name}"), bytes));
+        }
+    }
+    assert!(files.len() > 3, "several segments and a snapshot");
+    files
+}
+
+fn create(id: &str, on_hand: i64) -> Request {
+    let details = Details {
+        name: id.into(),
+        ..Details::default()
+    };
+    let product = NewProduct {
+        product: ProductId::parse(id).unwrap(),
+        details,
+        on_hand,
+    };
+    request(
+        "create",
+        Command::Create {
+            items: vec![product],
+            atomicity: Atomicity::PerItem,
+        },
+    )
+}
+
+fn sale(number: usize) -> Request {
+    let line = Move {
+        product: ProductId::parse("A").unwrap(),
+        delta: -1,
+        reason: Reason::Sale,
+        expected_version: None,
+        reference: None,
+        note: Some("n".into()),
+    };
+    request(
+        &format!("k{number}"),
+        Command::Move {
+            lines: vec![line],
+            atomicity: Atomicity::PerItem,
+        },
+    )
+}
+
+fn request(key: &str, command: Command) -> Request {
+    let origin = Origin {
+        key: Some(IdempotencyKey::parse(key).unwrap()),
+        ..Origin::internal("fuzz")
+    };
+    let fingerprint = fingerprint(&command, None);
+    Request {
+        origin,
+        command,
+        fingerprint,
+    }
+}
