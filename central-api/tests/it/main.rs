@@ -10,6 +10,7 @@ mod harness;
 
 mod admin_products;
 mod import;
+mod contract;
 mod ledger;
 mod products;
 mod seed_003;
