@@ -9,15 +9,15 @@
     reason = "a test stops at the first surprise"
 )]
 
-#[path = "../../fuzz/bodies/archive.rs"]
+#[path = "../../system-tests/fuzz/bodies/archive.rs"]
 mod archive;
-#[path = "../../fuzz/bodies/csv_import.rs"]
+#[path = "../../system-tests/fuzz/bodies/csv_import.rs"]
 mod csv_import;
-#[path = "../../fuzz/bodies/journal_frames.rs"]
+#[path = "../../system-tests/fuzz/bodies/journal_frames.rs"]
 mod journal_frames;
-#[path = "../../fuzz/bodies/mutate.rs"]
+#[path = "../../system-tests/fuzz/bodies/mutate.rs"]
 mod mutate;
-#[path = "../../fuzz/bodies/update_body.rs"]
+#[path = "../../system-tests/fuzz/bodies/update_body.rs"]
 mod update_body;
 
 use std::path::{Path, PathBuf};

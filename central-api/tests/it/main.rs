@@ -9,8 +9,8 @@
 mod harness;
 
 mod admin_products;
-mod import;
 mod contract;
+mod import;
 mod ledger;
 mod products;
 mod seed_003;
