@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use shared::service::{shutdown, telemetry};
-use tokio::net::TcpListener;
+use shared::service::{server, shutdown, telemetry};
 
 use crate::config::{Cli, CliCommand, Config};
 use crate::http::refusal::chain;
@@ -65,7 +64,7 @@ fn serve(config: Config) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
-        let listener = match TcpListener::bind((config.host, config.port)).await {
+        let listener = match server::listen((config.host, config.port).into()) {
             Ok(listener) => listener,
             Err(error) => {
                 complain(&format!(

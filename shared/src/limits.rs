@@ -88,6 +88,9 @@ pub const HEADER_READ: Duration = Duration::from_secs(10);
 pub const BODY_READ: Duration = Duration::from_secs(30);
 /// Bytes of one connection's read buffer, which also bounds the request head.
 pub const HEADER_BYTES: usize = 16 * 1024;
+/// New connections that may wait to be accepted: what arrives while the threads are busy for some
+/// milliseconds, when every store comes back at once.
+pub const LISTEN_BACKLOG: u32 = 4_096;
 /// Open connections per listener.
 pub const CONNECTIONS: u32 = 32_768;
 /// Time from the stop signal to the end, however busy.

@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use shared::service::{shutdown, telemetry};
-use tokio::net::TcpListener;
+use shared::service::{server, shutdown, telemetry};
 
 use crate::config::{Cli, Config};
 use crate::startup;
@@ -57,7 +56,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let shutdown =
         shutdown::on_signal().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let address = (config.host, config.port);
-    let listener = TcpListener::bind(address).await;
+    let listener = server::listen(address.into());
     let listener = listener
         .map_err(|error| format!("cannot listen on {}:{}: {error}", address.0, address.1))?;
     let run = startup::run(config, listener, shutdown).await;
