@@ -71,6 +71,21 @@ pub const EXPORT_AGE_MAX: Duration = Duration::from_secs(600);
 /// Events that a reader of a snapshot always may have to read behind it.
 pub const EXPORT_EVENTS_BEHIND: u64 = 1_000;
 
+/// Entries of a product's history in one answer when no limit is asked for.
+pub const HISTORY_LIMIT_DEFAULT: i64 = 50;
+/// Most entries of a product's history in one answer (soft: one decision is never split).
+pub const HISTORY_LIMIT_MAX: i64 = 200;
+/// Records that one page of history reads, so that a rare filter over a busy product ends.
+pub const HISTORY_RECORDS: usize = 2_000;
+/// Records that finding one earlier state of a product reads.
+pub const AS_OF_RECORDS: usize = 20_000;
+/// Records that finding the beginnings of one page of shortfalls reads.
+pub const SHORTFALL_RECORDS: usize = 20_000;
+/// Requests that read old parts of the log at the same time; they share the disk with the writer.
+pub const LOG_READERS: usize = 4;
+/// How long such a request waits for its turn.
+pub const LOG_READER_WAIT: Duration = Duration::from_secs(2);
+
 /// Commands that one journal frame may hold.
 pub const FRAME_COMMANDS: usize = 4_096;
 /// Bytes after which a frame takes no further command.

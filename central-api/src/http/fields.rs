@@ -60,6 +60,15 @@ impl<'a, 'f> Fields<'a, 'f> {
         self.faults.push(fault);
     }
 
+    /// Whether a fault of `name`, or of something in it, was noted.
+    #[must_use]
+    pub fn faulty(&self, name: &str) -> bool {
+        let field = format!("{}{name}", self.prefix);
+        self.faults
+            .iter()
+            .any(|fault| fault.field.starts_with(&field))
+    }
+
     /// Notes every member that is not in `known`.
     pub fn only(&mut self, known: &[&str]) {
         for name in self

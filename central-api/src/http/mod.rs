@@ -4,14 +4,17 @@
 //! clock to decide something, or takes a lock is a sign that something belongs one layer down.
 
 pub mod admin_products;
+pub mod counts;
 pub mod encoding;
 pub mod feed;
 pub mod fields;
 pub mod health;
+pub mod history;
 pub mod import;
 pub mod inventory;
 pub mod products;
 pub mod refusal;
+pub mod shortfalls;
 pub mod snapshots;
 mod state;
 pub mod stores;
@@ -36,6 +39,9 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/inventory", get(inventory::list))
         .route("/v1/inventory/check", post(inventory::check))
         .route("/v1/inventory/events", get(feed::get_events))
+        .route("/v1/inventory/counts", post(counts::post_counts))
+        .route("/v1/inventory/shortfalls", get(shortfalls::list))
+        .route("/v1/inventory/{productId}/history", get(history::get))
         .route("/v1/inventory/snapshot", get(snapshots::newest))
         .route("/v1/inventory/snapshots/{name}", get(snapshots::one))
         .route("/v1/inventory/updates", post(updates::post_updates))

@@ -4,14 +4,17 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use shared::limits;
 use shared::service::auth::{ApiKeys, Authenticate, Caller};
-use shared::wire::problem::Problem;
+use shared::wire::problem::{Problem, ProblemCode};
 use tokio_util::sync::CancellationToken;
 
+use super::refusal;
 use super::stores::Stores;
 use crate::config::Config;
 use crate::feed::exports::Exports;
-use crate::ledger::Ledger;
+use crate::journal::JournalError;
+use crate::ledger::{Ledger, Published};
 
 /// Handles to everything a request may use. Every request clones this, several times over, so it is
 /// one reference count.
@@ -40,6 +43,8 @@ pub struct SharedState {
     pub stores: Stores,
     /// Snapshots of the catalogue for followers.
     pub exports: Arc<Exports>,
+    /// Turns of requests that read old parts of the log.
+    pub log_readers: tokio::sync::Semaphore,
     /// Hours for which an idempotency key is remembered.
     pub idempotency_retention_hours: u32,
     /// Hours after which events may be dropped; 0 keeps everything.
@@ -56,6 +61,7 @@ impl AppState {
             keys: config.keys.clone(),
             currency: config.currency.clone(),
             stores: Stores::default(),
+            log_readers: tokio::sync::Semaphore::new(limits::LOG_READERS),
             exports: Arc::new(Exports::new(config.data_dir.join("exports"))),
             idempotency_retention_hours: config.idempotency_retention_hours,
             event_retention_hours: config.event_retention_hours,
@@ -74,6 +80,29 @@ impl Deref for AppState {
 
     fn deref(&self) -> &Handles {
         &self.0
+    }
+}
+
+impl AppState {
+    /// Reads old parts of the log: on a thread that may wait for a disk, and with few others.
+    ///
+    /// # Errors
+    /// 503 if too many wait already; what the log says otherwise.
+    pub async fn read_log<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Published) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = self.shared.log_readers.acquire();
+        let turn = tokio::time::timeout(limits::LOG_READER_WAIT, turn).await;
+        let Ok(Ok(_turn)) = turn else {
+            let sentence = "too many requests read old parts of the log";
+            return Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1));
+        };
+        let published = Arc::clone(self.ledger.published());
+        let work = tokio::task::spawn_blocking(move || read(&published)).await;
+        let read =
+            work.map_err(|_| Problem::new(ProblemCode::Internal, "the read was cut short"))?;
+        read.map_err(|error| refusal::unreadable(&error))
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! [`writer::Writer`] is the pure heart with its state ([`fold::Fold`]) and the idempotency window
 //! ([`keys::KeyWindow`]); [`open`] brings it back after a stop or a crash; [`snapshot`] keeps that
-//! short; [`run`] gives it threads and [`inbox`] a bounded queue.
+//! short; [`history`] reads one product's past; [`run`] gives it threads and [`inbox`] a bounded queue.
 //!
 //! What must stay true: nothing is answered or shown before its frame is durable, and a frame that
 //! cannot be made durable ends the process.
 
 pub mod fold;
+pub mod history;
 pub mod inbox;
 pub mod keys;
 pub mod open;

@@ -10,6 +10,8 @@ mod harness;
 
 mod admin_products;
 mod contract;
+mod counts;
+mod history;
 mod import;
 mod ledger;
 mod products;

@@ -157,6 +157,10 @@ impl Served {
         self.send(Method::GET, path, headers, None).await
     }
 
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
+        self.send(Method::POST, path, headers, Some(body)).await
+    }
+
     /// Stops, and gives the folder back.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();

@@ -1,0 +1,256 @@
+//! `POST /v1/inventory/counts`: what somebody counted on the shelf.
+//!
+//! A count is a fact and is never refused for what is promised. It says what was there at
+//! `basisOffset`, the offset of the list that the counter walked with; what was sold between then
+//! and now is sold all the same, because the count becomes a difference to the figure of then, which
+//! the log still knows.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use serde_json::json;
+use shared::domain::ids::{IdempotencyKey, ProductId};
+use shared::domain::inventory::command::{CountLine, fingerprint};
+use shared::domain::inventory::{Command, ItemResult, Rejection};
+use shared::domain::origin::Origin;
+use shared::limits;
+use shared::service::auth::{Caller, Scope};
+use shared::service::extract::read_body;
+use shared::service::request_context::RequestContext;
+use shared::wire::headers::IDEMPOTENT_REPLAYED;
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+
+use super::AppState;
+use super::fields::{Fields, key, object};
+use super::history::dropped;
+use super::refusal;
+use super::updates::{bounded, header_key};
+use crate::ledger::history::{Moment, Stood, as_it_stood};
+use crate::ledger::{Decided, Outcome, Request as LedgerRequest};
+
+/// A parsed body.
+struct Count {
+    lines: Vec<Line>,
+    counted_by: Arc<str>,
+    reference: Option<Arc<str>>,
+    key: IdempotencyKey,
+}
+
+/// One counted product.
+struct Line {
+    product: ProductId,
+    counted: i64,
+    basis: Option<u64>,
+}
+
+/// Records a count.
+///
+/// # Errors
+/// 400 with every fault of the body, 404 with every product that is not there, 410 if the log no
+/// longer goes back to a basis.
+pub async fn post_counts(
+    State(state): State<AppState>,
+    caller: Caller,
+    context: RequestContext,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Store)?;
+    let header = header_key(request.headers())?;
+    let body = read_body(request).await?;
+    let head = state.ledger.published().head().offset;
+    let count = parse(&body, header.as_deref(), head)?;
+    let store = caller.check_store(None)?;
+    let counted: Vec<i64> = count.lines.iter().map(|line| line.counted).collect();
+    let lines = expected(&state, count.lines).await?;
+    let command = Command::Count {
+        lines,
+        counted_by: count.counted_by,
+        reference: count.reference,
+    };
+    let request = LedgerRequest {
+        fingerprint: fingerprint(&command, store.as_ref()),
+        origin: Origin {
+            principal: caller.principal_for(store.as_ref()),
+            store,
+            key: Some(count.key),
+            request: context.request_id(),
+            correlation: context.correlation_id(),
+        },
+        command,
+    };
+    let (decided, replayed) = match bounded(state.ledger.decide(request)).await? {
+        Outcome::Decided { decided, replayed } => (decided, replayed),
+        Outcome::KeyReused => return Err(refusal::key_reused()),
+    };
+    let mut answer = match refused(&decided) {
+        Some(problem) => problem.into_response(),
+        None => applied(&decided, &counted).into_response(),
+    };
+    if replayed {
+        let headers = answer.headers_mut();
+        headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(answer)
+}
+
+fn parse(body: &[u8], header: Option<&str>, head: u64) -> Result<Count, Problem> {
+    let members = object(body)?;
+    let mut faults = Vec::new();
+    let mut fields = Fields::new(&members, "", &mut faults);
+    fields.only(&["lines", "countedBy", "reference", "idempotencyKey"]);
+    let key = key(header, &mut fields);
+    let counted_by = fields.text("countedBy", limits::NOTE_BYTES);
+    if counted_by.is_none_or(str::is_empty) && !fields.faulty("countedBy") {
+        fields.fault("countedBy", "is required");
+    }
+    let reference = fields.text("reference", limits::NOTE_BYTES);
+    let objects = fields.objects("lines", limits::BATCH_LINES);
+    if objects.is_empty() && !fields.faulty("lines") {
+        fields.fault("lines", "must hold at least one line");
+    }
+    let mut lines = Vec::with_capacity(objects.len());
+    let mut seen = HashSet::new();
+    for (index, members) in objects {
+        let mut fields = Fields::new(members, format!("lines[{index}]."), &mut faults);
+        fields.only(&["productId", "counted", "basisOffset"]);
+        let product = fields.product_id("productId");
+        let counted = fields.integer("counted", 0, limits::STOCK_UNITS);
+        if counted.is_none() && !fields.faulty("counted") {
+            fields.fault("counted", "is required");
+        }
+        let head = i64::try_from(head).unwrap_or(i64::MAX);
+        let basis = fields.integer("basisOffset", 0, head);
+        if let (Some(product), Some(counted)) = (product, counted) {
+            // Two counts of one shelf cannot both be right.
+            if !seen.insert(product.clone()) {
+                fields.fault("productId", "is counted by another line too");
+            }
+            lines.push(Line {
+                product,
+                counted,
+                basis: basis.map(i64::unsigned_abs),
+            });
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
+    }
+    let Some(key) = key else {
+        return Err(Problem::new(
+            ProblemCode::IdempotencyKeyRequired,
+            "a count needs an Idempotency-Key",
+        ));
+    };
+    Ok(Count {
+        lines,
+        counted_by: counted_by.unwrap_or_default().into(),
+        reference: reference.map(Arc::from),
+        key,
+    })
+}
+
+/// Looks up what was there at each line's basis.
+async fn expected(state: &AppState, lines: Vec<Line>) -> Result<Vec<CountLine>, Problem> {
+    if lines.iter().all(|line| line.basis.is_none()) {
+        let now = lines.into_iter().map(|line| CountLine {
+            product: line.product,
+            counted: line.counted,
+            expected: None,
+        });
+        return Ok(now.collect());
+    }
+    let found = state.read_log(move |published| {
+        let stood = |line: Line| {
+            let then = match line.basis {
+                None => None,
+                Some(basis) => {
+                    let moment = Moment::Offset(basis);
+                    let budget = limits::AS_OF_RECORDS;
+                    Some(as_it_stood(published, &line.product, moment, budget)?)
+                }
+            };
+            Ok((line, then))
+        };
+        lines.into_iter().map(stood).collect::<Result<Vec<_>, _>>()
+    });
+    let mut faults = Vec::new();
+    let mut lines = Vec::new();
+    for (index, (line, stood)) in found.await?.into_iter().enumerate() {
+        let expected = match stood {
+            None => None,
+            Some(Stood::Here { product, live, .. }) => {
+                Some(if live { product.stock.on_hand } else { 0 })
+            }
+            Some(Stood::NotYet) => Some(0),
+            Some(Stood::Dropped) => return Err(dropped(state)),
+            Some(Stood::TooFarBack) => {
+                faults.push(Detail::new(
+                    format!("lines[{index}].basisOffset"),
+                    format!(
+                        "more than {} changes of this product have happened since",
+                        limits::AS_OF_RECORDS
+                    ),
+                ));
+                None
+            }
+        };
+        lines.push(CountLine {
+            product: line.product,
+            counted: line.counted,
+            expected,
+        });
+    }
+    if faults.is_empty() {
+        Ok(lines)
+    } else {
+        Err(Problem::with_details(ProblemCode::InvalidRequest, faults))
+    }
+}
+
+fn applied(decided: &Decided, counted: &[i64]) -> Json<serde_json::Value> {
+    let events = decided.decision.events.iter().zip(counted);
+    let lines: Vec<_> = events
+        .map(|(event, counted)| {
+            let delta = event.movement.delta.unwrap_or(0);
+            json!({
+                "productId": event.product.id,
+                "expected": counted - delta,
+                "counted": counted,
+                "delta": delta,
+                "newVersion": event.product.version,
+                "onHand": event.product.stock.on_hand,
+                "available": event.product.available(),
+            })
+        })
+        .collect();
+    Json(json!({"lines": lines, "offset": decided.first_offset}))
+}
+
+/// The problem of a count that was refused: every line that is at fault, none that only went along.
+fn refused(decided: &Decided) -> Option<Problem> {
+    let results = decided.decision.results.iter().enumerate();
+    let refused: Vec<(usize, &Rejection)> = results
+        .filter_map(|(index, result)| match result {
+            ItemResult::Refused(Rejection::NotAlone { .. })
+            | ItemResult::Applied(_)
+            | ItemResult::Unchanged => None,
+            ItemResult::Refused(rejection) => Some((index, rejection)),
+        })
+        .collect();
+    let (_, first) = refused.first()?;
+    let mut problem = Problem::new(
+        refusal::code(first),
+        format!("nothing was recorded: {} lines are refused", refused.len()),
+    );
+    problem.details = refused
+        .iter()
+        .map(|(index, rejection)| {
+            Detail::new(format!("lines[{index}].productId"), rejection.to_string())
+        })
+        .collect();
+    Some(problem)
+}

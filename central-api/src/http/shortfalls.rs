@@ -1,0 +1,69 @@
+//! `GET /v1/inventory/shortfalls`: products of which more is promised than there is.
+
+use axum::Json;
+use axum::extract::State;
+use http::Uri;
+use serde_json::{Value, json};
+use shared::limits;
+use shared::service::auth::{Caller, Scope};
+use shared::service::query::QueryParams;
+use shared::view::ListRequest;
+use shared::wire::problem::{Problem, ProblemCode};
+
+use super::AppState;
+use crate::ledger::history::short_since;
+
+/// A page of them, in the order that the list's parameters ask for.
+///
+/// # Errors
+/// 400 with every fault of the query.
+pub async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Value>, Problem> {
+    caller.require(Scope::Read)?;
+    let mut params = QueryParams::parse(&uri);
+    params.unknown_rejected(&["sort", "order", "offset", "cursor", "limit"]);
+    let shortfall = [("shortfall", "true")];
+    let request = ListRequest::from_pairs(params.pairs().chain(shortfall));
+    let mut faults = params.into_faults();
+    let request = request.map_err(|found| faults.extend(found));
+    let request = match request {
+        Ok(request) if faults.is_empty() => request,
+        Ok(_) | Err(()) => return Err(Problem::with_details(ProblemCode::InvalidRequest, faults)),
+    };
+    let log_gen = state.ledger.published().log_gen();
+    let found = state.read_log(move |published| {
+        let page = published.view.list(&request);
+        let mut budget = limits::SHORTFALL_RECORDS;
+        let mut rows = Vec::with_capacity(page.products.len());
+        for row in &page.products {
+            let since = short_since(published, &row.id, &mut budget)?;
+            let mut shown = json!(row.product);
+            if let Some(since) = since {
+                shown["since"] = since.at.to_string().into();
+                shown["sinceIsExact"] = since.exact.into();
+            }
+            shown["reservations"] = json!([]);
+            rows.push(shown);
+        }
+        Ok((rows, page))
+    });
+    let (rows, page) = found.await?;
+    let mut answer = json!({
+        "shortfalls": rows,
+        "pagination": {
+            "offset": page.offset,
+            "limit": page.limit,
+            "total_count": page.total,
+            "has_more": page.next.is_some(),
+        },
+        "gen": log_gen.to_string(),
+        "asOfOffset": page.head.offset,
+    });
+    if let Some(next) = page.next {
+        answer["nextCursor"] = next.into();
+    }
+    Ok(Json(answer))
+}
