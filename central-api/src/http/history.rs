@@ -130,17 +130,18 @@ pub(super) fn dropped(state: &AppState) -> Problem {
 }
 
 fn shape(id: &ProductId, page: &Page, state: &AppState) -> Value {
-    let mut answer = json!({
-        "productId": id,
-        "entries": page.entries.iter().map(entry).collect::<Vec<_>>(),
-    });
+    let mut answer = Map::new();
+    let mut put = |name: &str, value: Value| answer.insert(name.to_owned(), value);
+    put("productId", id.as_str().into());
+    put("entries", page.entries.iter().map(entry).collect());
     if let Some(before) = page.next_before {
-        answer["nextBefore"] = before.into();
+        put("nextBefore", before.into());
     }
     if page.dropped {
-        answer["beginsAtOffset"] = state.ledger.published().journal.oldest().1.into();
+        let oldest = state.ledger.published().journal.oldest().1;
+        put("beginsAtOffset", oldest.into());
     }
-    answer
+    answer.into()
 }
 
 fn entry(entry: &Entry) -> Value {

@@ -41,17 +41,19 @@ pub async fn list(
         for row in &page.products {
             let since = short_since(published, &row.id, &mut budget)?;
             let mut shown = json!(row.product);
-            if let Some(since) = since {
-                shown["since"] = since.at.to_string().into();
-                shown["sinceIsExact"] = since.exact.into();
+            if let Value::Object(shown) = &mut shown {
+                shown.extend(since.into_iter().flat_map(|since| {
+                    let exact = ("sinceIsExact".to_owned(), Value::from(since.exact));
+                    [("since".to_owned(), since.at.to_string().into()), exact]
+                }));
+                shown.insert("reservations".to_owned(), json!([]));
             }
-            shown["reservations"] = json!([]);
             rows.push(shown);
         }
         Ok((rows, page))
     });
     let (rows, page) = found.await?;
-    let mut answer = json!({
+    Ok(Json(json!({
         "shortfalls": rows,
         "pagination": {
             "offset": page.offset,
@@ -61,9 +63,6 @@ pub async fn list(
         },
         "gen": log_gen.to_string(),
         "asOfOffset": page.head.offset,
-    });
-    if let Some(next) = page.next {
-        answer["nextCursor"] = next.into();
-    }
-    Ok(Json(answer))
+        "nextCursor": page.next,
+    })))
 }
