@@ -26,6 +26,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         None => serve(config),
         Some(CliCommand::Export { format }) => crate::export::main(&config, format),
+        Some(CliCommand::Verify) => crate::verify::main(&config),
     }
 }
 

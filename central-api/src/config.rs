@@ -35,6 +35,8 @@ pub enum CliCommand {
         #[arg(long, value_enum, default_value = "ndjson")]
         format: ExportFormat,
     },
+    /// Reads the whole journal and every snapshot and says what is wrong, and where; changes nothing.
+    Verify,
 }
 
 /// The settings, as text.

@@ -14,3 +14,4 @@ pub mod journal;
 pub mod ledger;
 pub mod startup;
 mod tasks;
+pub mod verify;

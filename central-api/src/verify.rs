@@ -1,0 +1,361 @@
+//! `central-api verify`: reads the whole journal and says everything that is wrong, and where.
+//!
+//! It folds every record from the first again, with rules of its own beside the fold's ([`rules`]):
+//! what the writer promises is checked on what it wrote. Each snapshot is compared with the state
+//! that the log has there. Nothing is changed, not even a torn end that a start would cut.
+//!
+//! Where retention has dropped the beginning, the oldest snapshot is taken as given, and the records
+//! before it are checked for their frames and numbers only.
+
+mod rules;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use shared::disk::{Disk, FsDisk};
+
+use crate::cli::complain;
+use crate::config::Config;
+use crate::http::refusal::chain;
+use crate::journal::embedded::{EmbeddedOptions, read_snapshot, snapshots};
+use crate::journal::frame::HEADER_BYTES;
+use crate::journal::scan::{ScanEnd, peek, scan};
+use crate::journal::{Frame, JournalError, LogGen, Record};
+use crate::ledger::{Fold, KeyRetention, snapshot};
+
+/// Findings that are listed; more are counted.
+const LISTED: usize = 100;
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which file, relative to the data folder.
+    pub file: String,
+    /// Where in the file.
+    pub byte: u64,
+    /// Which record, if it is about one.
+    pub record: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} byte {}", self.file, self.byte)?;
+        if let Some(record) = self.record {
+            write!(f, " record {record}")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Records read.
+    pub records: u64,
+    /// Offset that the next event gets.
+    pub next_offset: u64,
+    /// Products in the catalogue at the end.
+    pub products: usize,
+    /// Digest of the catalogue at the end.
+    pub digest: u64,
+    /// Snapshots compared with the log.
+    pub snapshots: usize,
+    /// First record whose effect was checked; later than 1 if the log's beginning is gone.
+    pub checked_from: u64,
+    /// Bytes of a torn end, which the next start cuts; nobody was told about them.
+    pub torn_bytes: u64,
+    /// What is wrong, in the order of the log; at most a hundred.
+    pub findings: Vec<Finding>,
+    /// How much is wrong.
+    pub wrong: u64,
+}
+
+impl Report {
+    fn find(&mut self, file: &str, byte: u64, record: Option<u64>, what: impl Into<String>) {
+        self.wrong += 1;
+        if self.findings.len() < LISTED {
+            self.findings.push(Finding {
+                file: file.to_owned(),
+                byte,
+                record,
+                what: what.into(),
+            });
+        }
+    }
+}
+
+/// What `central-api verify` does.
+#[must_use]
+pub fn main(config: &Config) -> ExitCode {
+    let dir = &config.data_dir;
+    let lock = File::open(dir.join("lock"));
+    if lock.as_ref().is_ok_and(|lock| lock.try_lock().is_err()) {
+        complain("a service is using this folder; its last frame may look torn");
+    }
+    let keys = KeyRetention {
+        millis: i64::from(config.idempotency_retention_hours) * 3_600_000,
+        ..KeyRetention::default()
+    };
+    let report = match verify(&FsDisk, dir, keys) {
+        Ok(report) => report,
+        Err(error) => {
+            complain(&chain(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    let said = say(&mut out, &report);
+    if said.is_ok() && report.wrong == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn say(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
+    for finding in &report.findings {
+        writeln!(out, "{finding}")?;
+    }
+    if report.torn_bytes > 0 {
+        let bytes = report.torn_bytes;
+        writeln!(
+            out,
+            "a torn end of {bytes} bytes, which the next start cuts"
+        )?;
+    }
+    if report.checked_from > 1 {
+        let from = report.checked_from;
+        writeln!(
+            out,
+            "effects are checked from record {from}, after a snapshot"
+        )?;
+    }
+    writeln!(
+        out,
+        "{} records, next offset {}, {} products, digest {}, {} snapshots: {}",
+        report.records,
+        report.next_offset,
+        report.products,
+        LogGen(report.digest),
+        report.snapshots,
+        match report.wrong {
+            0 => "nothing is wrong".to_owned(),
+            1 => "1 thing is wrong".to_owned(),
+            wrong => format!("{wrong} things are wrong"),
+        }
+    )
+}
+
+/// Checks the journal and the snapshots in `dir`.
+///
+/// # Errors
+/// A file cannot be read. What is in the files is never an error but a finding.
+pub fn verify(disk: &dyn Disk, dir: &Path, keys: KeyRetention) -> Result<Report, JournalError> {
+    let names = disk
+        .list(&dir.join("journal"))
+        .map_err(JournalError::io("list", "journal"))?;
+    let options = EmbeddedOptions {
+        dir: dir.to_owned(),
+        segment_bytes: 0,
+    };
+    let mut segments: Vec<u64> = names
+        .iter()
+        .filter_map(|name| name.strip_suffix(".ndjson")?.parse().ok())
+        .collect();
+    segments.sort_unstable();
+    let mut snapshots = snapshots(disk, &options)?;
+    snapshots.reverse();
+    let mut verifier = Verifier {
+        disk,
+        options,
+        keys,
+        fold: Fold::empty(keys),
+        report: Report {
+            checked_from: 1,
+            ..Report::default()
+        },
+        snapshots,
+        next_seq: 1,
+        next_offset: None,
+    };
+    let Some(first) = segments.first().copied() else {
+        verifier
+            .report
+            .find("journal", 0, None, "there are no segments");
+        return Ok(verifier.report);
+    };
+    verifier.begin(first)?;
+    for (index, seq) in segments.iter().enumerate() {
+        if !verifier.segment(*seq, index + 1 == segments.len())? {
+            break;
+        }
+    }
+    verifier.end()
+}
+
+struct Verifier<'a> {
+    disk: &'a dyn Disk,
+    options: EmbeddedOptions,
+    keys: KeyRetention,
+    fold: Fold,
+    report: Report,
+    /// Records of the snapshots that are still to be compared, oldest first.
+    snapshots: Vec<u64>,
+    next_seq: u64,
+    next_offset: Option<u64>,
+}
+
+impl Verifier<'_> {
+    /// Takes up the state before the first record there is.
+    fn begin(&mut self, first: u64) -> Result<(), JournalError> {
+        self.next_seq = first;
+        if first == 1 {
+            self.next_offset = Some(0);
+            return Ok(());
+        }
+        let usable = self.snapshots.iter().position(|seq| seq + 1 >= first);
+        let Some(index) = usable else {
+            let what = format!("the log begins at record {first}, and no snapshot leads to it");
+            self.report.find("journal", 0, None, what);
+            return Ok(());
+        };
+        for seq in self.snapshots.drain(..=index).collect::<Vec<_>>() {
+            let bytes = read_snapshot(self.disk, &self.options, seq)?;
+            match snapshot::load(&bytes, seq, self.keys) {
+                Ok(fold) => self.fold = fold,
+                Err(error) => self.report.find(&file_of(seq), 0, None, error.to_string()),
+            }
+        }
+        self.report.checked_from = self.fold.seq + 1;
+        Ok(())
+    }
+
+    /// Reads one segment. `false` if what follows cannot be read in sequence.
+    fn segment(&mut self, seq: u64, is_last: bool) -> Result<bool, JournalError> {
+        let name = format!("journal/{seq:020}.ndjson");
+        if seq != self.next_seq {
+            let what = format!("record {} was expected to begin this file", self.next_seq);
+            self.report.find(&name, 0, Some(seq), what);
+            return Ok(false);
+        }
+        let path = self.options.dir.join(&name);
+        let bytes = self.disk.read(&path);
+        let bytes = Bytes::from(bytes.map_err(JournalError::io("read", &name))?);
+        let offset = self
+            .next_offset
+            .or_else(|| peek(&bytes).map(|header| header.offset));
+        let found = scan(&bytes, seq, offset.unwrap_or(0));
+        let mut at = 0;
+        for frame in &found.frames {
+            self.frame(&name, at, frame)?;
+            at += frame.bytes.len() as u64;
+        }
+        let rest = bytes.len() as u64 - found.valid;
+        let what = match found.end {
+            ScanEnd::Clean => return Ok(true),
+            ScanEnd::Torn if is_last => {
+                self.report.torn_bytes = rest;
+                return Ok(true);
+            }
+            ScanEnd::Torn => "not a frame".to_owned(),
+            ScanEnd::FramesAfter(next) => format!("not a frame, though one begins at byte {next}"),
+            ScanEnd::OutOfSequence => "a frame that does not follow the one before it".to_owned(),
+        };
+        let record = Some(self.next_seq);
+        self.report.find(&name, found.valid, record, what);
+        Ok(false)
+    }
+
+    fn frame(&mut self, file: &str, at: u64, frame: &Frame) -> Result<(), JournalError> {
+        let mut byte = at + HEADER_BYTES as u64;
+        let (mut records, mut events) = (0, 0);
+        for line in frame.lines() {
+            let seq = frame.header.seq + records;
+            records += 1;
+            match Record::parse(line) {
+                Ok(record) => {
+                    let effect = record.seq == self.fold.seq + 1;
+                    if record.seq != seq {
+                        let what = format!("it is numbered {}", record.seq);
+                        self.report.find(file, byte, Some(seq), what);
+                    }
+                    let offset = frame.header.offset + events;
+                    events += rules::events(&record);
+                    let mut found = rules::shape(line, &record, offset);
+                    if effect {
+                        found.extend(rules::effect(&self.fold, &record));
+                        self.fold.apply(&record);
+                    }
+                    for what in found {
+                        self.report.find(file, byte, Some(seq), what);
+                    }
+                    self.compare_snapshot()?;
+                }
+                Err(error) => self.report.find(file, byte, Some(seq), chain(&error)),
+            }
+            byte += line.len() as u64 + 1;
+        }
+        let header = frame.header;
+        if (records, events) != (u64::from(header.records), u64::from(header.events)) {
+            let what = format!("the frame holds {records} records and {events} events");
+            self.report.find(file, at, Some(header.seq), what);
+        }
+        self.report.records += records;
+        self.next_seq = header.next_seq();
+        self.next_offset = Some(header.next_offset());
+        Ok(())
+    }
+
+    /// Compares the snapshot at the record that was just folded, if there is one.
+    fn compare_snapshot(&mut self) -> Result<(), JournalError> {
+        while self
+            .snapshots
+            .first()
+            .is_some_and(|seq| *seq <= self.fold.seq)
+        {
+            let seq = self.snapshots.remove(0);
+            if seq < self.fold.seq {
+                continue;
+            }
+            self.report.snapshots += 1;
+            let bytes = read_snapshot(self.disk, &self.options, seq)?;
+            match snapshot::load(&bytes, seq, self.keys) {
+                Ok(loaded) => {
+                    for what in rules::differences(&self.fold, &loaded) {
+                        self.report.find(&file_of(seq), 0, Some(seq), what);
+                    }
+                }
+                Err(error) => self
+                    .report
+                    .find(&file_of(seq), 0, Some(seq), error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Report, JournalError> {
+        for seq in std::mem::take(&mut self.snapshots) {
+            let what = format!("the log ends before it, at record {}", self.next_seq - 1);
+            self.report.find(&file_of(seq), 0, Some(seq), what);
+        }
+        let inventory = &self.fold.inventory;
+        if inventory.digest() != inventory.recomputed_digest() {
+            let what = "the digest that was kept is not that of the products";
+            self.report.find("journal", 0, None, what);
+        }
+        self.report.next_offset = self.next_offset.unwrap_or(0);
+        self.report.products = inventory.len();
+        self.report.digest = inventory.recomputed_digest();
+        Ok(self.report)
+    }
+}
+
+fn file_of(seq: u64) -> String {
+    format!("snapshots/snapshot-{seq:020}.ndjson")
+}
