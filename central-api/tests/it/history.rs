@@ -23,6 +23,7 @@ fn column(page: &Value, pointer: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story of one product")]
 async fn every_change_and_every_refusal_is_there_even_after_a_deletion() {
     let dir = tempfile::tempdir().unwrap();
     let central = Served::start(&dir).await;
