@@ -11,9 +11,9 @@
 //! `available` negative. A **fact** (a count, a delivery, a sale that has happened) is always
 //! recorded, and a shortfall that results is reported, never clamped.
 //!
-//! [`decide`](decide::decide) turns a [`Command`](command::Command) into events or refusals,
+//! [`decide`](fn@decide) turns a [`Command`] into events or refusals,
 //! [`Inventory::apply`](state::Inventory::apply) turns an event into the next state and cannot
-//! fail. An [`Event`](event::Event) carries the whole product as it stands afterwards, so a reader
+//! fail. An [`Event`] carries the whole product as it stands afterwards, so a reader
 //! needs no older event to understand it.
 
 pub mod command;

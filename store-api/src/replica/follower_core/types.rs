@@ -102,7 +102,7 @@ pub enum Answer {
 /// What to make of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Apply its events, then call [`Core::applied`].
+    /// Apply its events, then call `Core::applied`.
     Apply,
     /// Throw it away.
     Discard(Flaw),
@@ -112,7 +112,7 @@ pub enum Verdict {
     Refused,
 }
 
-/// The numbers of a [`Core`].
+/// The numbers of a `Core`.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreSettings {
     /// How long a long poll may wait.
