@@ -8,9 +8,6 @@
 //! Libraries log from `warn` on, so that `LOG_LEVEL=debug` shows our own requests and not every
 //! frame of the HTTP stack.
 
-#[cfg(test)]
-mod tests;
-
 use std::io::{self, Write};
 use std::str::FromStr;
 use std::sync::Arc;
