@@ -124,3 +124,5 @@ pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
 pub const FAULT_TEXT_BYTES: usize = 200;
 /// Log lines that may wait for a slow log reader; past that they are dropped and counted.
 pub const LOG_QUEUE_LINES: usize = 8_192;
+/// How long the end of a process waits for the reader of its log.
+pub const LOG_END: Duration = Duration::from_secs(2);

@@ -3,7 +3,8 @@
 //! Written by a thread of its own behind a bounded queue. A reader that does not keep up (a full
 //! pipe) would otherwise stop whichever executor thread logs next, and with it every request on
 //! that thread. When the queue is full, lines are dropped, counted, and the count is logged: a gap
-//! that says so is better than a service that stands still.
+//! that says so is better than a service that stands still. At the end what waits is written, but
+//! a reader that takes nothing cannot hold the process: it ends all the same, a little later.
 //!
 //! Libraries log from `warn` on, so that `LOG_LEVEL=debug` shows our own requests and not every
 //! frame of the HTTP stack.
@@ -11,8 +12,8 @@
 use std::io::{self, Write};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use tracing::Level;
@@ -100,10 +101,15 @@ struct LogQueue {
     dropped: Arc<AtomicU64>,
 }
 
-/// Writes what waits and ends the log's thread when it is dropped.
+/// Writes what waits and ends the log's thread when it is dropped, if the reader takes it within
+/// [`limits::LOG_END`].
 #[derive(Debug)]
 pub struct LogGuard {
     entries: SyncSender<Entry>,
+    /// Set when the end has come, in case the queue has no room for the word.
+    ending: Arc<AtomicBool>,
+    /// Closed when the thread has ended.
+    ended: Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -112,11 +118,19 @@ impl LogQueue {
         let (entries, waiting) = sync_channel(limits::LOG_QUEUE_LINES);
         let dropped = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&dropped);
+        let ending = Arc::new(AtomicBool::new(false));
+        let is_ending = Arc::clone(&ending);
+        let (running, ended) = sync_channel(0);
         let thread = std::thread::Builder::new()
             .name("log-writer".to_owned())
-            .spawn(move || write_lines(&waiting, &counter, output))?;
+            .spawn(move || {
+                write_lines(&waiting, &counter, &is_ending, output);
+                drop(running);
+            })?;
         let guard = LogGuard {
             entries: entries.clone(),
+            ending,
+            ended,
             thread: Some(thread),
         };
         Ok((Self { entries, dropped }, guard))
@@ -125,10 +139,15 @@ impl LogQueue {
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        // Waits for room: what is in the queue goes out first.
-        if self.entries.send(Entry::End).is_ok()
-            && let Some(thread) = self.thread.take()
-        {
+        self.ending.store(true, Ordering::SeqCst);
+        // Wakes a thread that has nothing to write. One that has will see the flag, so the word need
+        // not find room.
+        drop(self.entries.try_send(Entry::End));
+        if self.ended.recv_timeout(limits::LOG_END) == Err(RecvTimeoutError::Timeout) {
+            // Stuck in a write; the end of the process ends it.
+            return;
+        }
+        if let Some(thread) = self.thread.take() {
             // A log thread that panicked has nothing left to say.
             drop(thread.join());
         }
@@ -160,21 +179,19 @@ impl<'a> MakeWriter<'a> for LogQueue {
     }
 }
 
-fn write_lines(waiting: &Receiver<Entry>, dropped: &AtomicU64, output: impl Write) {
+fn write_lines(
+    waiting: &Receiver<Entry>,
+    dropped: &AtomicU64,
+    ending: &AtomicBool,
+    output: impl Write,
+) {
     let mut output = io::BufWriter::new(output);
-    while let Ok(Entry::Line(mut line)) = waiting.recv() {
+    while let Ok(Entry::Line(line)) = waiting.recv() {
         // Everything that waits goes out with one flush. An output that is gone (a closed pipe)
         // must not end the service, so its errors are dropped with the line.
-        loop {
+        drop(output.write_all(&line));
+        while let Ok(Entry::Line(line)) = waiting.try_recv() {
             drop(output.write_all(&line));
-            match waiting.try_recv() {
-                Ok(Entry::Line(next)) => line = next,
-                Ok(Entry::End) => {
-                    drop(output.flush());
-                    return;
-                }
-                Err(_) => break,
-            }
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
@@ -184,5 +201,10 @@ fn write_lines(waiting: &Receiver<Entry>, dropped: &AtomicU64, output: impl Writ
             drop(output.write_all(line.as_bytes()));
         }
         drop(output.flush());
+        // Set before the word is sent: if it is not set yet, the word is still to come and will
+        // find room.
+        if ending.load(Ordering::SeqCst) {
+            return;
+        }
     }
 }
