@@ -155,6 +155,7 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
+    warn_of_missing_keys(&config);
     // One TLS provider for the process; a second call in one process finds it there.
     drop(rustls::crypto::ring::default_provider().install_default());
     let lock = lock(&config.data_dir)?;
@@ -224,6 +225,18 @@ pub async fn run(
     drop(lock);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says what cannot work before somebody wonders about it at the till.
+fn warn_of_missing_keys(config: &Config) {
+    if config.keys.is_empty() {
+        tracing::warn!("no API key is configured (API_KEYS): every request for data is refused");
+    }
+    if config.central.key.is_none() {
+        tracing::warn!(
+            "no key for central is configured (CENTRAL_API_KEY): central will refuse this store"
+        );
+    }
 }
 
 fn central(

@@ -336,6 +336,8 @@ pub fn problem_code(body: &[u8]) -> Option<String> {
 }
 
 fn refused(status: StatusCode, code: Option<&str>, head: &HeaderMap) -> SyncFault {
+    // It goes into the log and onto the status page, and may be anything.
+    let code = code.filter(|code| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_graphic()));
     let what = match code {
         Some(code) => format!("central answered {} {code}", status.as_u16()),
         None => format!("central answered {}", status.as_u16()),

@@ -203,7 +203,12 @@ pub async fn pass_on_updates(
     let key = header_key(request.headers())?;
     let key = key.map(HeaderValue::try_from).transpose();
     let key = key.map_err(|_| bad_key("is not a key"))?;
-    let call = call(&context, read_body(request).await?, key);
+    // Sent once: the follower repeats it by itself, and repeating it at every store on the way would
+    // multiply, three times three times three, just when central is in trouble.
+    let call = Call {
+        is_repeatable: false,
+        ..call(&context, read_body(request).await?, key)
+    };
     let reply = state
         .central
         .call(&call, state.config.central.deadline)

@@ -24,6 +24,7 @@ use super::live::Live;
 use super::position::Position;
 use super::resync::{Fresh, receive};
 use super::status::Status;
+use super::trouble::Trouble;
 use crate::central::contact::ContactNote;
 use crate::central::{Central, FeedReply, SyncFault};
 
@@ -90,6 +91,9 @@ pub struct Follower {
     nudge: Arc<Notify>,
     /// Who waits for the full sync that is to be done.
     waiting: Vec<ForceReply>,
+    trouble: Trouble,
+    /// Why the last full sync was tried, if it failed.
+    failed_sync: Option<Reason>,
     shutdown: CancellationToken,
 }
 
@@ -124,6 +128,8 @@ impl Follower {
             wishes,
             nudge,
             waiting: Vec::new(),
+            trouble: Trouble::default(),
+            failed_sync: None,
             shutdown,
         };
         (follower, handle)
@@ -229,8 +235,7 @@ impl Follower {
             FeedReply::Gone => (Answer::Gone, Vec::new()),
             FeedReply::Failed(fault) => {
                 self.parts.contact.failed(&fault.what);
-                self.parts.status.failed(&fault.what);
-                tracing::debug!(%fault, "the feed could not be read");
+                self.note_fault(&fault.what);
                 let retry_after = fault.retry_after;
                 (Answer::Failed { retry_after }, Vec::new())
             }
@@ -260,31 +265,60 @@ impl Follower {
                 self.parts
                     .status
                     .good(events.len() as u64, self.parts.clock.now());
+                if self.core.wanted() == Some(Reason::DigestMismatch) {
+                    self.note_fault("at the same offset central's catalogue is another one");
+                } else {
+                    self.note_recovery();
+                }
             }
             (Verdict::Discard(flaw), _) => {
-                tracing::warn!(%flaw, offset = poll.offset, "an answer of the feed is discarded");
-                self.parts
-                    .status
-                    .failed(&format!("an answer was discarded: {flaw}"));
+                self.note_fault(&format!("an answer was discarded: {flaw}"));
             }
-            (Verdict::Refused, Answer::Diverged) => self
-                .parts
-                .status
-                .failed("central says that the log is another one"),
-            (Verdict::Refused, Answer::Gone) => self
-                .parts
-                .status
-                .failed("central no longer has the events after our offset"),
-            (Verdict::Refused, Answer::Ahead) => self
-                .parts
-                .status
-                .failed("central says that we are ahead of it"),
+            (Verdict::Refused, Answer::Diverged) => {
+                self.note_fault("central says that the log is another one");
+            }
+            (Verdict::Refused, Answer::Gone) => {
+                self.note_fault("central no longer has the events after our offset");
+            }
+            (Verdict::Refused, Answer::Ahead) => {
+                self.note_fault("central says that we are ahead of it");
+            }
             (Verdict::Refused | Verdict::Obsolete | Verdict::Apply, _) => {}
         }
     }
 
+    /// Tells people that an attempt failed: the status each time, the log when it is news.
+    fn note_fault(&mut self, what: &str) {
+        self.parts.status.failed(what);
+        let offset = self.core.position().map(|position| position.offset);
+        if self.trouble.failed(what, self.now()) {
+            tracing::warn!(
+                fault = what,
+                offset,
+                "the copy cannot be kept current; trying on"
+            );
+        } else {
+            tracing::debug!(fault = what, offset, "the copy cannot be kept current");
+        }
+    }
+
+    fn note_recovery(&mut self) {
+        if let Some(over) = self.trouble.ended(self.now()) {
+            tracing::info!(
+                fault = over.what,
+                attempts = over.attempts,
+                lasted_ms = over.lasted.as_millis(),
+                "central is followed again"
+            );
+        }
+    }
+
     async fn resync(&mut self, reason: Reason) {
-        tracing::info!(reason = reason.as_str(), "a full sync begins");
+        if self.failed_sync == Some(reason) {
+            tracing::debug!(reason = reason.as_str(), "a full sync begins again");
+        } else {
+            tracing::info!(reason = reason.as_str(), "a full sync begins");
+        }
         self.parts.status.sync_began();
         let begun = Instant::now();
         let result = {
@@ -310,19 +344,23 @@ impl Follower {
                 self.parts
                     .status
                     .sync_ended(begun.elapsed(), self.parts.clock.now());
+                self.failed_sync = None;
                 for waiting in self.waiting.drain(..) {
                     waiting.send(Ok(())).ok();
                 }
                 tracing::info!(
                     products = self.parts.live.tip().map_or(0, |tip| tip.summary.count),
                     took_ms = begun.elapsed().as_millis(),
+                    reason = reason.as_str(),
                     "the full sync is done"
                 );
+                self.note_recovery();
             }
             Err(fault) => {
-                tracing::warn!(%fault, "the full sync failed; the copy stays as it is");
                 self.parts.contact.failed(&fault.what);
-                self.parts.status.sync_failed(&fault.what);
+                self.parts.status.sync_failed();
+                self.note_fault(&format!("a full sync failed: {fault}"));
+                self.failed_sync = Some(reason);
                 self.core
                     .resync_failed(self.now(), rand::random(), fault.retry_after);
                 for waiting in self.waiting.drain(..) {

@@ -16,3 +16,4 @@ pub mod status;
 pub mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
+mod trouble;

@@ -122,8 +122,8 @@ impl Status {
         state.error = None;
     }
 
-    pub(super) fn sync_failed(&self, what: &str) {
+    /// A full sync ended without a result; what went wrong is told by [`Status::failed`].
+    pub(super) fn sync_failed(&self) {
         self.0.write().in_progress = false;
-        self.failed(what);
     }
 }

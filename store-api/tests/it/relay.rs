@@ -140,6 +140,39 @@ async fn a_relay_that_took_over_another_log_takes_its_followers_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_write_through_a_relay_is_repeated_by_one_of_them_only() {
+    // No answer says that nothing happened, so whoever may repeats: three times. The breakers are
+    // kept out of it, since they would hide a storm.
+    const PLENTY: u32 = 100;
+    let central = FakeCentral::start(1).await;
+    let patient = |mut settings: Settings| {
+        settings.breaker_consecutive_failures = PLENTY;
+        settings.breaker_min_calls = PLENTY;
+        settings
+    };
+    let relay = TestStore::with(patient(settings(&central.url()))).await;
+    relay.live_at(1).await;
+    let store = TestStore::with(patient(follower_of(&relay, "store-s2"))).await;
+    store.live_at(1).await;
+    let attempts = || {
+        let mut left = 0;
+        central.misbehave(|spoilt| left = spoilt.refuse_updates.map_or(0, |(left, ..)| left));
+        PLENTY - left
+    };
+    central.misbehave(|spoilt| spoilt.refuse_updates = Some((PLENTY, 502, "<html>")));
+    assert_eq!(store.update("PROD-001", -1, "k1").await.status(), 504);
+    assert_eq!(
+        attempts(),
+        3,
+        "the till's store repeats, the relay does not"
+    );
+    // The control: a till's own write is repeated by the relay.
+    central.misbehave(|spoilt| spoilt.refuse_updates = Some((PLENTY, 502, "<html>")));
+    assert_eq!(relay.update("PROD-001", -1, "k2").await.status(), 504);
+    assert_eq!(attempts(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_snapshot_is_served_whole_packed_or_not() {
     let central = FakeCentral::start(200).await;
     let relay = TestStore::start(&central.url()).await;
