@@ -68,6 +68,8 @@ pub struct Report {
     pub snapshots: usize,
     /// First record whose effect was checked; later than 1 if the log's beginning is gone.
     pub checked_from: u64,
+    /// Last record whose effect was checked, if damage hides what follows from it.
+    pub checked_to: Option<u64>,
     /// Bytes of a torn end, which the next start cuts; nobody was told about them.
     pub torn_bytes: u64,
     /// What is wrong, in the order of the log; at most a hundred.
@@ -136,6 +138,12 @@ fn say(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
             "effects are checked from record {from}, after a snapshot"
         )?;
     }
+    if let Some(to) = report.checked_to {
+        writeln!(
+            out,
+            "effects are checked up to record {to} only, since what follows builds on what is damaged"
+        )?;
+    }
     writeln!(
         out,
         "{} records, next offset {}, {} products, digest {}, {} snapshots: {}",
@@ -183,6 +191,7 @@ pub fn verify(disk: &dyn Disk, dir: &Path, keys: KeyRetention) -> Result<Report,
         snapshots,
         next_seq: 1,
         next_offset: None,
+        whole: true,
     };
     let Some(first) = segments.first().copied() else {
         verifier
@@ -193,10 +202,11 @@ pub fn verify(disk: &dyn Disk, dir: &Path, keys: KeyRetention) -> Result<Report,
     verifier.begin(first)?;
     for (index, seq) in segments.iter().enumerate() {
         if !verifier.segment(*seq, index + 1 == segments.len())? {
+            verifier.whole = false;
             break;
         }
     }
-    verifier.end()
+    Ok(verifier.end())
 }
 
 struct Verifier<'a> {
@@ -209,6 +219,8 @@ struct Verifier<'a> {
     snapshots: Vec<u64>,
     next_seq: u64,
     next_offset: Option<u64>,
+    /// Whether every segment could be read to its end.
+    whole: bool,
 }
 
 impl Verifier<'_> {
@@ -219,21 +231,31 @@ impl Verifier<'_> {
             self.next_offset = Some(0);
             return Ok(());
         }
-        let usable = self.snapshots.iter().position(|seq| seq + 1 >= first);
-        let Some(index) = usable else {
+        let mut led = false;
+        while !led && !self.snapshots.is_empty() {
+            let seq = self.snapshots.remove(0);
+            if let Some(fold) = self.load(seq)?.filter(|_| seq + 1 >= first) {
+                self.fold = fold;
+                led = true;
+            }
+        }
+        if !led {
             let what = format!("the log begins at record {first}, and no snapshot leads to it");
             self.report.find("journal", 0, None, what);
-            return Ok(());
-        };
-        for seq in self.snapshots.drain(..=index).collect::<Vec<_>>() {
-            let bytes = read_snapshot(self.disk, &self.options, seq)?;
-            match snapshot::load(&bytes, seq, self.keys) {
-                Ok(fold) => self.fold = fold,
-                Err(error) => self.report.find(&file_of(seq), 0, None, error.to_string()),
-            }
         }
         self.report.checked_from = self.fold.seq + 1;
         Ok(())
+    }
+
+    /// Loads the snapshot at `seq`, or says what is wrong with it.
+    fn load(&mut self, seq: u64) -> Result<Option<Fold>, JournalError> {
+        let bytes = read_snapshot(self.disk, &self.options, seq)?;
+        let loaded = snapshot::load(&bytes, seq, self.keys);
+        let found = loaded.map_err(|error| {
+            let what = error.to_string();
+            self.report.find(&file_of(seq), 0, Some(seq), what);
+        });
+        Ok(found.ok())
     }
 
     /// Reads one segment. `false` if what follows cannot be read in sequence.
@@ -274,7 +296,7 @@ impl Verifier<'_> {
 
     fn frame(&mut self, file: &str, at: u64, frame: &Frame) -> Result<(), JournalError> {
         let mut byte = at + HEADER_BYTES as u64;
-        let (mut records, mut events) = (0, 0);
+        let (mut records, mut events, mut readable) = (0, 0, true);
         for line in frame.lines() {
             let seq = frame.header.seq + records;
             records += 1;
@@ -297,12 +319,16 @@ impl Verifier<'_> {
                     }
                     self.compare_snapshot()?;
                 }
-                Err(error) => self.report.find(file, byte, Some(seq), chain(&error)),
+                Err(error) => {
+                    readable = false;
+                    self.report.find(file, byte, Some(seq), chain(&error));
+                }
             }
             byte += line.len() as u64 + 1;
         }
         let header = frame.header;
-        if (records, events) != (u64::from(header.records), u64::from(header.events)) {
+        let counts = (u64::from(header.records), u64::from(header.events));
+        if readable && (records, events) != counts {
             let what = format!("the frame holds {records} records and {events} events");
             self.report.find(file, at, Some(header.seq), what);
         }
@@ -324,25 +350,27 @@ impl Verifier<'_> {
                 continue;
             }
             self.report.snapshots += 1;
-            let bytes = read_snapshot(self.disk, &self.options, seq)?;
-            match snapshot::load(&bytes, seq, self.keys) {
-                Ok(loaded) => {
-                    for what in rules::differences(&self.fold, &loaded) {
-                        self.report.find(&file_of(seq), 0, Some(seq), what);
-                    }
+            if let Some(loaded) = self.load(seq)? {
+                let keys = snapshot::keys(&read_snapshot(self.disk, &self.options, seq)?);
+                for what in rules::differences(&self.fold, &loaded, &keys) {
+                    self.report.find(&file_of(seq), 0, Some(seq), what);
                 }
-                Err(error) => self
-                    .report
-                    .find(&file_of(seq), 0, Some(seq), error.to_string()),
             }
         }
         Ok(())
     }
 
-    fn end(mut self) -> Result<Report, JournalError> {
+    fn end(mut self) -> Report {
+        let last = self.next_seq - 1;
+        if !self.whole || self.fold.seq < last {
+            self.report.checked_to = Some(self.fold.seq);
+        }
         for seq in std::mem::take(&mut self.snapshots) {
-            let what = format!("the log ends before it, at record {}", self.next_seq - 1);
-            self.report.find(&file_of(seq), 0, Some(seq), what);
+            // Where the log cannot be read on, nothing is known of what a snapshot is compared with.
+            if self.whole && seq > last {
+                let what = format!("the log ends before it, at record {last}");
+                self.report.find(&file_of(seq), 0, Some(seq), what);
+            }
         }
         let inventory = &self.fold.inventory;
         if inventory.digest() != inventory.recomputed_digest() {
@@ -352,7 +380,7 @@ impl Verifier<'_> {
         self.report.next_offset = self.next_offset.unwrap_or(0);
         self.report.products = inventory.len();
         self.report.digest = inventory.recomputed_digest();
-        Ok(self.report)
+        self.report
     }
 }
 

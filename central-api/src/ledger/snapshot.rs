@@ -472,6 +472,19 @@ pub fn load(bytes: &[u8], seq: u64, retention: KeyRetention) -> Result<Fold, Jou
     Ok(fold)
 }
 
+/// The keys that a snapshot lists, oldest first; none of what cannot be read.
+#[must_use]
+pub fn keys(bytes: &[u8]) -> Vec<(Principal, IdempotencyKey)> {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let header = serde_json::from_slice::<Header>(lines.next().unwrap_or_default());
+    let count = header.map_or(0, |header| header.keys);
+    let keys = lines.take(count).filter_map(|line| {
+        let line: KeyLine = serde_json::from_slice(line).ok()?;
+        Some((line.principal, line.key))
+    });
+    keys.collect()
+}
+
 /// Parses the entries on two threads; the parse is most of a start with a million products.
 fn parse_entries(lines: &[&[u8]]) -> Option<Vec<Entry>> {
     fn parse(lines: &[&[u8]]) -> Option<Vec<Entry>> {

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use central_api::config::{Config, Settings};
+use central_api::ledger::KeyRetention;
 use central_api::startup::{self, StartError};
+use central_api::verify::verify;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use shared::disk::FsDisk;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -67,11 +70,14 @@ impl TestCentral {
         }
     }
 
-    /// Stops it as SIGTERM does; the folder stays.
+    /// Stops it as SIGTERM does; the folder stays, and nothing may be wrong with it.
     pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
         if let Some(running) = self.running.take() {
             running.await.unwrap().unwrap();
+            let keys = KeyRetention::default();
+            let report = verify(&FsDisk, &self.folder(), keys).unwrap();
+            assert_eq!(report.findings, []);
         }
     }
 
@@ -86,6 +92,12 @@ impl TestCentral {
     pub(crate) async fn start_error(&mut self) -> StartError {
         let running = self.running.take().unwrap();
         running.await.unwrap().unwrap_err()
+    }
+
+    /// Stops it and gives the folder away.
+    pub(crate) async fn into_dir(mut self) -> TempDir {
+        self.stop().await;
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 
     pub(crate) fn folder(&self) -> PathBuf {

@@ -18,3 +18,4 @@ mod products;
 mod seed_003;
 mod served;
 mod snapshots;
+mod verify;
