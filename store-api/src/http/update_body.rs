@@ -162,6 +162,7 @@ pub fn shape(body: &[u8], said: &Said, store: &StoreId) -> Option<(Bytes, Vec<Mo
     let mut moved = Vec::new();
     match said {
         Said::One(line) => {
+            answer.get("applied")?.as_bool()?;
             moved.extend(moved_by(&answer));
             repeat(&mut answer, line);
         }

@@ -23,6 +23,7 @@ use super::AppState;
 use super::sync::ProblemBody;
 use super::update_body::{Moved, Outgoing, Said, prepare, shape};
 use super::visible::until;
+use crate::central::http::problem_code;
 use crate::central::{Call, CallFault, Central as _, Reply};
 use crate::replica::live::Shown;
 
@@ -160,13 +161,14 @@ async fn update(
         .call(&call, state.config.central.deadline)
         .await;
     let reply = reply.map_err(|fault| unanswered(&fault, &said))?;
+    // What does not speak as central does is something on the way (a login page, a proxy's own
+    // error), whatever its status. It may have passed the request on before, or not.
+    let not_central = || unanswered(&CallFault::Unknown { timed_out: false }, &said);
     if !reply.status.is_success() {
+        problem_code(&reply.body).ok_or_else(not_central)?;
         return Ok(passed_on(reply));
     }
-    let Some((body, moved)) = shape(&reply.body, &said, store) else {
-        // Central said yes in words that we do not know: it happened, and the caller sees them.
-        return Ok(passed_on(reply));
-    };
+    let (body, moved) = shape(&reply.body, &said, store).ok_or_else(not_central)?;
     let seen = until(state, |shown| shows(shown, &moved)).await;
     let mut response = passed_on(Reply { body, ..reply });
     let headers = response.headers_mut();
