@@ -2,6 +2,8 @@
 //!
 //! - [`linearizability`]: could any order of instants explain what the clients saw?
 //! - [`process`]: the real programs, started and killed.
+//! - [`proxy`]: what stands between them, and how it fails.
 
 pub mod linearizability;
 pub mod process;
+pub mod proxy;

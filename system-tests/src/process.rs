@@ -53,6 +53,19 @@ impl Service {
     /// # Errors
     /// The program is not built, or does not start.
     pub async fn store(id: &str, dir: &Path, central: SocketAddr) -> io::Result<Self> {
+        Self::store_with(id, dir, central, &[]).await
+    }
+
+    /// The same, with settings of one's own.
+    ///
+    /// # Errors
+    /// The program is not built, or does not start.
+    pub async fn store_with(
+        id: &str,
+        dir: &Path,
+        central: SocketAddr,
+        more: &[(&str, &str)],
+    ) -> io::Result<Self> {
         let url = format!("http://{central}");
         let settings = [
             ("STORE_ID", id),
@@ -62,6 +75,7 @@ impl Service {
             ("ADMIN_API_KEYS", ADMIN_KEY),
             ("RATE_LIMIT_ENABLED", "false"),
         ];
+        let settings = [&settings, more].concat();
         Self::start("store-api", dir, &settings).await
     }
 
@@ -94,10 +108,16 @@ impl Service {
         format!("http://{}{path}", self.address)
     }
 
-    /// Its data folder.
+    /// Its folder, with its logs.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
     }
 
     /// Ends it as a power failure would, as far as the process is concerned (SIGKILL).

@@ -5,8 +5,12 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod faults;
 mod histories;
 mod hot_product;
 mod kills;
+mod other_centrals;
+mod scene;
 mod start_script;
+mod store_faults;
 mod till;
