@@ -36,6 +36,7 @@ async fn main() {
     let clock: Arc<dyn Clock> =
         Arc::new(ManualClock::at(Timestamp::from_millis(1_768_473_000_123)));
     let options = LedgerOptions {
+        homes: Vec::new(),
         clock,
         log_gen: LogGen(1),
         keys,

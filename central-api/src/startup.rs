@@ -9,7 +9,9 @@ use shared::clock::Clock;
 use shared::disk::{Disk, FsDisk};
 use shared::service::server::{self, ServerOptions};
 use shared::service::system_clock::SystemClock;
+use shared::service::workers::Workers;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -35,6 +37,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The system gives no threads.
+    #[error("cannot start the threads that serve connections")]
+    Workers(#[source] io::Error),
     /// The journal cannot be opened.
     #[error("cannot open the journal")]
     Journal(#[from] JournalError),
@@ -80,11 +85,12 @@ pub struct OpenLedger {
     pub lock: DataLock,
 }
 
-/// Recovers the ledger from its folder and begins a new life of the log.
+/// Recovers the ledger from its folder and begins a new life of the log. Requests come from the
+/// runtimes `homes`, or from the present one if there are none.
 ///
 /// # Errors
 /// See [`StartError`].
-pub async fn open_ledger(config: &Config) -> Result<OpenLedger, StartError> {
+pub async fn open_ledger(config: &Config, homes: Vec<Handle>) -> Result<OpenLedger, StartError> {
     let lock = DataLock::take(&config.data_dir)?;
     let options = EmbeddedOptions {
         dir: config.data_dir.clone(),
@@ -121,6 +127,7 @@ pub async fn open_ledger(config: &Config) -> Result<OpenLedger, StartError> {
         clock,
         log_gen: LogGen(rand::random()),
         keys,
+        homes,
         fatal: Box::new(end),
     };
     let snapshot_seq = recovered.snapshot_seq;
@@ -195,7 +202,9 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
-    let opened = open_ledger(&config).await?;
+    let workers = Workers::start_one_per_core().map_err(StartError::Workers)?;
+    let homes = workers.handles();
+    let opened = open_ledger(&config, homes.clone()).await?;
     let OpenLedger {
         ledger,
         threads,
@@ -211,7 +220,7 @@ pub async fn run(
         tracing::info!(%address, "listening");
     }
     let router = http::router(state);
-    let report = server::serve(listener, router, shutdown, ServerOptions::default()).await;
+    let report = server::serve(listener, router, shutdown, ServerOptions::default(), &homes).await;
     tracing::info!(?report, "no more requests are taken");
     tasks.finish().await;
     // Decides and answers what waits, and ends the threads.
@@ -219,6 +228,7 @@ pub async fn run(
     stopping
         .await
         .unwrap_or_else(|error| tracing::error!(%error, "the ledger did not stop"));
+    workers.stop();
     drop(lock);
     tracing::info!("stopped");
     Ok(())

@@ -15,6 +15,7 @@ use shared::domain::inventory::state::Entry;
 use shared::policy::{Backoff, BackoffSettings, Breaker};
 use shared::service::server::{self, ServerOptions};
 use shared::service::system_clock::SystemClock;
+use shared::service::workers::Workers;
 use shared::view::{Catalogue, Head};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -55,6 +56,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The system gives no threads.
+    #[error("cannot start the threads that serve connections")]
+    Workers(#[source] io::Error),
     /// Central's client cannot be made.
     #[error("cannot talk to central")]
     Central(#[from] ClientFault),
@@ -208,13 +212,9 @@ pub async fn run(
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, store = %state.config.store_id, "listening");
     }
-    let report = server::serve(
-        listener,
-        http::router(state),
-        shutdown,
-        ServerOptions::default(),
-    )
-    .await;
+    let workers = Workers::start_one_per_core().map_err(StartError::Workers)?;
+    let (router, options) = (http::router(state), ServerOptions::default());
+    let report = server::serve(listener, router, shutdown, options, &workers.handles()).await;
     tracing::info!(?report, "no more requests are taken");
     stop_following.cancel();
     following
@@ -222,6 +222,7 @@ pub async fn run(
         .unwrap_or_else(|error| tracing::error!(%error, "the follower did not stop"));
     tasks.finish().await;
     keeper.stop().await;
+    workers.stop();
     drop(lock);
     tracing::info!("stopped");
     Ok(())

@@ -110,12 +110,13 @@ fn parse(uri: &Uri, last_event_id: Option<u64>) -> Result<Ask, Problem> {
 async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
     let published = state.ledger.published();
     follows(state, ask)?;
-    let mut head_watch = published.watch();
+    let mut moves = published.moves();
     let deadline = Instant::now() + ask.wait;
     let ahead_deadline = deadline.min(Instant::now() + limits::FEED_AHEAD_WAIT);
     let mut waited = false;
     loop {
-        let head = *head_watch.borrow_and_update();
+        moves.mark_unchanged();
+        let head = published.head();
         let oldest = published.journal.oldest().1;
         if ask.offset < oldest {
             return Err(gone(state, ask.offset, oldest));
@@ -131,7 +132,7 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
             deadline
         };
         let woken = tokio::select! {
-            changed = head_watch.changed() => changed.is_ok(),
+            changed = moves.changed() => changed.is_ok(),
             () = state.shutdown.cancelled() => false,
             () = tokio::time::sleep_until(until) => false,
         };
@@ -253,11 +254,12 @@ async fn stream(state: AppState, uri: &Uri, headers: &HeaderMap) -> Result<Respo
 
 fn events(state: AppState, offset: u64) -> impl Stream<Item = Result<sse::Event, Infallible>> {
     use futures_util::StreamExt as _;
-    let watch = state.ledger.published().watch();
-    let batches = futures_util::stream::unfold((state, watch, offset), |state| async move {
-        let (app, mut watch, offset) = state;
+    let moves = state.ledger.published().moves();
+    let batches = futures_util::stream::unfold((state, moves, offset), |state| async move {
+        let (app, mut moves, offset) = state;
         loop {
-            let head = *watch.borrow_and_update();
+            moves.mark_unchanged();
+            let head = app.ledger.published().head();
             if offset < head.offset {
                 let limit = limits::FEED_LIMIT_DEFAULT;
                 // A log that cannot be read ends the stream; the reader comes back and is told why.
@@ -273,10 +275,10 @@ fn events(state: AppState, offset: u64) -> impl Stream<Item = Result<sse::Event,
                         next += 1;
                     }
                 }
-                return Some((events, (app, watch, next)));
+                return Some((events, (app, moves, next)));
             }
             tokio::select! {
-                changed = watch.changed() => changed.ok()?,
+                changed = moves.changed() => changed.ok()?,
                 () = app.shutdown.cancelled() => return None,
             }
         }

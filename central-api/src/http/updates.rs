@@ -3,6 +3,7 @@
 //! This is the path that a till waits for, so the answer of a single movement is written by hand.
 //! Its shape, and that of a batch, is seed 003's with additions.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -31,6 +32,10 @@ const DECISION_WAIT: Duration = Duration::from_secs(10);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
+
+thread_local! {
+    static ENCODER: RefCell<Encoder> = RefCell::new(Encoder::new());
+}
 
 /// Applies movements of stock.
 ///
@@ -252,7 +257,8 @@ fn applied_members(body: &mut Vec<u8>, event: &Event) {
     body.extend_from_slice(b",\"newVersion\":");
     integer(body, event.product.version);
     body.extend_from_slice(b",\"applied\":true,\"lastUpdated\":");
-    Encoder::new().timestamp(body, event.product.last_updated);
+    // Answers of one frame bear one time, which is formatted once a thread.
+    ENCODER.with_borrow_mut(|encoder| encoder.timestamp(body, event.product.last_updated));
 }
 
 /// A refused single movement: the problem, with seed 003's members.

@@ -14,6 +14,8 @@ use super::writer::{Answer, Request};
 pub struct Submission {
     /// Decided one after the other, in one frame, with nothing between them.
     pub requests: Vec<Request>,
+    /// Whose herald answers.
+    pub lane: usize,
     /// One answer a request.
     pub reply: oneshot::Sender<Vec<Answer>>,
 }

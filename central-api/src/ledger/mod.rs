@@ -2,12 +2,14 @@
 //!
 //! [`writer::Writer`] is the pure heart with its state ([`fold::Fold`]) and the idempotency window
 //! ([`keys::KeyWindow`]); [`open`] brings it back after a stop or a crash; [`snapshot`] keeps that
-//! short; [`history`] reads one product's past; [`run`] gives it threads and [`inbox`] a bounded queue.
+//! short; [`history`] reads one product's past; [`run`] gives it threads, [`inbox`] a
+//! bounded queue and [`herald`] a voice.
 //!
 //! What must stay true: nothing is answered or shown before its frame is durable, and a frame that
 //! cannot be made durable ends the process.
 
 pub mod fold;
+mod herald;
 pub mod history;
 pub mod inbox;
 pub mod keys;

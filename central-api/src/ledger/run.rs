@@ -1,15 +1,14 @@
 //! The running ledger: two threads, one pipeline.
 //!
 //! ```text
-//! handlers ─▶ inbox ─▶ writer thread ─▶ flusher thread ─▶ answers task ─▶ handlers
-//!                      decides, encodes   syncs, publishes   wakes, on the runtime's own threads
+//! handlers ─▶ inbox ─▶ writer thread ─▶ flusher thread ─▶ heralds ─▶ handlers
+//!                      decides, encodes   syncs, publishes   wake, on the handlers' own threads
 //! ```
 //!
 //! While a frame is being synced, the writer decides what has arrived for the next one; it hands
 //! that over when the sync returns. So a frame is whatever arrived during the sync before it: group
 //! commit without a timer. The flusher publishes in the order of the frames, and only after the sync.
-//! Answers leave through one task, because waking a thousand waiters from a foreign thread costs a
-//! thousand system calls and from inside the runtime it costs none.
+//! Answers leave through the [`herald`](super::herald)s.
 //!
 //! If the journal fails, nothing that is in flight is answered: the state in memory may be ahead of
 //! the log. The `fatal` hook ends the process.
@@ -22,9 +21,11 @@ use parking_lot::RwLock;
 use shared::clock::{Clock, Timestamp};
 use shared::limits;
 use shared::view::{Catalogue, Head};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
 
 use super::fold::Fold;
+use super::herald::{Heralds, Replies};
 use super::inbox::{Inbox, Refused, Submission, Taken};
 use super::keys::KeyRetention;
 use super::snapshot::{Cut, entries_of};
@@ -43,6 +44,8 @@ pub struct LedgerOptions {
     pub log_gen: LogGen,
     /// How long keys are remembered.
     pub keys: KeyRetention,
+    /// Runtimes of the workers whose requests are answered; empty for the present one.
+    pub homes: Vec<Handle>,
     /// Called once, when the journal has failed; must end the process.
     pub fatal: Box<dyn Fn(&JournalError) + Send + Sync>,
 }
@@ -73,7 +76,7 @@ pub struct Published {
     pub slices: SharedSlices,
     /// Older ones.
     pub journal: Arc<dyn JournalReader>,
-    head: watch::Sender<Head>,
+    heralds: Heralds,
     generations: RwLock<Vec<Generation>>,
     keys: KeyRetention,
 }
@@ -115,10 +118,9 @@ pub enum Outcome {
 struct Staged {
     flush: Flush,
     publication: Publication,
-    replies: Replies,
+    /// By lane.
+    replies: Vec<Replies>,
 }
-
-type Replies = Vec<(oneshot::Sender<Vec<Answer>>, Vec<Answer>)>;
 
 impl Ledger {
     /// Begins a new life of the log, and starts the threads. Must be called inside a tokio runtime.
@@ -143,7 +145,7 @@ impl Ledger {
             ring: Ring::new(limits::FEED_RING_BYTES),
             slices: SharedSlices::default(),
             journal: journal.reader(),
-            head: watch::Sender::new(writer.head()),
+            heralds: Heralds::start(writer.head(), &options.homes),
             generations: RwLock::new(fold.generations.clone()),
             keys: options.keys,
         });
@@ -153,15 +155,6 @@ impl Ledger {
             .journal
             .on_commit(Arc::new(move || foreign_commits.nudge()));
 
-        let (replies, mut answered) = mpsc::unbounded_channel::<Replies>();
-        tokio::spawn(async move {
-            while let Some(batch) = answered.recv().await {
-                for (reply, answers) in batch {
-                    // Whoever asked may have gone; the decision stands.
-                    drop(reply.send(answers));
-                }
-            }
-        });
         let fatal: Arc<dyn Fn(&JournalError) + Send + Sync> = Arc::from(options.fatal);
         let (stage, staged) = sync_channel(1);
         let (flushed, done) = sync_channel(1);
@@ -169,7 +162,6 @@ impl Ledger {
             staged,
             flushed,
             published: Arc::clone(&published),
-            replies,
         };
         let pipeline = Pipeline {
             journal,
@@ -178,6 +170,7 @@ impl Ledger {
             clock: options.clock,
             stage,
             done,
+            published: Arc::clone(&published),
         };
         let threads = LedgerThreads {
             inbox: Arc::clone(&inbox),
@@ -211,7 +204,12 @@ impl Ledger {
     /// [`SubmitError`], which says whether anything can have happened.
     pub async fn submit(&self, requests: Vec<Request>) -> Result<Vec<Answer>, SubmitError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.submit(Submission { requests, reply })?;
+        let lane = self.published.heralds.lane_here();
+        self.inbox.submit(Submission {
+            requests,
+            lane,
+            reply,
+        })?;
         answer.await.map_err(|_| SubmitError::Unknown)
     }
 
@@ -279,13 +277,19 @@ impl Published {
     /// Where the log stands.
     #[must_use]
     pub fn head(&self) -> Head {
-        *self.head.borrow()
+        self.heralds.head()
     }
 
-    /// Watches where the log stands.
+    /// Watches where the log stands. For few; the many who poll have [`moves`](Self::moves).
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Head> {
-        self.head.subscribe()
+        self.heralds.watch()
+    }
+
+    /// Changes whenever the head has moved. Subscribe, then read [`head`](Self::head), then wait.
+    #[must_use]
+    pub fn moves(&self) -> watch::Receiver<()> {
+        self.heralds.moves()
     }
 
     /// The lives of the log, oldest first.
@@ -357,7 +361,8 @@ impl Published {
         Ok(cut.seq())
     }
 
-    fn publish(&self, publication: Publication) {
+    /// Shows what is durable, and then tells those who wait for it.
+    fn publish(&self, publication: Publication, replies: Vec<Replies>) {
         publication.show(&self.view);
         let Publication {
             frame,
@@ -372,11 +377,7 @@ impl Published {
         if !generations.is_empty() {
             self.generations.write().extend(generations);
         }
-        self.head.send_if_modified(|published| {
-            let moved = published.offset != head.offset;
-            *published = head;
-            moved
-        });
+        self.heralds.tell(head, replies);
     }
 }
 
@@ -415,6 +416,7 @@ struct Pipeline {
     stage: SyncSender<Staged>,
     /// One token for each staged frame that is durable.
     done: Receiver<()>,
+    published: Arc<Published>,
 }
 
 impl Pipeline {
@@ -456,8 +458,12 @@ impl Pipeline {
             Some(open) => open,
             None => self.open()?,
         };
-        frame.replies.reserve(batch.len());
-        for Submission { requests, reply } in batch.drain(..) {
+        for Submission {
+            requests,
+            lane,
+            reply,
+        } in batch.drain(..)
+        {
             if frame.draft.is_full() {
                 if self.hand_over(frame)? && self.done.recv().is_err() {
                     return Err(JournalError::Poisoned);
@@ -466,7 +472,9 @@ impl Pipeline {
             }
             let decide = |request| self.writer.decide(&mut frame.draft, request);
             let answers = requests.iter().map(decide).collect();
-            frame.replies.push((reply, answers));
+            if let Some(replies) = frame.replies.get_mut(lane) {
+                replies.push((reply, answers));
+            }
         }
         Ok(Some(frame))
     }
@@ -477,7 +485,7 @@ impl Pipeline {
             self.send(Staged {
                 flush: Flush::done(),
                 publication,
-                replies: Vec::new(),
+                replies: self.published.heralds.no_replies(),
             })?;
             if self.done.recv().is_err() {
                 return Err(JournalError::Poisoned);
@@ -485,7 +493,7 @@ impl Pipeline {
         }
         Ok(Open {
             draft,
-            replies: Vec::new(),
+            replies: self.published.heralds.no_replies(),
         })
     }
 
@@ -493,7 +501,7 @@ impl Pipeline {
     fn hand_over(&mut self, open: Open) -> Result<bool, JournalError> {
         let Open { draft, replies } = open;
         let (flush, publication) = self.writer.finish(&mut *self.journal, draft)?;
-        if publication.frame.is_none() && replies.is_empty() {
+        if publication.frame.is_none() && replies.iter().all(Vec::is_empty) {
             return Ok(false);
         }
         self.send(Staged {
@@ -512,7 +520,8 @@ impl Pipeline {
 /// A frame that still takes decisions, and who waits for it.
 struct Open {
     draft: Draft,
-    replies: Replies,
+    /// By lane.
+    replies: Vec<Replies>,
 }
 
 /// The flusher thread.
@@ -520,7 +529,6 @@ struct Flusher {
     staged: Receiver<Staged>,
     flushed: SyncSender<()>,
     published: Arc<Published>,
-    replies: mpsc::UnboundedSender<Replies>,
 }
 
 impl Flusher {
@@ -534,9 +542,7 @@ impl Flusher {
             flush.run()?;
             // From here on it is durable. The writer may go on while it is published.
             self.flushed.send(()).ok();
-            self.published.publish(publication);
-            // Only now may anybody be told; the runtime may be gone when the process ends.
-            drop(self.replies.send(replies));
+            self.published.publish(publication, replies);
         }
         Ok(())
     }

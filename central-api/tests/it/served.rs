@@ -98,7 +98,7 @@ impl Served {
             threads,
             lock,
             ..
-        } = open_ledger(&config).await.unwrap();
+        } = open_ledger(&config, Vec::new()).await.unwrap();
         let shutdown = CancellationToken::new();
         let state = AppState::new(ledger.clone(), &config, shutdown.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -106,7 +106,7 @@ impl Served {
         let app = http::router(state);
         let stop = shutdown.clone();
         let server = tokio::spawn(async move {
-            server::serve(listener, app, stop, ServerOptions::default()).await
+            server::serve(listener, app, stop, ServerOptions::default(), &[]).await
         });
         Self {
             ledger,

@@ -1,6 +1,7 @@
 //! Plumbing of both binaries, without business meaning.
 //!
-//! A request comes in through [`server`] (accept loop, connection limits), meets one layer,
+//! A request comes in through [`server`] (accept loop, connection limits) on one of the [`workers`],
+//! meets one layer,
 //! [`request_context`] (ids, access log, panics, problems), is read with [`extract`] and [`auth`],
 //! and what goes wrong leaves as a [`problem_response`]. Beside that: [`telemetry`] writes the log,
 //! [`shutdown`] turns signals into a token, [`health`] says how the service is, [`system_clock`] is
@@ -19,3 +20,4 @@ pub mod server;
 pub mod shutdown;
 pub mod system_clock;
 pub mod telemetry;
+pub mod workers;

@@ -449,6 +449,12 @@ fn log(request: &FinishedRequest<'_>, context: &RequestContext, panicked: bool) 
         line!(warn, "failed");
     } else if slow {
         line!(warn, "slow");
+    } else if matches!(
+        request.status,
+        StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED
+    ) {
+        // Not a fault of anybody's: who races for a product loses now and then, by the thousand.
+        line!(debug, "refused");
     } else if request.status.is_client_error() {
         line!(info, "refused");
     } else {

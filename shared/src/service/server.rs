@@ -35,6 +35,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -114,13 +115,17 @@ impl<S> App for S where
 
 /// Serves `app` on `listener` until `shutdown`, and then until the last request is answered or the
 /// drain time is over.
+///
+/// Connections are given to `homes` in turn; with none, they stay in the caller's runtime.
 pub async fn serve(
     listener: TcpListener,
     app: impl App,
     shutdown: CancellationToken,
     options: ServerOptions,
+    homes: &[Handle],
 ) -> ServeReport {
     raise_open_files();
+    let mut turns = homes.iter().cycle();
     let slots = Arc::new(Semaphore::new(options.connections as usize));
     let stages = Arc::new(Stages::default());
     let mut report = ServeReport::default();
@@ -139,8 +144,26 @@ pub async fn serve(
         };
         report.accepted += 1;
         let (app, stages) = (app.clone(), Arc::clone(&stages));
-        tokio::spawn(async move {
-            connection::drive(stream, peer, app, options, &stages).await;
+        let Some(home) = turns.next() else {
+            tokio::spawn(async move {
+                connection::drive(stream, peer, app, options, &stages).await;
+                drop(slot);
+            });
+            continue;
+        };
+        // Each runtime waits for the sockets that were made known to it.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be handed over");
+                continue;
+            }
+        };
+        home.spawn(async move {
+            match TcpStream::from_std(stream) {
+                Ok(stream) => connection::drive(stream, peer, app, options, &stages).await,
+                Err(error) => tracing::warn!(%error, "a connection cannot be taken over"),
+            }
             drop(slot);
         });
     }

@@ -140,7 +140,7 @@ impl FakeCentral {
         };
         let stopped = stop.clone();
         let serving = tokio::spawn(async move {
-            server::serve(listener, router, stopped, options).await;
+            server::serve(listener, router, stopped, options, &[]).await;
         });
         *self.running.lock() = Some((stop, serving));
     }

@@ -36,7 +36,7 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let app = app.layer(RequestContextLayer::default());
-        let running = tokio::spawn(serve(listener, app, shutdown.clone(), options));
+        let running = tokio::spawn(serve(listener, app, shutdown.clone(), options, &[]));
         Self {
             address,
             shutdown,

@@ -1,0 +1,266 @@
+//! Telling those who wait: answers to callers, and to readers that the log has moved.
+//!
+//! The flusher knows that a frame is durable; those who wait for it are tasks on the workers'
+//! runtimes. Waking a task from a foreign thread costs a system call and from its own thread none,
+//! so the flusher sends each worker one message and a task there wakes everybody.
+//!
+//! ```text
+//! flusher ─▶ one message a worker ─▶ answers ─▶ callers
+//!                                    └▶ sweep ─▶ shard, pause, shard, pause … ─▶ long polls
+//! ```
+//!
+//! Callers come first. Readers are woken shard by shard with everything else that is ready in
+//! between, so ten thousand of them do not hold up an answer; and after a sweep that took a while,
+//! the next one waits as long again, so that under a stream of writes fan-out takes at most half of
+//! a worker's time and readers get more events at once.
+//!
+//! What must stay true: no reader misses a move. A reader subscribes, then reads the head, then
+//! waits. Whoever moves the head does that before it looks whether there are readers. Both go
+//! through the head's lock, so one of the two sees the other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use shared::service::workers;
+use shared::view::Head;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::writer::Answer;
+
+/// Shards of a worker's readers: with ten thousand readers on two workers, some eighty are woken
+/// before an answer gets its turn.
+const SHARDS: usize = 64;
+/// A sweep this short needs no rest behind it.
+const SHORT_SWEEP: Duration = Duration::from_millis(1);
+
+/// Callers, and the answers to their commands.
+pub(super) type Replies = Vec<(oneshot::Sender<Vec<Answer>>, Vec<Answer>)>;
+
+/// The head of the log, and everybody who waits for it to move.
+#[derive(Debug)]
+pub(super) struct Heralds {
+    head: watch::Sender<Head>,
+    lanes: Vec<Lane>,
+}
+
+/// One worker's side.
+#[derive(Debug)]
+struct Lane {
+    messages: mpsc::UnboundedSender<Message>,
+    readers: Arc<Readers>,
+    turn: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Message {
+    replies: Replies,
+    moved: bool,
+}
+
+/// Long polls of one worker.
+#[derive(Debug)]
+struct Readers {
+    shards: Vec<watch::Sender<()>>,
+    moved: Notify,
+}
+
+impl Readers {
+    fn any(&self) -> bool {
+        self.shards.iter().any(|shard| shard.receiver_count() > 0)
+    }
+}
+
+impl Heralds {
+    /// Heralds in each of `homes`, whose order is that of [`workers::here`]; in the caller's runtime
+    /// if there are none.
+    pub(super) fn start(head: Head, homes: &[Handle]) -> Self {
+        let current;
+        let homes = if homes.is_empty() {
+            current = [Handle::current()];
+            &current
+        } else {
+            homes
+        };
+        Self {
+            head: watch::Sender::new(head),
+            lanes: homes.iter().map(Lane::start).collect(),
+        }
+    }
+
+    /// For each lane, nobody to answer yet.
+    pub(super) fn no_replies(&self) -> Vec<Replies> {
+        self.lanes.iter().map(|_| Vec::new()).collect()
+    }
+
+    /// The lane in which the caller is to be answered.
+    pub(super) fn lane_here(&self) -> usize {
+        workers::here().min(self.lanes.len().saturating_sub(1))
+    }
+
+    pub(super) fn head(&self) -> Head {
+        *self.head.borrow()
+    }
+
+    /// Watches the head itself; for the few who are not worth a shard.
+    pub(super) fn watch(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
+    }
+
+    /// Tells when the head has moved. Subscribe, then read the head, then wait.
+    pub(super) fn moves(&self) -> watch::Receiver<()> {
+        let lane = self.lanes.get(self.lane_here());
+        let shard = lane.and_then(|lane| {
+            let turn = lane.turn.fetch_add(1, Ordering::Relaxed);
+            lane.readers.shards.get(turn % SHARDS)
+        });
+        shard
+            .expect("there is a lane, and it has shards")
+            .subscribe()
+    }
+
+    /// Moves the head, and then tells everybody.
+    pub(super) fn tell(&self, head: Head, replies: Vec<Replies>) {
+        let moved = self.head.send_if_modified(|known| {
+            let moved = known.offset != head.offset;
+            *known = head;
+            moved
+        });
+        for (lane, replies) in self.lanes.iter().zip(replies) {
+            let moved = moved && lane.readers.any();
+            if moved || !replies.is_empty() {
+                // The runtime may be gone when the process ends; the decisions stand.
+                drop(lane.messages.send(Message { replies, moved }));
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn start(home: &Handle) -> Self {
+        let (messages, received) = mpsc::unbounded_channel();
+        let readers = Arc::new(Readers {
+            shards: (0..SHARDS).map(|_| watch::Sender::new(())).collect(),
+            moved: Notify::new(),
+        });
+        home.spawn(answer(received, Arc::clone(&readers)));
+        home.spawn(sweep(Arc::clone(&readers)));
+        Self {
+            messages,
+            readers,
+            turn: AtomicUsize::new(0),
+        }
+    }
+}
+
+async fn answer(mut messages: mpsc::UnboundedReceiver<Message>, readers: Arc<Readers>) {
+    while let Some(Message { replies, moved }) = messages.recv().await {
+        for (reply, answers) in replies {
+            // Whoever asked may have gone; the decision stands.
+            drop(reply.send(answers));
+        }
+        if moved {
+            readers.moved.notify_one();
+        }
+    }
+}
+
+async fn sweep(readers: Arc<Readers>) {
+    loop {
+        readers.moved.notified().await;
+        let began = Instant::now();
+        for shard in &readers.shards {
+            if shard.receiver_count() > 0 {
+                shard.send_replace(());
+                tokio::task::yield_now().await;
+            }
+        }
+        let took = began.elapsed();
+        if took > SHORT_SWEEP {
+            tokio::time::sleep(took).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(offset: u64) -> Head {
+        Head {
+            offset,
+            digest: 0,
+            seq: offset,
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_reader_misses_a_move() {
+        const MOVES: u64 = 2_000;
+        let homes = workers::Workers::start(2).unwrap();
+        let heralds = Arc::new(Heralds::start(head(0), &homes.handles()));
+        // Each reads as a long poll does, and would wait for ever if it missed the last move.
+        let mut readers = Vec::new();
+        for home in homes.handles().iter().cycle().take(40) {
+            let heralds = Arc::clone(&heralds);
+            let read = async move {
+                loop {
+                    let mut moves = heralds.moves();
+                    let seen = heralds.head().offset;
+                    if seen == MOVES {
+                        return;
+                    }
+                    if heralds.head().offset == seen {
+                        moves.changed().await.unwrap();
+                    }
+                }
+            };
+            readers.push(home.spawn(read));
+        }
+        for offset in 1..=MOVES {
+            heralds.tell(head(offset), heralds.no_replies());
+            if offset % 16 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        for reader in readers {
+            let read = tokio::time::timeout(Duration::from_secs(30), reader).await;
+            read.expect("nobody waits for a move that has happened")
+                .unwrap();
+        }
+        tokio::task::spawn_blocking(|| homes.stop()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_does_not_wait_for_thousands_of_readers() {
+        const READERS: usize = 64 * SHARDS;
+        let heralds = Heralds::start(head(0), &[]);
+        let woken = Arc::new(AtomicUsize::new(0));
+        for _ in 0..READERS {
+            let (mut moves, woken) = (heralds.moves(), Arc::clone(&woken));
+            tokio::spawn(async move {
+                moves.changed().await.unwrap();
+                woken.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        tokio::task::yield_now().await;
+        let (reply, answered) = oneshot::channel();
+        heralds.tell(head(1), vec![vec![]]);
+        // The sweep has begun when the first readers run.
+        while woken.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        heralds.tell(head(2), vec![vec![(reply, Vec::new())]]);
+        answered.await.unwrap();
+        let before = woken.load(Ordering::Relaxed);
+        assert!(
+            before < READERS / 4,
+            "{before} of {READERS} readers came before the answer"
+        );
+        while woken.load(Ordering::Relaxed) < READERS {
+            tokio::task::yield_now().await;
+        }
+    }
+}
