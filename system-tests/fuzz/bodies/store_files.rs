@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use shared::disk::Disk;
 use shared::disk::sim::{Faults, SimDisk};
+use shared::domain::inventory::{Event, EventKind, Inventory, Movement, MovementKind};
 use store_api::replica::files::{Copy, Folder};
 
 use crate::archive;
@@ -86,6 +87,16 @@ fn check_copy(copy: &Copy, files: &[(String, Vec<u8>)]) {
         assert!(stored, "an event that no file holds with its checksum");
     }
     assert_eq!(copy.end.offset, offset);
+    let mut state = Inventory::default();
+    for product in &copy.products {
+        assert!(state.get(product.id.as_str()).is_none(), "a row twice");
+        state.apply(&Event {
+            kind: EventKind::Created,
+            product: product.clone(),
+            movement: Movement::of(MovementKind::Adjusted),
+        });
+    }
+    assert_eq!(state.digest(), copy.digest);
 }
 
 fn sum(bytes: &[u8]) -> Vec<u8> {
