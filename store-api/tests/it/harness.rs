@@ -45,11 +45,6 @@ pub(crate) fn settings(central: &str) -> Settings {
     }
 }
 
-/// A file system in memory where there is one, so that tests do not wait for a disk.
-fn temp_dir() -> TempDir {
-    tempfile::tempdir().unwrap()
-}
-
 impl TestStore {
     /// A store that follows `central`.
     pub(crate) async fn start(central: &str) -> Self {
@@ -58,7 +53,7 @@ impl TestStore {
 
     /// A store by `settings`, in a fresh folder.
     pub(crate) async fn with(settings: Settings) -> Self {
-        Self::in_folder(settings, temp_dir()).await
+        Self::in_folder(settings, tempfile::tempdir().unwrap()).await
     }
 
     async fn in_folder(mut settings: Settings, dir: TempDir) -> Self {
@@ -94,7 +89,7 @@ impl TestStore {
         self.stop().await;
         Self::in_folder(
             self.settings.clone(),
-            std::mem::replace(&mut self.dir, temp_dir()),
+            std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap()),
         )
         .await
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use system_tests::process::{Service, client, until};
 use tokio::sync::watch;
 
+use crate::scene::converges;
 use crate::till;
 
 const KILLS: u64 = 20;
@@ -127,19 +128,4 @@ async fn write(shop: Arc<Shop>, number: usize, mut is_up: watch::Receiver<u64>) 
             }
         }
     }
-}
-
-/// The store's products become those of central, byte for byte.
-async fn converges(client: &reqwest::Client, central: &Service, store: &Service) {
-    let truth = till::everything(client, &central.url("/v1/inventory"))
-        .await
-        .unwrap();
-    let truth = serde_json::to_string(&truth).unwrap();
-    let equal = || async {
-        let copy = till::everything(client, &store.url("/v1/store/inventory")).await;
-        copy.is_some_and(|copy| serde_json::to_string(&copy).unwrap() == truth)
-    };
-    until("the store equals central", PATIENCE, equal)
-        .await
-        .unwrap();
 }
