@@ -21,7 +21,7 @@ use shared::disk::{Disk, FsDisk};
 use crate::cli::complain;
 use crate::config::Config;
 use crate::http::refusal::chain;
-use crate::journal::embedded::{EmbeddedOptions, read_snapshot, snapshots};
+use crate::journal::embedded::{EmbeddedOptions, read_snapshot, segment_seq, snapshots};
 use crate::journal::frame::HEADER_BYTES;
 use crate::journal::scan::{ScanEnd, peek, scan};
 use crate::journal::{Frame, JournalError, LogGen, Record};
@@ -172,10 +172,7 @@ pub fn verify(disk: &dyn Disk, dir: &Path, keys: KeyRetention) -> Result<Report,
         dir: dir.to_owned(),
         segment_bytes: 0,
     };
-    let mut segments: Vec<u64> = names
-        .iter()
-        .filter_map(|name| name.strip_suffix(".ndjson")?.parse().ok())
-        .collect();
+    let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_seq(name)).collect();
     segments.sort_unstable();
     let mut snapshots = snapshots(disk, &options)?;
     snapshots.reverse();

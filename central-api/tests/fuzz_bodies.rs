@@ -41,17 +41,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_768_473_000_123);
 
 #[test]
 fn any_movement_body_is_refused_by_name_or_within_the_limits() {
-    let seeds: Vec<Vec<u8>> = [
-        "\n{\"storeId\":\"s-1\",\"productId\":\"A\",\"delta\":-2,\"idempotencyKey\":\"k\",\"note\":\"n\"}",
-        "key\n{\"productId\":\"A\",\"delta\":5,\"version\":3,\"reason\":\"received\",\"reference\":\"po-1\"}",
-        "\n{\"updates\":[{\"productId\":\"A\",\"delta\":-1,\"idempotencyKey\":\"a\"},{\"productId\":\"B\",\"delta\":1000000000,\"reason\":\"found\",\"idempotencyKey\":\"b\"}]}",
-        "all\n{\"atomicity\":\"all\",\"updates\":[{\"productId\":\"A\",\"delta\":-1},{\"productId\":\"B\",\"delta\":-9,\"version\":18446744073709551615}]}",
-        "\n{\"productId\":\"\\u00e9\\ud83d\\ude00\",\"delta\":-9223372036854775808,\"idempotencyKey\":\"\\u0000\"}",
-    ]
-    .iter()
-    .map(|text| text.as_bytes().to_vec())
-    .collect();
-    mutate::each(1, &seeds, INPUTS, update_body::run);
+    mutate::each(1, &mutate::kept("update_body"), INPUTS, update_body::run);
 }
 
 #[test]
@@ -67,21 +57,16 @@ fn a_body_of_many_wrong_lines_gets_a_bounded_answer() {
 
 #[test]
 fn any_import_file_is_refused_or_its_rows_are_within_the_limits() {
-    let seeds: Vec<Vec<u8>> = [
-        "csv\nproductId,name,price,onHand\nA,\"Two\nlines\",1.50,5\nB,,,\n",
-        "csv\n\u{feff}barcode,productId,description,category,sku,lowStockThreshold\n4006381333931,C,\"say \"\"d\"\"\",dairy,s-1,3\n",
-        "ndjson\n{\"productId\":\"A\",\"name\":\"N\",\"price\":9.5,\"onHand\":3,\"reserved\":1}\n\n{\"productId\":\"B\",\"sku\":null}\n",
-    ]
-    .iter()
-    .map(|text| text.as_bytes().to_vec())
-    .collect();
-    mutate::each(4, &seeds, INPUTS, csv_import::run);
+    mutate::each(4, &mutate::kept("csv_import"), INPUTS, csv_import::run);
 }
 
 #[test]
 fn any_data_folder_is_refused_or_comes_up_dense_and_checked() {
     let plain = mutate::pack(&aged());
     let sealed = [journal_frames::SEALED, &plain].concat();
+    for found in mutate::kept("journal_frames") {
+        journal_frames::run(&found);
+    }
     mutate::each(2, &[plain], INPUTS / 2, journal_frames::run);
     mutate::each(3, &[sealed], INPUTS / 2, journal_frames::run);
 }

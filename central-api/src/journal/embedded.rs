@@ -225,10 +225,7 @@ impl Walk {
         let names = disk
             .list(&folder)
             .map_err(JournalError::io("list", "journal"))?;
-        let mut seqs: Vec<u64> = names
-            .iter()
-            .filter_map(|name| name.strip_suffix(".ndjson")?.parse().ok())
-            .collect();
+        let mut seqs: Vec<u64> = names.iter().filter_map(|name| segment_seq(name)).collect();
         seqs.sort_unstable();
         if seqs.is_empty() {
             let first = Segment::empty(after.0 + 1);
@@ -352,6 +349,13 @@ impl Walk {
         };
         Ok((self.table, opened))
     }
+}
+
+/// The first record of the segment with this file name; `None` if it is not one of ours, which
+/// number records from 1 and always write twenty digits.
+pub(crate) fn segment_seq(name: &str) -> Option<u64> {
+    let seq = name.strip_suffix(".ndjson")?.parse().ok()?;
+    (seq > 0 && Segment::empty(seq).name() == name).then_some(seq)
 }
 
 impl Journal for Embedded {
@@ -770,10 +774,9 @@ pub fn snapshots(disk: &dyn Disk, options: &EmbeddedOptions) -> Result<Vec<u64>,
     let mut seqs: Vec<u64> = names
         .iter()
         .filter_map(|name| {
-            name.strip_prefix("snapshot-")?
-                .strip_suffix(".ndjson")?
-                .parse()
-                .ok()
+            let seq = name.strip_prefix("snapshot-")?.strip_suffix(".ndjson")?;
+            let seq = seq.parse().ok()?;
+            (snapshot_name(seq) == *name).then_some(seq)
         })
         .collect();
     seqs.sort_unstable_by(|one, other| other.cmp(one));
