@@ -44,6 +44,9 @@ fn any_cache_folder_opens_and_what_is_found_is_checked_and_stays() {
     let files = aged();
     let plain = mutate::pack(&files);
     let sealed = [store_files::SEALED, &plain].concat();
+    for found in mutate::kept("store_files") {
+        store_files::run(&found);
+    }
     mutate::each(5, &[plain], INPUTS / 2, store_files::run);
     mutate::each(6, &[sealed], INPUTS / 2, store_files::run);
 }

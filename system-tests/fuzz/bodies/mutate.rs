@@ -2,6 +2,7 @@
 //! the stable compiler; the fuzzer changes inputs by itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 
 /// Runs `body` over `count` changed copies of `seeds`, and over the seeds as they are.
 ///
@@ -19,6 +20,19 @@ pub(crate) fn each(seed: u64, seeds: &[Vec<u8>], count: usize, body: fn(&[u8])) 
         }
         watched(&input, body);
     }
+}
+
+/// The inputs that are kept for `target` in `seeds`: valid ones to begin with, and what a fuzzer has
+/// broken it with.
+pub(crate) fn kept(target: &str) -> Vec<Vec<u8>> {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../system-tests/fuzz/seeds");
+    let folder = std::fs::read_dir(Path::new(seeds).join(target)).expect("each target has seeds");
+    let paths: Result<Vec<_>, _> = folder.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.unwrap_or_else(|error: std::io::Error| panic!("{error}"));
+    // The order of a folder is nobody's; the tests' changes are to be the same in every run.
+    paths.sort();
+    let read = |path: &PathBuf| std::fs::read(path).expect("a seed can be read");
+    paths.iter().map(read).collect()
 }
 
 fn watched(input: &[u8], body: fn(&[u8])) {

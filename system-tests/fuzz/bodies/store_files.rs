@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::Value;
 use shared::disk::Disk;
 use shared::disk::sim::{Faults, SimDisk};
 use shared::domain::inventory::{Event, EventKind, Inventory, Movement, MovementKind};
@@ -40,6 +41,7 @@ pub(crate) fn run(data: &[u8]) {
     }
     let first = open(&disk);
     if let Some(copy) = &first {
+        check_snapshot(copy, &files);
         check_copy(copy, &files);
     }
     let again = open(&disk);
@@ -66,6 +68,24 @@ fn seen(copy: &Copy) -> (String, Vec<Bytes>) {
         state,
         copy.events.iter().map(|(_, bytes)| bytes.clone()).collect(),
     )
+}
+
+/// The products come from a file whose own checksum is right.
+fn check_snapshot(copy: &Copy, files: &[(String, Vec<u8>)]) {
+    let is_it = |bytes: &[u8]| {
+        let header = bytes
+            .split(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        let header: Value = serde_json::from_slice(header).unwrap_or_default();
+        let generation = header["gen"].as_str().map(str::to_owned);
+        generation == Some(copy.snapshot.r#gen.to_string())
+            && header["offset"].as_u64() == Some(copy.snapshot.offset)
+    };
+    let is_right = files.iter().any(|(name, bytes)| {
+        name.starts_with("snapshot-") && is_it(bytes) && *bytes == seal_snapshot(bytes)
+    });
+    assert!(is_right, "a snapshot that no file holds with its checksum");
 }
 
 fn check_copy(copy: &Copy, files: &[(String, Vec<u8>)]) {
