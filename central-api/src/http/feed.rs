@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use super::AppState;
 use super::refusal;
 use crate::feed::answer::{Continuity, Envelope, Slice, check, chunks, read};
-use crate::journal::LogGen;
+use crate::journal::{JournalError, LogGen};
 
 /// Seconds that one cursor lasts: two polls in a row never have the same URL.
 const CURSOR_SECONDS: i64 = 20;
@@ -73,21 +73,19 @@ pub async fn get_events(
     poll(&state, ask).await
 }
 
-fn parse(uri: &Uri, last_event_id: Option<u64>) -> Result<Ask, Problem> {
+fn parse(uri: &Uri, last_event_id: Option<&HeaderValue>) -> Result<Ask, Problem> {
     let mut params = QueryParams::parse(uri);
+    let wrong = |sentence| Problem::new(ProblemCode::EventsError, sentence);
     let offset = match (last_event_id, params.raw("offset")) {
-        (Some(last), _) => last + 1,
-        (None, None) => {
-            return Err(Problem::new(
-                ProblemCode::EventsError,
-                "offset parameter is required",
-            ));
-        }
-        (None, Some(text)) => text
-            .parse()
+        // Whoever says what it has seen goes on after it, or is told that it cannot.
+        (Some(last), _) => last
+            .to_str()
             .ok()
-            .filter(|offset| *offset < 1 << 53)
-            .ok_or_else(|| Problem::new(ProblemCode::EventsError, "invalid offset parameter"))?,
+            .and_then(offset)
+            .map(|last| last + 1)
+            .ok_or_else(|| wrong("invalid Last-Event-ID header"))?,
+        (None, None) => return Err(wrong("offset parameter is required")),
+        (None, Some(text)) => offset(text).ok_or_else(|| wrong("invalid offset parameter"))?,
     };
     let limit_max = i64::try_from(limits::FEED_LIMIT_MAX).unwrap_or(i64::MAX);
     let limit = params.integer_capped("limit", 1..=limit_max);
@@ -107,6 +105,13 @@ fn parse(uri: &Uri, last_event_id: Option<u64>) -> Result<Ask, Problem> {
     })
 }
 
+/// An offset as people write it, small enough for every client to read exactly.
+fn offset(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let offset = digits.then(|| text.parse::<u64>().ok()).flatten();
+    offset.filter(|offset| *offset < 1 << 53)
+}
+
 async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
     let published = state.ledger.published();
     follows(state, ask)?;
@@ -123,7 +128,11 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
         }
         if ask.offset < head.offset {
             let slice = read(published, ask.offset, ask.limit, head).await;
-            let slice = slice.map_err(|error| refusal::unreadable(&error))?;
+            let slice = slice.map_err(|error| match error {
+                // Retention was quicker than this answer.
+                JournalError::Gone { .. } => gone(state, ask.offset, published.journal.oldest().1),
+                other => refusal::unreadable(&other),
+            })?;
             return Ok(answer(state, ask, &slice, head, waited));
         }
         let until = if ask.offset > head.offset {
@@ -229,10 +238,7 @@ fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: bool) -
 
 /// Streams events as they become durable, each with its offset as the event id.
 async fn stream(state: AppState, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> {
-    let last = headers
-        .get(LAST_EVENT_ID)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    let ask = parse(uri, last)?;
+    let ask = parse(uri, headers.get(LAST_EVENT_ID))?;
     follows(&state, ask)?;
     let published = state.ledger.published();
     let (head, oldest) = (published.head(), published.journal.oldest().1);

@@ -292,6 +292,12 @@ impl Published {
         self.heralds.moves()
     }
 
+    /// How many watch where the log stands: who waits for the next event, and the streams.
+    #[must_use]
+    pub fn watchers(&self) -> usize {
+        self.head.receiver_count()
+    }
+
     /// The lives of the log, oldest first.
     #[must_use]
     pub fn generations(&self) -> Vec<Generation> {

@@ -11,6 +11,7 @@ mod harness;
 mod admin_products;
 mod contract;
 mod counts;
+mod feed;
 mod history;
 mod import;
 mod ledger;
