@@ -68,11 +68,19 @@ pub async fn post_updates(
 /// The `Idempotency-Key` header, bare or quoted.
 ///
 /// # Errors
-/// 400 if it is not an idempotency key.
+/// 400 if it is not one idempotency key.
 pub fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+    let wrong = |issue: String| {
+        let details = vec![Detail::new("header.Idempotency-Key", issue)];
+        Problem::with_details(ProblemCode::InvalidRequest, details)
+    };
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
+    if values.next().is_some() {
+        return Err(wrong("must be given once".to_owned()));
+    }
     let text = value.to_str().unwrap_or_default();
     let bare = text
         .strip_prefix('"')
@@ -80,13 +88,7 @@ pub fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         .unwrap_or(text);
     match IdempotencyKey::parse(bare) {
         Ok(_) => Ok(Some(bare.to_owned())),
-        Err(error) => {
-            let detail = Detail::new("header.Idempotency-Key", error.to_string());
-            Err(Problem::with_details(
-                ProblemCode::InvalidRequest,
-                vec![detail],
-            ))
-        }
+        Err(error) => Err(wrong(error.to_string())),
     }
 }
 

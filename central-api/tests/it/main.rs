@@ -9,6 +9,7 @@
 mod harness;
 
 mod admin_products;
+mod bodies;
 mod contract;
 mod counts;
 mod feed;
