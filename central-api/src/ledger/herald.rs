@@ -68,8 +68,8 @@ struct Readers {
 }
 
 impl Readers {
-    fn any(&self) -> bool {
-        self.shards.iter().any(|shard| shard.receiver_count() > 0)
+    fn count(&self) -> usize {
+        self.shards.iter().map(watch::Sender::receiver_count).sum()
     }
 }
 
@@ -121,6 +121,11 @@ impl Heralds {
             .subscribe()
     }
 
+    /// How many wait for a move.
+    pub(super) fn readers(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.readers.count()).sum()
+    }
+
     /// Moves the head, and then tells everybody.
     pub(super) fn tell(&self, head: Head, replies: Vec<Replies>) {
         let moved = self.head.send_if_modified(|known| {
@@ -129,7 +134,7 @@ impl Heralds {
             moved
         });
         for (lane, replies) in self.lanes.iter().zip(replies) {
-            let moved = moved && lane.readers.any();
+            let moved = moved && lane.readers.count() > 0;
             if moved || !replies.is_empty() {
                 // The runtime may be gone when the process ends; the decisions stand.
                 drop(lane.messages.send(Message { replies, moved }));

@@ -292,10 +292,10 @@ impl Published {
         self.heralds.moves()
     }
 
-    /// How many watch where the log stands: who waits for the next event, and the streams.
+    /// How many wait for the head to move: polls that wait for the next event, and streams.
     #[must_use]
     pub fn watchers(&self) -> usize {
-        self.head.receiver_count()
+        self.heralds.readers()
     }
 
     /// The lives of the log, oldest first.
