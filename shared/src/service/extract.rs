@@ -11,6 +11,9 @@
 //!
 //! Left out: imports, which are streamed and have their own bounds.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
 use std::io::Read;
 use std::pin::pin;

@@ -5,6 +5,9 @@
 //! into one 400. Malformed values are never replaced by a default: a client that asks for
 //! `limit=abc` has a bug, and a page of fifty would hide it.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;

@@ -28,3 +28,39 @@ pub fn on_signal() -> io::Result<CancellationToken> {
     });
     Ok(token)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Sends this very process a signal; whoever listens for it survives.
+    fn signal_self(name: &str) {
+        let pid = std::process::id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    // One test, since the signals of a process are seen by all who listen in it.
+    #[tokio::test]
+    async fn the_first_signal_of_either_kind_is_enough_and_a_second_ends_nothing() {
+        for name in ["-TERM", "-INT"] {
+            let stop = on_signal().unwrap();
+            let other = on_signal().unwrap();
+            tokio::task::yield_now().await;
+            assert!(!stop.is_cancelled(), "nobody has asked yet");
+            signal_self(name);
+            for token in [stop, other] {
+                let told = tokio::time::timeout(Duration::from_secs(20), token.cancelled());
+                told.await.expect(name);
+            }
+            // The process lives, whatever comes now: its end is the drain's business.
+            let late = on_signal().unwrap();
+            signal_self(name);
+            let told = tokio::time::timeout(Duration::from_secs(20), late.cancelled());
+            told.await.expect(name);
+        }
+    }
+}

@@ -9,6 +9,9 @@
 //! Libraries log from `warn` on, so that `LOG_LEVEL=debug` shows our own requests and not every
 //! frame of the HTTP stack.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -72,6 +75,13 @@ pub enum StartLogError {
 /// [`StartLogError`]; nothing is logged then.
 pub fn start(level: Level, format: LogFormat) -> Result<LogGuard, StartLogError> {
     let (queue, guard) = LogQueue::start(io::stdout()).map_err(StartLogError::Thread)?;
+    let subscriber = subscriber(queue, level, format);
+    subscriber.try_init().map_err(|_| StartLogError::Twice)?;
+    Ok(guard)
+}
+
+/// What makes lines of events and puts them into `queue`.
+fn subscriber(queue: LogQueue, level: Level, format: LogFormat) -> impl tracing::Subscriber {
     let filter = Targets::new()
         .with_targets(OURS.map(|target| (target, level)))
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(level)));
@@ -84,9 +94,7 @@ pub fn start(level: Level, format: LogFormat) -> Result<LogGuard, StartLogError>
             .boxed(),
         LogFormat::Pretty => lines.boxed(),
     };
-    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
-    subscriber.try_init().map_err(|_| StartLogError::Twice)?;
-    Ok(guard)
+    tracing_subscriber::registry().with(lines.with_filter(filter))
 }
 
 enum Entry {
