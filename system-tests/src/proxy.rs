@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Client;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -34,7 +34,8 @@ const FEED: &str = "/v1/inventory/events";
 pub enum Fault {
     /// Passes them on.
     None,
-    /// Takes them and says nothing, as a firewall does that has lost the connection.
+    /// Takes them and says nothing, as a router does that has forgotten the connection. One that
+    /// was caught in it stays dead when all is well again, and nobody is told.
     Silence,
     /// Passes them on after a while.
     Delay(Duration),
@@ -151,7 +152,7 @@ impl Shared {
         let is_feed = request.target.starts_with(FEED);
         let fault = self.fault.borrow().clone();
         let answer = match fault {
-            Fault::Silence => return Ok(self.say_nothing().await),
+            Fault::Silence => return self.say_nothing(stream).await,
             Fault::Noise(bytes) => {
                 self.count();
                 stream.write_all(&bytes).await?;
@@ -177,7 +178,7 @@ impl Shared {
         // The fault may have come while central was being asked.
         let fault = self.fault.borrow().clone();
         match fault {
-            Fault::Silence => Ok(self.say_nothing().await),
+            Fault::Silence => self.say_nothing(stream).await,
             Fault::Cut => {
                 self.count();
                 answer.send_half(stream).await?;
@@ -201,12 +202,12 @@ impl Shared {
         self.spoilt.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Keeps the connection and does nothing until the fault is another one, then drops it.
-    async fn say_nothing(&self) -> bool {
+    /// Takes everything and says nothing until the other side hangs up.
+    async fn say_nothing(&self, stream: &mut TcpStream) -> io::Result<bool> {
         self.count();
-        let mut fault = self.fault.subscribe();
-        drop(fault.wait_for(|fault| *fault != Fault::Silence).await);
-        false
+        let mut taken = [0; 1024];
+        while stream.read(&mut taken).await? > 0 {}
+        Ok(false)
     }
 
     async fn ask(&self, request: &Request) -> io::Result<Answer> {

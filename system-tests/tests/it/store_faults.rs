@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use reqwest::{Client, StatusCode};
@@ -21,6 +22,9 @@ use crate::till;
 const KILLS: usize = 12;
 /// Lines of one request, so that the store's files grow past a checkpoint between kills.
 const LINES: usize = 200;
+
+/// Central cannot be had for a moment.
+const HANG_UP: Fault = Fault::Noise(Bytes::new());
 
 /// Moves stock at central, batch after batch, until it is told to stop.
 async fn load(client: Client, url: String, number: usize, done: Arc<AtomicBool>) {
@@ -149,7 +153,7 @@ async fn damaged(prefix: &str, keeps_serving: bool) {
         scene.store.kill().unwrap();
         let name = files(&scene.store, prefix).pop().unwrap();
         spoil(&scene.store.data().join(name), damage, &mut random);
-        scene.proxy.set(Fault::Silence);
+        scene.proxy.set(HANG_UP);
         scene.store.restart().await.unwrap();
         let expected = if keeps_serving {
             StatusCode::OK
@@ -180,7 +184,7 @@ async fn a_store_that_has_lost_everything_begins_anew() {
     for what in [wipe as fn(PathBuf), fill_with_rubbish] {
         scene.store.kill().unwrap();
         what(scene.store.data());
-        scene.proxy.set(Fault::Silence);
+        scene.proxy.set(HANG_UP);
         scene.store.restart().await.unwrap();
         assert_eq!(serves(&scene).await, StatusCode::SERVICE_UNAVAILABLE);
         scene.proxy.set(Fault::None);
