@@ -52,7 +52,7 @@ pub enum Format {
 }
 
 /// One fault of one row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RowError {
     /// Line of the file, from 1.
     pub line: u64,

@@ -21,10 +21,11 @@ use shared::service::extract::read_body;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
-use super::AppState;
 use super::fields::{Fields, object};
 use super::refusal;
+use super::schema_products::{SeedAnswer, SeedCreate, SeedDelete, SeedSet};
 use super::updates::{bounded, header_key, mark};
+use super::{AppState, examples};
 use crate::ledger::{Decided, Outcome, Request as LedgerRequest};
 
 /// Who asks, under which key.
@@ -63,6 +64,12 @@ pub(super) async fn decide(
     }
 }
 
+shared::problem_set! {
+    /// What a whole request can be refused for; items are refused one by one.
+    SeedProblems = InvalidRequest | ValidationError | IdempotencyKeyReused | Overloaded
+        | ShuttingDown | Timeout;
+}
+
 /// One call: how its body is read and what its summary says.
 struct Call {
     list: &'static str,
@@ -71,10 +78,16 @@ struct Call {
     failed: &'static str,
 }
 
-/// `POST /v1/admin/products/create`.
+/// Creates products, each for itself, as seed 003 does.
 ///
 /// # Errors
 /// 400 with every fault of the body; 403 without an admin key.
+#[utoipa::path(
+    post, path = "/v1/admin/products/create", tag = "admin", operation_id = "adminCreateProducts", security(("apiKey" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false)),
+    request_body(content = SeedCreate, example = json!(examples::seed_create())),
+    responses((status = 200, description = "What became of each item.", body = SeedAnswer, example = json!(examples::seed_answer("successfulCreations", "failedCreations"))), SeedProblems)
+)]
 pub async fn create(
     State(state): State<AppState>,
     caller: Caller,
@@ -109,10 +122,16 @@ pub async fn create(
     .await
 }
 
-/// `PUT /v1/admin/products/set`.
+/// Sets name, price or available units of products, each for itself, as seed 003 does.
 ///
 /// # Errors
 /// 400 with every fault of the body; 403 without an admin key.
+#[utoipa::path(
+    put, path = "/v1/admin/products/set", tag = "admin", operation_id = "adminSetProducts", security(("apiKey" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false)),
+    request_body(content = SeedSet, example = json!(examples::seed_set())),
+    responses((status = 200, description = "What became of each item.", body = SeedAnswer, example = json!(examples::seed_answer("successfulUpdates", "failedUpdates"))), SeedProblems)
+)]
 pub async fn set(
     State(state): State<AppState>,
     caller: Caller,
@@ -147,10 +166,16 @@ pub async fn set(
     .await
 }
 
-/// `DELETE /v1/admin/products/delete`.
+/// Deletes products, each for itself, as seed 003 does.
 ///
 /// # Errors
 /// 400 with every fault of the body; 403 without an admin key.
+#[utoipa::path(
+    delete, path = "/v1/admin/products/delete", tag = "admin", operation_id = "adminDeleteProducts", security(("apiKey" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false)),
+    request_body(content = SeedDelete, example = json!(examples::seed_delete())),
+    responses((status = 200, description = "What became of each item.", body = SeedAnswer, example = json!(examples::seed_answer("successfulDeletions", "failedDeletions"))), SeedProblems)
+)]
 pub async fn delete(
     State(state): State<AppState>,
     caller: Caller,

@@ -24,11 +24,12 @@ use shared::service::request_context::RequestContext;
 use shared::wire::headers::IDEMPOTENT_REPLAYED;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
-use super::AppState;
 use super::fields::{Fields, key, object};
 use super::history::dropped;
 use super::refusal;
+use super::schema::{CountAnswer, CountRequest};
 use super::updates::{bounded, header_key};
+use super::{AppState, examples};
 use crate::ledger::history::{Moment, Stood, as_it_stood};
 use crate::ledger::{Decided, Outcome, Request as LedgerRequest};
 
@@ -47,11 +48,23 @@ struct Line {
     basis: Option<u64>,
 }
 
+shared::problem_set! {
+    /// What a count can be refused for.
+    CountProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | ProductNotFound
+        | StockOutOfRange | OffsetGone | Overloaded | ShuttingDown | Timeout;
+}
+
 /// Records a count.
 ///
 /// # Errors
 /// 400 with every fault of the body, 404 with every product that is not there, 410 if the log no
 /// longer goes back to a basis.
+#[utoipa::path(
+    post, path = "/v1/inventory/counts", tag = "inventory", operation_id = "countInventory", security(("apiKey" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false)),
+    request_body(content = CountRequest, example = json!(examples::count())),
+    responses((status = 200, description = "It is recorded.", body = CountAnswer, example = json!(examples::counted())), CountProblems)
+)]
 pub async fn post_counts(
     State(state): State<AppState>,
     caller: Caller,

@@ -26,8 +26,9 @@ use shared::wire::headers::{LOG_CURSOR, LOG_GEN, LOG_HEAD};
 use shared::wire::problem::{Problem, ProblemCode};
 use tokio::time::Instant;
 
-use super::AppState;
 use super::refusal;
+use super::schema::{FeedAnswer, FeedParams};
+use super::{AppState, examples};
 use crate::feed::answer::{Continuity, Envelope, Slice, check, chunks, read};
 use crate::journal::{JournalError, LogGen};
 
@@ -48,11 +49,34 @@ struct Ask {
     cursor: Option<i64>,
 }
 
+shared::problem_set! {
+    /// What a reader can be told instead.
+    FeedProblems = EventsError | InvalidRequest | LogDiverged | OffsetAhead | OffsetGone;
+}
+
 /// Answers with events from an offset on, waiting for the next one if asked to.
 ///
 /// # Errors
 /// 400 for a bad question, 409 for a reader that has not followed this log or is ahead of it, 410 for
 /// an offset that retention has dropped.
+#[utoipa::path(
+    get, path = "/v1/inventory/events", tag = "feed", operation_id = "inventoryEvents", security(("apiKey" = [])),
+    params(
+        FeedParams,
+        ("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "With text/event-stream: the last offset that was seen"),
+    ),
+    responses(
+        (
+            status = 200, description = "Events; as a stream, each with its offset as the id.",
+            content(
+                (FeedAnswer = "application/json", example = json!(examples::feed())),
+                (String = "text/event-stream"),
+            ),
+            headers(("Log-Gen" = String), ("Log-Head" = i64), ("Log-Cursor" = i64), ("ETag" = String)),
+        ),
+        FeedProblems,
+    )
+)]
 pub async fn get_events(
     State(state): State<AppState>,
     caller: Caller,

@@ -7,19 +7,30 @@ use serde::Serialize;
 use shared::clock::Clock;
 use shared::limits;
 use shared::service::health::{HealthCheck, HealthReport, HealthStatus};
+use shared::service::openapi::HealthBody;
 use shared::service::system_clock::SystemClock;
 
-use super::AppState;
+use utoipa::ToSchema;
+
+use super::{AppState, examples};
 
 /// Name of the service in answers and logs.
 pub const SERVICE: &str = "central-api";
 
 /// Whether the process answers at all.
+#[utoipa::path(
+    get, path = "/health/live", tag = "operations", operation_id = "healthLive",
+    responses((status = 200, body = HealthBody, example = json!(examples::health())))
+)]
 pub async fn live() -> Response {
     HealthReport::new(SERVICE, env!("CARGO_PKG_VERSION"), SystemClock.now()).into_response()
 }
 
-/// Whether it can do its work.
+/// Whether it can do its work: 200 when healthy or degraded, 503 when not.
+#[utoipa::path(
+    get, path = "/health", tag = "operations", operation_id = "health",
+    responses((status = 200, body = HealthBody, example = json!(examples::health())), (status = 503, description = "Unhealthy.", body = HealthBody))
+)]
 pub async fn ready(State(state): State<AppState>) -> Response {
     let published = state.ledger.published();
     let head = published.head();
@@ -43,8 +54,17 @@ pub async fn ready(State(state): State<AppState>) -> Response {
         .into_response()
 }
 
+/// The same as `/health`.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "operations", operation_id = "healthReady",
+    responses((status = 200, body = HealthBody, example = json!(examples::health())), (status = 503, description = "Unhealthy.", body = HealthBody))
+)]
+pub async fn ready_alias(state: State<AppState>) -> Response {
+    ready(state).await
+}
+
 /// What `GET /v1/info` says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Info {
     service: &'static str,
@@ -60,7 +80,7 @@ pub struct Info {
     features: Vec<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct InfoLimits {
     batch_lines: usize,
@@ -72,7 +92,7 @@ struct InfoLimits {
     page_by_cursor: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct InfoRetention {
     idempotency_hours: u32,
@@ -80,6 +100,10 @@ struct InfoRetention {
 }
 
 /// Says what this service is, where its log stands, and what it allows.
+#[utoipa::path(
+    get, path = "/v1/info", tag = "operations", operation_id = "info",
+    responses((status = 200, body = Info, example = json!(examples::info())))
+)]
 pub async fn info(State(state): State<AppState>) -> Json<Info> {
     let published = state.ledger.published();
     Json(Info {

@@ -15,18 +15,34 @@ use shared::service::auth::{Caller, Scope};
 use shared::service::query::QueryParams;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
-use super::AppState;
 use super::inventory::{not_found, path_id};
 use super::refusal;
+use super::schema::{HistoryAnswer, HistoryParams};
+use super::{AppState, examples};
 use crate::ledger::history::{
     Entry, KindWanted, Moment, Page, Stood, Wanted, What, as_it_stood, page,
 };
+
+shared::problem_set! {
+    /// What a question about the past can be refused for.
+    pub(super) OldLogProblems = InvalidRequest | OffsetGone | Overloaded;
+    /// … and about one product's past.
+    HistoryProblems = InvalidRequest | ProductNotFound | OffsetGone | Overloaded;
+}
 
 /// Answers with a page of history, or with the product as it stood `at` a moment.
 ///
 /// # Errors
 /// 400 with every fault of the query, 404 if the product never was, 410 if retention has dropped
 /// the answer.
+#[utoipa::path(
+    get, path = "/v1/inventory/{productId}/history", tag = "inventory", operation_id = "history", security(("apiKey" = [])),
+    params(("productId" = String, Path, example = "GRO-0101"), HistoryParams),
+    responses(
+        (status = 200, description = "A page, newest first; with `at`, the product as it stood then.", body = HistoryAnswer, example = json!(examples::history())),
+        HistoryProblems,
+    )
+)]
 pub async fn get(
     State(state): State<AppState>,
     caller: Caller,

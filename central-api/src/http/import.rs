@@ -41,10 +41,12 @@ use shared::wire::headers::{LOG_GEN, LOG_HEAD};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
+use utoipa::ToSchema;
 
-use super::AppState;
 use super::admin_products::{decide, origin};
+use super::inventory::ListProblems;
 use super::updates::{header_key, mark};
+use super::{AppState, examples};
 use crate::export::{self, ExportFormat};
 use crate::import::{FileError, Format, Row, RowError, read};
 use crate::ledger::Decided;
@@ -63,7 +65,7 @@ const KEY_SUFFIX_BYTES: usize = 12;
 const PARTS_AHEAD: usize = 4;
 
 /// What an import led to.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct ImportReport {
     /// Rows in the file.
     pub rows: u64,
@@ -90,11 +92,30 @@ struct Rules {
     stock: ImportStock,
 }
 
+shared::problem_set! {
+    /// What a file can be refused for as a whole.
+    ImportProblems = BadRequest | InvalidRequest | ValidationError | IdempotencyKeyRequired
+        | IdempotencyKeyReused | Overloaded | ShuttingDown | Timeout;
+}
+
 /// Imports the request's body.
 ///
 /// # Errors
 /// 400 for bad parameters or a file that makes no sense as a whole, 415 for another type; with
 /// `mode=all` 400 with every bad row.
+#[utoipa::path(
+    post, path = "/v1/admin/products/import", tag = "admin", operation_id = "importProducts", security(("apiKey" = [])),
+    params(
+        ("mode" = Option<String>, Query, nullable = false, pattern = "^(upsert|create|all)$", description = "`all`: one bad row refuses the file"),
+        ("stock" = Option<String>, Query, nullable = false, pattern = "^(keep|set)$", description = "`set` needs an Idempotency-Key"),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false),
+    ),
+    request_body(
+        description = "A header row with the names of product fields in any order, or one product a line.",
+        content((String = "text/csv", example = json!(examples::CSV)), (String = "application/x-ndjson")),
+    ),
+    responses((status = 200, description = "What became of the rows.", body = ImportReport, example = json!(examples::imported())), ImportProblems)
+)]
 pub async fn post_import(
     State(state): State<AppState>,
     caller: Caller,
@@ -617,6 +638,18 @@ fn read_chunks(
 ///
 /// # Errors
 /// 400 for a bad parameter.
+#[utoipa::path(
+    get, path = "/v1/admin/products/export", tag = "admin", operation_id = "exportProducts", security(("apiKey" = [])),
+    params(("format" = Option<String>, Query, nullable = false, pattern = "^(csv|ndjson)$", example = "csv")),
+    responses(
+        (
+            status = 200, description = "The catalogue, in the shape that the import takes.",
+            content((String = "text/csv", example = json!(examples::CSV)), (String = "application/x-ndjson")),
+            headers(("Log-Gen" = String), ("Log-Head" = i64)),
+        ),
+        ListProblems,
+    )
+)]
 pub async fn get_export(
     State(state): State<AppState>,
     caller: Caller,

@@ -13,19 +13,34 @@ use shared::domain::ids::ProductId;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::{parse_json, read_body};
+use shared::service::openapi::{CategoriesBody, CategoryBody, ListParams, PageBody, ProductBody};
 use shared::service::query::QueryParams;
 use shared::view::ListRequest;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::Encoder;
 
-use super::AppState;
+use utoipa::ToSchema;
+
+use super::{AppState, examples};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+shared::problem_set! {
+    /// What a query can be refused for.
+    pub(super) ListProblems = InvalidRequest;
+    /// What a question about one product can be refused for.
+    pub(super) ProductProblems = InvalidRequest | ProductNotFound;
+}
 
 /// A page of the catalogue.
 ///
 /// # Errors
 /// 400 with every fault of the query.
+#[utoipa::path(
+    get, path = "/v1/inventory", tag = "inventory", operation_id = "listInventory", security(("apiKey" = [])),
+    params(("q" = Option<String>, Query, nullable = false, max_length = 256, description = "Part of the id, name, SKU, barcode or category"), ListParams),
+    responses((status = 200, body = PageBody, example = json!(examples::page())), ListProblems)
+)]
 pub async fn list(
     State(state): State<AppState>,
     caller: Caller,
@@ -82,6 +97,14 @@ pub fn not_found(id: &ProductId) -> Problem {
 ///
 /// # Errors
 /// 404 if it is not in the catalogue.
+#[utoipa::path(
+    get, path = "/v1/inventory/{productId}", tag = "inventory", operation_id = "getInventory", security(("apiKey" = [])),
+    params(("productId" = String, Path, example = "GRO-0101"), ("If-None-Match" = Option<String>, Header, nullable = false)),
+    responses(
+        (status = 200, body = ProductBody, headers(("ETag" = String)), example = json!(examples::product())),
+        (status = 304, description = "It is still this version."), ProductProblems,
+    )
+)]
 pub async fn get(
     State(state): State<AppState>,
     caller: Caller,
@@ -116,9 +139,10 @@ pub fn matches(known: &str, etag: &str) -> bool {
 }
 
 /// The answer of [`availability`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Availability {
+    #[schema(value_type = String)]
     product_id: ProductId,
     available: i64,
     requested: i64,
@@ -130,6 +154,11 @@ pub struct Availability {
 ///
 /// # Errors
 /// 404 if it is not in the catalogue, 400 for a bad quantity.
+#[utoipa::path(
+    get, path = "/v1/inventory/{productId}/availability", tag = "inventory", operation_id = "availability", security(("apiKey" = [])),
+    params(("productId" = String, Path, example = "GRO-0101"), ("quantity" = Option<i64>, Query, nullable = false, minimum = 1, maximum = 1_000_000_000, example = 3)),
+    responses((status = 200, body = Availability, example = json!(examples::availability())), ProductProblems)
+)]
 pub async fn availability(
     State(state): State<AppState>,
     caller: Caller,
@@ -159,28 +188,33 @@ pub async fn availability(
     }))
 }
 
-#[derive(Debug, Deserialize)]
+/// What is asked of several products.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CheckBody {
+    #[schema(min_items = 1, max_items = 1_000)]
     items: Vec<CheckItem>,
 }
 
-#[derive(Debug, Deserialize)]
+/// So many units of one product.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CheckItem {
+    #[schema(min_length = 1, max_length = 128)]
     product_id: String,
+    #[schema(minimum = 1, maximum = 1_000_000_000)]
     quantity: i64,
 }
 
 /// The answer of [`check`].
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Checked {
     available: bool,
     items: Vec<CheckedItem>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CheckedItem {
     product_id: String,
@@ -194,6 +228,11 @@ struct CheckedItem {
 ///
 /// # Errors
 /// 400 with every fault of the body.
+#[utoipa::path(
+    post, path = "/v1/inventory/check", tag = "inventory", operation_id = "checkInventory", security(("apiKey" = [])),
+    request_body(content = CheckBody, example = json!(examples::check())),
+    responses((status = 200, body = Checked, example = json!(examples::checked())), ListProblems)
+)]
 pub async fn check(
     State(state): State<AppState>,
     caller: Caller,
@@ -251,34 +290,20 @@ pub async fn check(
     }))
 }
 
-/// A category and how many products have it.
-#[derive(Debug, Serialize)]
-pub struct Category {
-    category: String,
-    products: usize,
-}
-
-/// The answer of [`categories`].
-#[derive(Debug, Serialize)]
-pub struct Categories {
-    categories: Vec<Category>,
-}
-
 /// The categories, in order.
 ///
 /// # Errors
 /// 401 without a key.
+#[utoipa::path(
+    get, path = "/v1/categories", tag = "inventory", operation_id = "categories", security(("apiKey" = [])),
+    responses((status = 200, body = CategoriesBody, example = json!(examples::categories())))
+)]
 pub async fn categories(
     State(state): State<AppState>,
     caller: Caller,
-) -> Result<Json<Categories>, Problem> {
+) -> Result<Json<CategoriesBody>, Problem> {
     caller.require(Scope::Read)?;
     let counted = state.ledger.view().categories().into_iter();
-    let categories = counted.map(|(name, products)| Category {
-        category: name.to_string(),
-        products,
-    });
-    Ok(Json(Categories {
-        categories: categories.collect(),
-    }))
+    let categories = counted.map(|(name, products)| CategoryBody::new(&name, products));
+    Ok(Json(CategoriesBody::new(categories.collect())))
 }

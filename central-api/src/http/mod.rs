@@ -1,11 +1,13 @@
 //! What central says over HTTP: parse, one call, shape the answer.
 //!
-//! All routes stand in one table, [`router`]. A handler that matches on a domain error, reads the
-//! clock to decide something, or takes a lock is a sign that something belongs one layer down.
+//! All routes stand in one table, [`router`], which is also the description at `/openapi.json`. A
+//! handler that matches on a domain error, reads the clock to decide something, or takes a lock is a
+//! sign that something belongs one layer down.
 
 pub mod admin_products;
 pub mod counts;
 pub mod encoding;
+pub mod examples;
 pub mod feed;
 pub mod fields;
 pub mod health;
@@ -14,6 +16,8 @@ pub mod import;
 pub mod inventory;
 pub mod products;
 pub mod refusal;
+pub mod schema;
+pub mod schema_products;
 pub mod shortfalls;
 pub mod snapshots;
 mod state;
@@ -21,56 +25,75 @@ pub mod stores;
 pub mod update_body;
 pub mod updates;
 
+use std::sync::LazyLock;
+
 use axum::Router;
-use axum::routing::{delete, get, post, put};
+use serde_json::Value;
+use shared::service::openapi::{self, ProblemBody};
 use shared::service::problem_response::{method_not_allowed, not_found};
 use shared::service::request_context::RequestContextLayer;
 use tower_http::decompression::RequestDecompressionLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
 
 pub use state::{AppState, Handles, SharedState};
 
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Holdfast central API",
+        description = "The source of truth for the stock of a chain of shops. Problems are \
+            application/problem+json; decide by their `code`, never by their text."
+    ),
+    components(schemas(ProblemBody))
+)]
+struct Document;
+
 /// Every route of the service, and the layer around them.
 pub fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/health", get(health::ready))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/v1/info", get(health::info))
-        .route("/v1/inventory", get(inventory::list))
-        .route("/v1/inventory/check", post(inventory::check))
-        .route("/v1/inventory/events", get(feed::get_events))
-        .route("/v1/inventory/counts", post(counts::post_counts))
-        .route("/v1/inventory/shortfalls", get(shortfalls::list))
-        .route("/v1/inventory/{productId}/history", get(history::get))
-        .route("/v1/inventory/snapshot", get(snapshots::newest))
-        .route("/v1/inventory/snapshots/{name}", get(snapshots::one))
-        .route("/v1/inventory/updates", post(updates::post_updates))
-        .route("/v1/inventory/{productId}", get(inventory::get))
-        .route(
-            "/v1/inventory/{productId}/availability",
-            get(inventory::availability),
-        )
-        .route("/v1/products", get(inventory::list).post(products::create))
-        .route("/v1/products/search", get(products::search))
-        .route(
-            "/v1/products/{productId}",
-            get(inventory::get)
-                .put(products::edit)
-                .delete(products::delete),
-        )
-        .route("/v1/categories", get(inventory::categories))
-        .route("/v1/stores", get(stores::list))
-        .route("/v1/stores/{id}/heartbeat", put(stores::heartbeat))
-        .route("/v1/admin/products/create", post(admin_products::create))
-        .route("/v1/admin/products/set", put(admin_products::set))
-        .route("/v1/admin/products/delete", delete(admin_products::delete))
-        .route(
-            "/v1/admin/products/import",
-            post(import::post_import).layer(RequestDecompressionLayer::new()),
-        )
-        .route("/v1/admin/products/export", get(import::get_export))
+    Router::from(routes())
+        .with_state(state)
+        .merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone()))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(state)
         .layer(<RequestContextLayer>::default())
+}
+
+fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(health::ready))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready_alias))
+        .routes(routes!(health::info))
+        .routes(routes!(inventory::list))
+        .routes(routes!(inventory::check))
+        .routes(routes!(inventory::get))
+        .routes(routes!(inventory::availability))
+        .routes(routes!(inventory::categories))
+        .routes(routes!(updates::post_updates))
+        .routes(routes!(counts::post_counts))
+        .routes(routes!(shortfalls::list))
+        .routes(routes!(history::get))
+        .routes(routes!(feed::get_events))
+        .routes(routes!(snapshots::newest))
+        .routes(routes!(snapshots::one))
+        .routes(routes!(products::list, products::create))
+        .routes(routes!(products::search))
+        .routes(routes!(products::get, products::edit, products::delete))
+        .routes(routes!(stores::list))
+        .routes(routes!(stores::heartbeat))
+        .routes(routes!(admin_products::create))
+        .routes(routes!(admin_products::set))
+        .routes(routes!(admin_products::delete))
+        .routes(routes!(import::post_import).layer(RequestDecompressionLayer::new()))
+        .routes(routes!(import::get_export))
+}
+
+/// The description of every route, as `/openapi.json` has it.
+#[must_use]
+pub fn document() -> &'static Value {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| openapi::finished(routes().into_openapi()));
+    &DOCUMENT
 }

@@ -24,17 +24,19 @@ use shared::domain::inventory::{
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
+use shared::service::openapi::{ListParams, PageBody, ProductBody};
 use shared::service::query::QueryParams;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::Encoder;
 
-use super::AppState;
 use super::admin_products::{decide, origin};
 use super::fields::{Fields, key, object};
-use super::inventory::{self, not_found, path_id};
+use super::inventory::{self, ListProblems, ProductProblems, not_found, path_id};
 use super::refusal;
+use super::schema_products::{ProductChange, ProductRequest};
 use super::updates::{header_key, mark};
+use super::{AppState, examples};
 use crate::ledger::Decided;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -51,10 +53,61 @@ const EDITABLE: [&str; 7] = [
 const KEY_MISSING: &str =
     "is required where units come into the house, here or as the Idempotency-Key header";
 
+shared::problem_set! {
+    /// What creating a product can be refused for.
+    CreateProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | ProductExists
+        | Overloaded | ShuttingDown | Timeout;
+    /// What changing a product can be refused for.
+    EditProblems = InvalidRequest | IdempotencyKeyReused | ProductNotFound | VersionConflict
+        | PreconditionFailed | StockOutOfRange | Overloaded | ShuttingDown | Timeout;
+    /// What deleting a product can be refused for.
+    DeleteProblems = InvalidRequest | IdempotencyKeyReused | ProductNotFound | UnitsPromised
+        | PreconditionFailed | PreconditionRequired | Overloaded | ShuttingDown | Timeout;
+}
+
+/// A page of the catalogue, as under `/v1/inventory`.
+///
+/// # Errors
+/// 400 with every fault of the query.
+#[utoipa::path(
+    get, path = "/v1/products", tag = "products", operation_id = "listProducts", security(("apiKey" = [])),
+    params(("q" = Option<String>, Query, nullable = false, max_length = 256, description = "Part of the id, name, SKU, barcode or category"), ListParams),
+    responses((status = 200, body = PageBody, example = json!(examples::page())), ListProblems)
+)]
+pub async fn list(state: State<AppState>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
+    inventory::list(state, caller, uri).await
+}
+
+/// One product, as under `/v1/inventory`.
+///
+/// # Errors
+/// 404 if it is not in the catalogue.
+#[utoipa::path(
+    get, path = "/v1/products/{productId}", tag = "products", operation_id = "getProduct", security(("apiKey" = [])),
+    params(("productId" = String, Path, example = "GRO-0101"), ("If-None-Match" = Option<String>, Header, nullable = false)),
+    responses(
+        (status = 200, body = ProductBody, headers(("ETag" = String)), example = json!(examples::product())),
+        (status = 304, description = "It is still this version."), ProductProblems,
+    )
+)]
+pub async fn get(
+    state: State<AppState>,
+    caller: Caller,
+    id: Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    inventory::get(state, caller, id, headers).await
+}
+
 /// Products that a text occurs in; the answer is a list's.
 ///
 /// # Errors
 /// 400 without a text, or with every fault of the query.
+#[utoipa::path(
+    get, path = "/v1/products/search", tag = "products", operation_id = "searchProducts", security(("apiKey" = [])),
+    params(("q" = String, Query, min_length = 1, max_length = 256, example = "oat"), ListParams),
+    responses((status = 200, body = PageBody, example = json!(examples::page())), ListProblems)
+)]
 pub async fn search(state: State<AppState>, caller: Caller, uri: Uri) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     if QueryParams::parse(&uri).raw("q").is_none_or(str::is_empty) {
@@ -69,6 +122,12 @@ pub async fn search(state: State<AppState>, caller: Caller, uri: Uri) -> Result<
 ///
 /// # Errors
 /// 400 with every fault of the body, 409 `product_exists`.
+#[utoipa::path(
+    post, path = "/v1/products", tag = "products", operation_id = "createProduct", security(("apiKey" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false)),
+    request_body(content = ProductRequest, example = json!(examples::new_product())),
+    responses((status = 201, description = "It is created.", body = ProductBody, example = json!(examples::product())), CreateProblems)
+)]
 pub async fn create(
     State(state): State<AppState>,
     caller: Caller,
@@ -137,6 +196,12 @@ fn new_product(fields: &mut Fields<'_, '_>) -> Option<NewProduct> {
 ///
 /// # Errors
 /// 400 with every fault of the body, 404, 409 or 412 with the present version and units.
+#[utoipa::path(
+    put, path = "/v1/products/{productId}", tag = "products", operation_id = "editProduct", security(("apiKey" = [])),
+    params(("productId" = String, Path, example = "GRO-0101"), ("Idempotency-Key" = Option<String>, Header, nullable = false), ("If-Match" = Option<String>, Header, nullable = false, description = "The version in quotes, or *")),
+    request_body(content = ProductChange, example = json!(examples::changed_product())),
+    responses((status = 200, description = "It is as it shall be.", body = ProductBody, example = json!(examples::product())), EditProblems)
+)]
 pub async fn edit(
     State(state): State<AppState>,
     caller: Caller,
@@ -228,6 +293,15 @@ fn version(if_match: &IfMatch, fields: &mut Fields<'_, '_>) -> Option<u64> {
 ///
 /// # Errors
 /// 428 without `If-Match`, 404, 412 with the present version and units, 409 `units_promised`.
+#[utoipa::path(
+    delete, path = "/v1/products/{productId}", tag = "products", operation_id = "deleteProduct", security(("apiKey" = [])),
+    params(
+        ("productId" = String, Path, example = "GRO-0101"), ("Idempotency-Key" = Option<String>, Header, nullable = false),
+        ("If-Match" = String, Header, description = "The version in quotes, or *", example = "*"),
+        ("force" = Option<bool>, Query, nullable = false, description = "Also while units are promised"),
+    ),
+    responses((status = 204, description = "It is deleted."), DeleteProblems)
+)]
 pub async fn delete(
     State(state): State<AppState>,
     caller: Caller,

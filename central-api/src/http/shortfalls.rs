@@ -10,13 +10,24 @@ use shared::service::query::QueryParams;
 use shared::view::ListRequest;
 use shared::wire::problem::{Problem, ProblemCode};
 
-use super::AppState;
+use super::history::OldLogProblems;
+use super::schema::Shortfalls;
+use super::{AppState, examples};
 use crate::ledger::history::short_since;
 
 /// A page of them, in the order that the list's parameters ask for.
 ///
 /// # Errors
 /// 400 with every fault of the query.
+#[utoipa::path(
+    get, path = "/v1/inventory/shortfalls", tag = "inventory", operation_id = "shortfalls", security(("apiKey" = [])),
+    params(
+        ("sort" = Option<String>, Query, nullable = false), ("order" = Option<String>, Query, nullable = false),
+        ("offset" = Option<i64>, Query, nullable = false, minimum = 0), ("cursor" = Option<String>, Query, nullable = false),
+        ("limit" = Option<i64>, Query, nullable = false, minimum = 1),
+    ),
+    responses((status = 200, body = Shortfalls, example = json!(examples::shortfalls())), OldLogProblems)
+)]
 pub async fn list(
     State(state): State<AppState>,
     caller: Caller,

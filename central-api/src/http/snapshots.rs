@@ -23,20 +23,34 @@ use shared::service::request_context::WaitedOnPurpose;
 use shared::wire::headers::LOG_GEN;
 use shared::wire::problem::{Problem, ProblemCode};
 
-use super::AppState;
 use super::encoding::Coding;
 use super::inventory::matches;
 use super::refusal::chain;
+use super::{AppState, examples};
 use crate::feed::exports::{Export, ExportError};
 
 /// Bytes of one piece of the body.
 const BLOCK: usize = 256 * 1024;
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
+shared::problem_set! {
+    /// Why there is no address.
+    NewestProblems = Overloaded;
+    /// Why there is no snapshot.
+    SnapshotProblems = NotFound;
+}
+
 /// Says where the newest snapshot is, making one if the last is too old.
 ///
 /// # Errors
 /// 503 if none can be made at the moment.
+#[utoipa::path(
+    get, path = "/v1/inventory/snapshot", tag = "feed", operation_id = "newestSnapshot", security(("apiKey" = [])),
+    responses(
+        (status = 307, description = "Where the newest snapshot is.", headers(("Location" = String))),
+        NewestProblems,
+    )
+)]
 pub async fn newest(State(state): State<AppState>, caller: Caller) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     let export = state.shared.exports.current(state.ledger.published()).await;
@@ -68,6 +82,19 @@ fn unmade(error: &ExportError) -> Problem {
 ///
 /// # Errors
 /// 404 if it is not, or no longer, kept.
+#[utoipa::path(
+    get, path = "/v1/inventory/snapshots/{name}", tag = "feed", operation_id = "snapshot", security(("apiKey" = [])),
+    params(("name" = String, Path, description = "As the newest one's address says it: gen-offset", example = "8a7fd1e200aa31c4-4")),
+    responses(
+        (
+            status = 200, description = "A header line, one product a line, a trailer with count, checksum and digest; zstd or gzip by Accept-Encoding.",
+            content((String = "application/x-ndjson", example = json!(examples::snapshot()))),
+            headers(("ETag" = String), ("Log-Gen" = String)),
+        ),
+        (status = 304, description = "A snapshot never changes."),
+        SnapshotProblems,
+    )
+)]
 pub async fn one(
     State(state): State<AppState>,
     caller: Caller,

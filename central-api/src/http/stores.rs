@@ -17,7 +17,9 @@ use shared::service::extract::{parse_json, read_body};
 use shared::service::system_clock::SystemClock;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
-use super::AppState;
+use utoipa::ToSchema;
+
+use super::{AppState, examples};
 use crate::journal::LogGen;
 
 /// Stores that are remembered; past that the one that was silent longest is forgotten.
@@ -26,20 +28,25 @@ const STORES: usize = 100_000;
 const OFFLINE_AFTER_MS: i64 = 30_000;
 
 /// What a store reports.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Heartbeat {
     applied_offset: u64,
     #[serde(rename = "gen")]
+    #[schema(pattern = "^[0-9a-f]{16}$")]
     log_gen: String,
+    #[schema(pattern = "^[0-9a-f]{16}$")]
     digest: String,
+    #[schema(max_length = 64)]
     breaker: String,
+    #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
+    #[schema(max_length = 64)]
     version: String,
 }
 
 /// Whether a store holds what central held at the same offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Drift {
     /// It does.
@@ -51,11 +58,13 @@ pub enum Drift {
 }
 
 /// What is known of one store.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreView {
+    #[schema(value_type = String)]
     store_id: StoreId,
     online: bool,
+    #[schema(value_type = String, format = DateTime)]
     last_heartbeat: Timestamp,
     applied_offset: u64,
     lag_events: u64,
@@ -65,12 +74,13 @@ pub struct StoreView {
     digest: String,
     drift: Drift,
     breaker: String,
+    #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
     version: String,
 }
 
 /// The answer of the list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoreList {
     stores: Vec<StoreView>,
@@ -92,10 +102,19 @@ struct Known {
     in_sync_at: Timestamp,
 }
 
+shared::problem_set! {
+    /// What a report can be refused for.
+    HeartbeatProblems = InvalidRequest;
+}
+
 /// Lists the stores that follow.
 ///
 /// # Errors
 /// 401 without a key.
+#[utoipa::path(
+    get, path = "/v1/stores", tag = "stores", operation_id = "listStores", security(("apiKey" = [])),
+    responses((status = 200, body = StoreList, example = json!(examples::stores())))
+)]
 pub async fn list(
     State(state): State<AppState>,
     caller: Caller,
@@ -120,6 +139,12 @@ pub async fn list(
 ///
 /// # Errors
 /// 400 for a malformed report, 403 from a key that is bound to another store.
+#[utoipa::path(
+    put, path = "/v1/stores/{id}/heartbeat", tag = "stores", operation_id = "heartbeat", security(("apiKey" = [])),
+    params(("id" = String, Path, example = "store-s1")),
+    request_body(content = Heartbeat, example = json!(examples::heartbeat())),
+    responses((status = 200, description = "What is known of the store now.", body = StoreView, example = json!(examples::store())), HeartbeatProblems)
+)]
 pub async fn heartbeat(
     State(state): State<AppState>,
     caller: Caller,

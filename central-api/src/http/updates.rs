@@ -22,9 +22,10 @@ use shared::wire::headers::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::{Encoder, integer, string};
 
-use super::AppState;
 use super::refusal;
+use super::schema::{UpdateAnswer, UpdateRequest};
 use super::update_body::{LineFault, UpdateKind, parse};
+use super::{AppState, examples};
 use crate::ledger::{Answer, Decided, Outcome, Request as LedgerRequest, SubmitError};
 
 /// How long a caller waits for its decision. Far above any sync; past it, nobody knows.
@@ -37,10 +38,23 @@ thread_local! {
     static ENCODER: RefCell<Encoder> = RefCell::new(Encoder::new());
 }
 
+shared::problem_set! {
+    /// What a movement can be refused for.
+    UpdateProblems = InvalidRequest | MissingProductId | InvalidDelta | IdempotencyKeyRequired
+        | IdempotencyKeyReused | ProductNotFound | InsufficientInventory | VersionConflict
+        | StockOutOfRange | Overloaded | ShuttingDown | Timeout;
+}
+
 /// Applies movements of stock.
 ///
 /// # Errors
 /// Every refusal of the contract, as a problem with seed 003's members beside its own.
+#[utoipa::path(
+    post, path = "/v1/inventory/updates", tag = "inventory", operation_id = "updateInventory", security(("apiKey" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false)),
+    request_body(content = UpdateRequest, example = json!(examples::sale())),
+    responses((status = 200, description = "What the movements led to.", body = UpdateAnswer, example = json!(examples::sold())), UpdateProblems)
+)]
 pub async fn post_updates(
     State(state): State<AppState>,
     caller: Caller,

@@ -13,6 +13,7 @@
 pub mod auth;
 pub mod extract;
 pub mod health;
+pub mod openapi;
 pub mod problem_response;
 pub mod query;
 pub mod request_context;

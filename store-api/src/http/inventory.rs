@@ -7,14 +7,13 @@ use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use shared::domain::ids::ProductId;
 use shared::service::auth::{Caller, Scope};
+use shared::service::openapi::{CategoriesBody, CategoryBody, PageBody, ProductBody};
 use shared::service::query::QueryParams;
 use shared::view::ListRequest;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::Encoder;
-use utoipa::ToSchema;
 
 use super::AppState;
 use super::sync::ProblemBody;
@@ -22,47 +21,6 @@ use super::visible::min_offset;
 use crate::replica::live::Shown;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// A product, as central has it.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ProductBody {
-    product_id: String,
-    name: String,
-    description: Option<String>,
-    category: Option<String>,
-    sku: Option<String>,
-    barcode: Option<String>,
-    price: f64,
-    low_stock_threshold: Option<i64>,
-    on_hand: i64,
-    reserved: i64,
-    allotted: i64,
-    /// `onHand - reserved - allotted`.
-    available: i64,
-    version: i64,
-    last_updated: String,
-}
-
-/// The seed's paging by offset.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PaginationBody {
-    offset: i64,
-    limit: i64,
-    total_count: i64,
-    has_more: bool,
-}
-
-/// A page of products.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PageBody {
-    products: Vec<ProductBody>,
-    pagination: PaginationBody,
-    next_cursor: Option<String>,
-    r#gen: String,
-    as_of_offset: i64,
-}
 
 /// A page of the catalogue.
 ///
@@ -201,19 +159,6 @@ fn path_id(text: &str) -> Result<ProductId, Problem> {
     })
 }
 
-/// A category and how many products have it.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Category {
-    category: String,
-    products: usize,
-}
-
-/// The categories of the copy.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Categories {
-    categories: Vec<Category>,
-}
-
 /// The categories, in order.
 ///
 /// # Errors
@@ -221,7 +166,7 @@ pub struct Categories {
 #[utoipa::path(
     get, path = "/v1/store/categories", tag = "inventory", security(("apiKey" = [])),
     responses(
-        (status = 200, body = Categories), (status = 401, body = ProblemBody),
+        (status = 200, body = CategoriesBody), (status = 401, body = ProblemBody),
         (status = 503, body = ProblemBody),
     )
 )]
@@ -236,14 +181,10 @@ pub async fn categories(
     let counted = counted
         .await
         .map_err(|_| Problem::new(ProblemCode::Internal, "the categories could not be counted"))?;
-    let categories = counted.into_iter().map(|(name, products)| Category {
-        category: name.to_string(),
-        products,
-    });
-    let mut response = Json(Categories {
-        categories: categories.collect(),
-    })
-    .into_response();
+    let categories = counted
+        .into_iter()
+        .map(|(name, products)| CategoryBody::new(&name, products));
+    let mut response = Json(CategoriesBody::new(categories.collect())).into_response();
     state.write_freshness(offset, response.headers_mut());
     Ok(response)
 }

@@ -16,7 +16,11 @@ pub mod update_body;
 pub mod updates;
 pub mod visible;
 
+use std::sync::LazyLock;
+
 use axum::Router;
+use serde_json::Value;
+use shared::service::openapi::{self, ProblemBody};
 use shared::service::problem_response::{method_not_allowed, not_found};
 use shared::service::request_context::RequestContextLayer;
 use utoipa::OpenApi;
@@ -32,30 +36,15 @@ pub use state::{AppState, SharedState};
         title = "Holdfast store API",
         description = "A shop's own inventory service: reads from its copy, writes through central."
     ),
-    components(schemas(inventory::ProductBody, sync::ProblemBody)),
-    modifiers(&Keys)
+    components(schemas(ProblemBody))
 )]
 struct Document;
 
-struct Keys;
-
-impl utoipa::Modify for Keys {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
-        let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
-        document
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("apiKey", scheme);
-    }
-}
-
 /// Every route of the service, and the layer around them.
 pub fn router(state: AppState) -> Router {
-    let (routes, document) = routes().split_for_parts();
-    routes
+    Router::from(routes())
         .with_state(state)
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone()))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(<RequestContextLayer>::default())
@@ -85,8 +74,9 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::info))
 }
 
-/// The description of every route.
+/// The description of every route, as `/openapi.json` has it.
 #[must_use]
-pub fn document() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+pub fn document() -> &'static Value {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(|| openapi::finished(routes().into_openapi()));
+    &DOCUMENT
 }

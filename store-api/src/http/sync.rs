@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use shared::service::auth::{Caller, Scope};
+pub use shared::service::openapi::ProblemBody;
 use shared::wire::problem::{Problem, ProblemCode};
 use utoipa::ToSchema;
 
@@ -44,29 +45,6 @@ pub struct SyncStatus {
     events_applied: u64,
     /// Whether the copy is on disk too.
     persistent: bool,
-}
-
-/// An error, as RFC 9457 with members for seed-003 clients.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ProblemBody {
-    r#type: String,
-    title: String,
-    status: u16,
-    detail: String,
-    instance: String,
-    code: String,
-    message: String,
-    retryable: bool,
-    request_id: String,
-    details: Vec<DetailBody>,
-}
-
-/// One fault of a request.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DetailBody {
-    field: String,
-    issue: String,
 }
 
 /// How the sync goes, for the page and for events.

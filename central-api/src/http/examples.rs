@@ -1,0 +1,254 @@
+//! The examples of `/openapi.json`: one shop, a few groceries.
+//!
+//! A test sends every request of these to a real service, in the order of a day, and holds the
+//! answers to the description; so they cannot grow old.
+
+use serde_json::{Value, json};
+
+/// A file of products.
+pub const CSV: &str = "productId,name,price,onHand\nGRO-0104,Espresso beans 1 kg,14.90,30\n";
+
+/// A snapshot of one product.
+pub fn snapshot() -> String {
+    let header = json!({"gen": "8a7fd1e200aa31c4", "offset": 4, "count": 1});
+    let trailer = json!({"count": 1, "crc": "1f0a33c2", "digest": "90aa31c48a7fd1e2"});
+    format!("{header}\n{}\n{trailer}\n", product())
+}
+
+/// A product as it is shown.
+pub fn product() -> Value {
+    json!({
+        "productId": "GRO-0101", "name": "Oat drink 1 l", "category": "Dairy alternatives",
+        "sku": "OAT-1L", "barcode": "4006381333931", "price": 1.95, "lowStockThreshold": 6,
+        "onHand": 22, "reserved": 0, "allotted": 0, "available": 22, "version": 2,
+        "lastUpdated": "2026-01-15T10:30:00.123Z",
+    })
+}
+
+/// A page of products.
+pub fn page() -> Value {
+    json!({
+        "products": [product()],
+        "pagination": {"offset": 0, "limit": 50, "total_count": 1, "has_more": false},
+        "gen": "8a7fd1e200aa31c4", "asOfOffset": 4,
+    })
+}
+
+/// A product to be created.
+pub fn new_product() -> Value {
+    json!({
+        "productId": "GRO-0101", "name": "Oat drink 1 l", "category": "Dairy alternatives",
+        "sku": "OAT-1L", "barcode": "4006381333931", "price": 1.95, "lowStockThreshold": 6,
+        "onHand": 24, "idempotencyKey": "delivery-2026-01-15-GRO-0101",
+    })
+}
+
+/// What is to be changed of a product.
+pub fn changed_product() -> Value {
+    json!({"price": 1.85, "description": "Without added sugar.", "version": null})
+}
+
+/// One movement.
+pub fn sale() -> Value {
+    json!({
+        "storeId": "store-s1", "productId": "GRO-0101", "delta": -2,
+        "idempotencyKey": "till-3-receipt-0815", "reference": "receipt 0815",
+    })
+}
+
+/// What it leads to.
+pub fn sold() -> Value {
+    json!({
+        "productId": "GRO-0101", "newQuantity": 22, "newVersion": 2, "applied": true,
+        "lastUpdated": "2026-01-15T10:30:00.123Z", "delta": -2,
+        "idempotencyKey": "till-3-receipt-0815", "offset": 3,
+    })
+}
+
+/// What is available of a product.
+pub fn availability() -> Value {
+    json!({
+        "productId": "GRO-0101", "available": 22, "requested": 3, "isAvailable": true,
+        "asOfOffset": 4,
+    })
+}
+
+/// What is asked of several products.
+pub fn check() -> Value {
+    json!({"items": [{"productId": "GRO-0101", "quantity": 3}, {"productId": "GRO-0102", "quantity": 1}]})
+}
+
+/// What is available of them.
+pub fn checked() -> Value {
+    json!({
+        "available": true,
+        "items": [
+            {"productId": "GRO-0101", "requested": 3, "available": 22, "inStock": true},
+            {"productId": "GRO-0102", "requested": 1, "available": 40, "inStock": true},
+        ],
+    })
+}
+
+/// Categories.
+pub fn categories() -> Value {
+    json!({"categories": [{"category": "Dairy alternatives", "products": 1}]})
+}
+
+/// A stretch of the feed.
+pub fn feed() -> Value {
+    json!({
+        "events": [{
+            "offset": 3, "timestamp": "2026-01-15T10:30:00.123Z", "eventType": "product_updated",
+            "productId": "GRO-0101", "data": product(), "version": 2,
+            "cause": {
+                "kind": "sale", "delta": -2, "reason": "sale", "storeId": "store-s1",
+                "idempotencyKey": "till-3-receipt-0815", "actor": "store-s1",
+                "reference": "receipt 0815",
+            },
+        }],
+        "nextOffset": 4, "hasMore": false, "count": 1, "gen": "8a7fd1e200aa31c4",
+        "headOffset": 4, "oldestOffset": 0, "upToDate": true, "digest": "90aa31c48a7fd1e2",
+    })
+}
+
+/// A count.
+pub fn count() -> Value {
+    json!({
+        "lines": [{"productId": "GRO-0102", "counted": 38}],
+        "countedBy": "Ada", "reference": "aisle 4", "idempotencyKey": "count-2026-01-15-aisle-4",
+    })
+}
+
+/// What it leads to.
+pub fn counted() -> Value {
+    json!({
+        "lines": [{
+            "productId": "GRO-0102", "expected": 40, "counted": 38, "delta": -2, "newVersion": 2,
+            "onHand": 38, "available": 38,
+        }],
+        "offset": 4,
+    })
+}
+
+/// Products of which more is promised than there is.
+pub fn shortfalls() -> Value {
+    let mut row = product();
+    if let Value::Object(row) = &mut row {
+        row.insert("available".to_owned(), json!(-2));
+        row.insert("reserved".to_owned(), json!(24));
+        row.insert("since".to_owned(), json!("2026-01-15T10:30:00.123Z"));
+        row.insert("sinceIsExact".to_owned(), json!(true));
+        row.insert("reservations".to_owned(), json!([]));
+    }
+    json!({
+        "shortfalls": [row],
+        "pagination": {"offset": 0, "limit": 50, "total_count": 1, "has_more": false},
+        "gen": "8a7fd1e200aa31c4", "asOfOffset": 4, "nextCursor": null,
+    })
+}
+
+/// What happened to a product.
+pub fn history() -> Value {
+    json!({
+        "productId": "GRO-0101",
+        "entries": [{
+            "offset": 3, "eventType": "product_updated",
+            "cause": {
+                "kind": "sale", "actor": "store-s1", "storeId": "store-s1",
+                "idempotencyKey": "till-3-receipt-0815", "requestId": "8d1f6c02-17", "delta": -2,
+                "reason": "sale", "reference": "receipt 0815",
+            },
+            "timestamp": "2026-01-15T10:30:00.123Z",
+            "before": {"onHand": 24, "reserved": 0, "allotted": 0, "available": 24},
+            "after": {"onHand": 22, "reserved": 0, "allotted": 0, "available": 22},
+            "version": 2,
+        }],
+    })
+}
+
+/// A store's report.
+pub fn heartbeat() -> Value {
+    json!({
+        "appliedOffset": 4, "gen": "8a7fd1e200aa31c4", "digest": "90aa31c48a7fd1e2",
+        "breaker": "closed", "startedAt": "2026-01-15T08:00:00.000Z", "version": "0.1.0",
+    })
+}
+
+/// What is known of a store.
+pub fn store() -> Value {
+    json!({
+        "storeId": "store-s1", "online": true, "lastHeartbeat": "2026-01-15T10:30:00.123Z",
+        "appliedOffset": 4, "lagEvents": 0, "lagSeconds": 0.0, "gen": "8a7fd1e200aa31c4",
+        "digest": "90aa31c48a7fd1e2", "drift": "none", "breaker": "closed",
+        "startedAt": "2026-01-15T08:00:00.000Z", "version": "0.1.0",
+    })
+}
+
+/// Who follows.
+pub fn stores() -> Value {
+    json!({"stores": [store()], "headOffset": 4, "gen": "8a7fd1e200aa31c4"})
+}
+
+/// Products to be created, seed 003's way.
+pub fn seed_create() -> Value {
+    json!({"products": [
+        {"productId": "GRO-0102", "name": "Rye bread 500 g", "available": 40, "price": 3.2},
+        {"productId": "GRO-0103", "name": "Honey 250 g", "available": 12, "price": 5.49},
+    ]})
+}
+
+/// Products to be changed, seed 003's way.
+pub fn seed_set() -> Value {
+    json!({"products": [{"productId": "GRO-0103", "available": 11, "price": 4.99}]})
+}
+
+/// Products to be deleted, seed 003's way.
+pub fn seed_delete() -> Value {
+    json!({"productIds": ["GRO-0103"]})
+}
+
+/// What became of one item, counted as `succeeded` and `failed`.
+pub fn seed_answer(succeeded: &str, failed: &str) -> Value {
+    json!({
+        "results": [{
+            "productId": "GRO-0103", "success": true, "newVersion": 1,
+            "lastUpdated": "2026-01-15T10:30:00.123Z",
+        }],
+        "summary": {"totalRequests": 1, succeeded: 1, failed: 0},
+    })
+}
+
+/// What an import led to.
+pub fn imported() -> Value {
+    json!({
+        "rows": 2, "created": 1, "updated": 0, "unchanged": 0, "rejected": 1,
+        "errors": [{"line": 3, "column": "price", "value": "-1", "issue": "must not be negative"}],
+        "complete": true,
+    })
+}
+
+/// What the service is.
+pub fn info() -> Value {
+    json!({
+        "service": "central-api", "version": "0.1.0", "name": "Holdfast", "currency": "USD",
+        "gen": "8a7fd1e200aa31c4", "headOffset": 4, "oldestOffset": 0,
+        "limits": {
+            "batchLines": 1000, "bodyBytes": 1_048_576, "deltaUnits": 1_000_000_000,
+            "feedLimit": 1000, "feedWaitSeconds": 60, "pageByOffset": 200, "pageByCursor": 1000,
+        },
+        "retention": {"idempotencyHours": 168, "eventHours": 0},
+        "features": ["inventory", "feed", "counts", "import"],
+    })
+}
+
+/// How it is.
+pub fn health() -> Value {
+    json!({
+        "status": "healthy", "service": "central-api", "version": "0.1.0",
+        "timestamp": "2026-01-15T10:30:00.123Z",
+        "checks": {
+            "writer": {"status": "healthy", "queued": 0},
+            "journal": {"status": "healthy", "headOffset": 4, "bytes": 4_096, "segments": 1},
+        },
+    })
+}

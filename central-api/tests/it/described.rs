@@ -1,0 +1,330 @@
+//! `/openapi.json` says what the service does: no route is missing, no route is invented, every
+//! example works, and every answer has the described shape.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use central_api::http::{self, AppState};
+use central_api::startup::open_ledger;
+use reqwest::Method;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{ADMIN_KEY, TestCentral, header};
+use crate::schema_check::Schemas;
+use crate::served::config;
+
+/// Routes that describe the others, and axum's own two for whatever else is asked.
+const NOT_DESCRIBED: [&str; 6] = [
+    "/openapi.json",
+    "/docs",
+    "/docs/",
+    "/docs/{*rest}",
+    "/",
+    "/{*__private__axum_fallback}",
+];
+/// What must happen before anything else, in this order, and what must come last.
+const FIRST: [&str; 7] = [
+    "createProduct",
+    "adminCreateProducts",
+    "adminSetProducts",
+    "updateInventory",
+    "countInventory",
+    "editProduct",
+    "heartbeat",
+];
+const LAST: [&str; 2] = ["adminDeleteProducts", "deleteProduct"];
+
+/// One operation of the description.
+struct Operation {
+    method: Method,
+    path: String,
+    about: Value,
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, about) in item.as_object().unwrap() {
+            operations.push(Operation {
+                method: method.to_uppercase().parse().unwrap(),
+                path: path.clone(),
+                about: about.clone(),
+            });
+        }
+    }
+    operations
+}
+
+impl Operation {
+    fn id(&self) -> &str {
+        self.about["operationId"].as_str().unwrap()
+    }
+
+    fn rank(&self) -> usize {
+        let first = FIRST.iter().position(|id| *id == self.id());
+        let last = LAST.iter().position(|id| *id == self.id());
+        first.unwrap_or(100 + last.map_or(0, |at| at + 1))
+    }
+
+    /// The address with the examples of its parameters, and the headers that they name.
+    fn address(&self) -> (String, Vec<(String, String)>) {
+        let (mut path, mut query, mut headers) = (self.path.clone(), Vec::new(), Vec::new());
+        for parameter in self.about["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            let example = match &parameter["example"] {
+                Value::Null => &parameter["schema"]["example"],
+                example => example,
+            };
+            let text = match example {
+                Value::Null => {
+                    assert_ne!(parameter["required"], true, "{}: {name}", self.id());
+                    continue;
+                }
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            match parameter["in"].as_str().unwrap() {
+                "path" => path = path.replace(&format!("{{{name}}}"), &text),
+                "query" => query.push(format!("{name}={text}")),
+                _ => headers.push((name.to_owned(), text)),
+            }
+        }
+        if !query.is_empty() {
+            path = format!("{path}?{}", query.join("&"));
+        }
+        (path, headers)
+    }
+
+    /// The example of the request's body, and its type.
+    fn body(&self) -> Option<(String, &Value)> {
+        let content = self.about["requestBody"]["content"].as_object()?;
+        let mut examples = content.iter();
+        examples.find_map(|(kind, content)| Some((kind.clone(), content.get("example")?)))
+    }
+}
+
+/// Every path that the router has.
+async fn routed() -> BTreeSet<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path().to_owned());
+    let opened = open_ledger(&config).await.unwrap();
+    let state = AppState::new(opened.ledger.clone(), &config, CancellationToken::new());
+    // The only way that axum offers to look into a router.
+    let text = format!("{:?}", http::router(state));
+    let threads = opened.threads;
+    tokio::task::spawn_blocking(move || threads.stop())
+        .await
+        .unwrap();
+    let quoted = text.split('"').filter(|part| part.starts_with('/'));
+    quoted.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn every_route_is_described_and_every_described_route_exists() {
+    let mut routed = routed().await;
+    for path in NOT_DESCRIBED {
+        assert!(routed.remove(path), "{path} is not routed: {routed:?}");
+    }
+    assert!(routed.len() > 20, "the routes were not found: {routed:?}");
+    let mut described = BTreeMap::<String, BTreeSet<String>>::new();
+    for operation in operations(http::document()) {
+        let methods = described.entry(operation.path.clone()).or_default();
+        methods.insert(operation.method.to_string());
+    }
+    let paths: BTreeSet<String> = described.keys().cloned().collect();
+    assert_eq!(routed, paths);
+    let central = TestCentral::start().await;
+    for (path, methods) in described {
+        let path = path.replace(['{', '}'], "x");
+        let answer = central.admin(Method::PATCH, &path).send().await.unwrap();
+        assert_eq!(answer.status(), 405, "{path}");
+        let allowed = header(&answer, "allow").unwrap().split(',');
+        let allowed: BTreeSet<String> = allowed
+            .map(str::to_owned)
+            .filter(|method| method != "HEAD")
+            .collect();
+        assert!(
+            methods.is_subset(&allowed),
+            "{path}: {methods:?} {allowed:?}"
+        );
+        // A path such as /v1/products/search also matches no template but its own.
+        assert_eq!(methods, allowed, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_description_and_its_page_need_no_key() {
+    let central = TestCentral::start().await;
+    for path in ["/openapi.json", "/docs/"] {
+        let url = format!("{}{path}", central.url);
+        let answer = central.client.get(url).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+    let url = format!("{}/openapi.json", central.url);
+    let served: Value = central
+        .client
+        .get(url)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(&served, http::document());
+}
+
+#[test]
+fn every_operation_has_a_name_a_summary_its_problems_and_an_example() {
+    let document = http::document();
+    let mut names = BTreeSet::new();
+    for operation in operations(document) {
+        let about = &operation.about;
+        assert!(
+            names.insert(operation.id().to_owned()),
+            "{}",
+            operation.id()
+        );
+        assert!(about["summary"].is_string(), "{}", operation.id());
+        let responses = about["responses"].as_object().unwrap();
+        let keyed = about.get("security").is_some();
+        for status in ["401", "403", "429"] {
+            assert_eq!(
+                responses.contains_key(status),
+                keyed,
+                "{} {status}",
+                operation.id()
+            );
+        }
+        if about.get("requestBody").is_some() {
+            for status in ["400", "408", "413", "415"] {
+                assert!(
+                    responses.contains_key(status),
+                    "{} {status}",
+                    operation.id()
+                );
+            }
+        }
+        let mut has_example = operation.body().is_some();
+        for (status, response) in responses {
+            let described = response["description"].as_str();
+            assert!(described.is_some(), "{} {status}", operation.id());
+            let Some(content) = response["content"].as_object() else {
+                continue;
+            };
+            has_example |= content
+                .values()
+                .any(|content| content.get("example").is_some());
+            if status.starts_with(['4', '5']) && status != "503" {
+                let problem = &content["application/problem+json"];
+                assert!(
+                    problem["examples"].is_object(),
+                    "{} {status}",
+                    operation.id()
+                );
+            }
+        }
+        let answers_nothing = matches!(operation.id(), "deleteProduct" | "newestSnapshot");
+        assert!(has_example || answers_nothing, "{}", operation.id());
+    }
+}
+
+#[test]
+fn no_whole_number_is_beyond_what_a_browser_holds() {
+    fn check(value: &Value, at: &str) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| check(item, at)),
+            Value::Object(members) => {
+                let whole = members.get("type").is_some_and(|kind| {
+                    kind == "integer"
+                        || kind
+                            .as_array()
+                            .is_some_and(|all| all.contains(&"integer".into()))
+                });
+                if whole {
+                    let most = members["maximum"].as_f64().unwrap();
+                    let least = members["minimum"].as_f64().unwrap();
+                    assert!(most < 9.1e15 && least > -9.1e15, "{at}");
+                }
+                for (name, member) in members {
+                    check(member, &format!("{at}/{name}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    check(http::document(), "");
+}
+
+/// The control of the next test: what holds answers to the description notices when they differ.
+#[test]
+fn an_answer_that_differs_from_its_description_is_noticed() {
+    let schemas = Schemas::of(http::document());
+    let product = serde_json::json!({"$ref": "#/components/schemas/ProductBody"});
+    let good = central_api::http::examples::product();
+    assert_eq!(schemas.fits(&product, &good, ""), Ok(()));
+    for (name, value) in [
+        ("version", Value::from("2")),
+        ("version", Value::from(0)),
+        ("sku", Value::Null),
+        ("colour", Value::from("red")),
+    ] {
+        let mut bad = good.clone();
+        bad[name] = value;
+        assert!(schemas.fits(&product, &bad, "").is_err(), "{bad}");
+    }
+    let mut bad = good;
+    bad.as_object_mut().unwrap().remove("onHand");
+    assert!(schemas.fits(&product, &bad, "").is_err(), "{bad}");
+}
+
+/// Every example of the description, sent to a real service in the order of a day.
+#[tokio::test]
+async fn every_example_works_and_every_answer_is_as_described() {
+    let document = http::document();
+    let schemas = Schemas::of(document);
+    let central = TestCentral::start().await;
+    let mut operations = operations(document);
+    operations.sort_by_key(Operation::rank);
+    for operation in &operations {
+        let id = operation.id();
+        let (mut path, headers) = operation.address();
+        if id == "snapshot" {
+            let newest = central.get("/v1/inventory/snapshot").await;
+            header(&newest, "location").unwrap().clone_into(&mut path);
+        }
+        let mut request = central.request(operation.method.clone(), &path, ADMIN_KEY);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        if let Some((kind, example)) = operation.body() {
+            let schema = &operation.about["requestBody"]["content"][&kind]["schema"];
+            schemas.check(schema, example, id);
+            let body = example
+                .as_str()
+                .map_or_else(|| example.to_string(), str::to_owned);
+            request = request.header("content-type", kind).body(body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let kind = header(&answer, "content-type").unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().to_owned();
+        let described = &operation.about["responses"][status.as_str()];
+        let as_described = status.is_success() || status.is_redirection();
+        let text = answer.text().await.unwrap();
+        assert!(
+            as_described && described.is_object(),
+            "{id}: {status} {text}"
+        );
+        let content = &described["content"];
+        if let Some(content) = content.as_object() {
+            let content = &content.get(&kind).unwrap_or_else(|| panic!("{id}: {kind}"));
+            if kind == "application/json" {
+                let body: Value = serde_json::from_str(&text).unwrap();
+                schemas.check(&content["schema"], &body, id);
+                schemas.check(&content["schema"], &content["example"], id);
+            }
+        } else {
+            assert_eq!(text, "", "{id}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What the descriptions of both services' APIs share: bodies, problems, the key, bounds.
+//!
+//! Each service describes its routes beside its handlers and generates `/openapi.json` from that.
+//! Here is what would otherwise be said twice, and what nobody should have to remember: every
+//! operation that needs a key may answer 401 and 403, every one with a body 413, and so on.
+//! [`Common`] adds those, and each problem comes with an example made by the very code that writes
+//! problems.
+//!
+//! Whole numbers are bounded to what a JavaScript number holds exactly ([`bounded`]): a bare 64-bit
+//! format makes generators produce clients that lose digits, and testers send 2^63 and call the
+//! refusal a broken promise.
+
+pub mod bodies;
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{Content, OpenApi, PathItem, Ref, RefOr, Response};
+
+pub use bodies::{
+    CategoriesBody, CategoryBody, DetailBody, HealthBody, ListParams, PageBody, PaginationBody,
+    ProblemBody, ProductBody,
+};
+
+use crate::wire::problem::{Problem, ProblemCode};
+
+/// Largest whole number that every JSON reader holds exactly: 2^53 - 1.
+const EXACT_MAX: i64 = 9_007_199_254_740_991;
+/// The media type of problems.
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Names problems that an operation may answer with, as a type to stand in its `responses`.
+#[macro_export]
+macro_rules! problem_set {
+    ($($(#[$doc:meta])* $vis:vis $name:ident = $($code:ident)|+;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        $vis struct $name;
+
+        impl ::utoipa::IntoResponses for $name {
+            fn responses() -> ::std::collections::BTreeMap<
+                String,
+                ::utoipa::openapi::RefOr<::utoipa::openapi::Response>,
+            > {
+                $crate::service::openapi::problems(&[
+                    $($crate::wire::problem::ProblemCode::$code),+
+                ])
+            }
+        }
+    )+};
+}
+
+/// The answers that carry `codes`, by status.
+#[must_use]
+pub fn problems(codes: &[ProblemCode]) -> BTreeMap<String, RefOr<Response>> {
+    let mut responses = BTreeMap::new();
+    for code in codes {
+        add(&mut responses, *code);
+    }
+    responses
+}
+
+/// Adds what an answer with `code` looks like, beside others of the same status.
+fn add(responses: &mut BTreeMap<String, RefOr<Response>>, code: ProblemCode) {
+    let status = code.status().as_u16().to_string();
+    let known = responses
+        .entry(status)
+        .or_insert_with(|| RefOr::T(Response::new("")));
+    let RefOr::T(response) = known else {
+        return;
+    };
+    let schema = RefOr::Ref(Ref::from_schema_name("ProblemBody"));
+    let content = response
+        .content
+        .entry(PROBLEM_JSON.to_owned())
+        .or_insert_with(|| RefOr::T(Content::new(Some(schema))));
+    let RefOr::T(content) = content else {
+        return;
+    };
+    let word = code.as_str();
+    if content.examples.contains_key(word) {
+        return;
+    }
+    let sentence = format!("`{word}`: {}", code.title());
+    if !response.description.is_empty() {
+        response.description.push(' ');
+    }
+    response.description.push_str(&sentence);
+    let body = Problem::new(code, code.title()).body("/v1/inventory/updates", "8d1f6c02-17");
+    let example = utoipa::openapi::example::ExampleBuilder::new()
+        .summary(code.title())
+        .value(Some(body))
+        .build();
+    content.examples.insert(word.to_owned(), RefOr::T(example));
+}
+
+/// Adds the way to send a key, and to each operation the problems that it shares with all like it.
+#[derive(Debug)]
+pub struct Common;
+
+impl utoipa::Modify for Common {
+    fn modify(&self, document: &mut OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
+        components.add_security_scheme("apiKey", header);
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        document.paths.paths.values_mut().for_each(complete);
+    }
+}
+
+fn complete(item: &mut PathItem) {
+    let PathItem {
+        get,
+        put,
+        post,
+        delete,
+        ..
+    } = item;
+    for operation in [get, put, post, delete].into_iter().flatten() {
+        if let Some(ways) = &mut operation.security {
+            let scopes: [&str; 0] = [];
+            ways.push(SecurityRequirement::new("bearer", scopes));
+        }
+        let responses = &mut operation.responses.responses;
+        for code in shared_problems(
+            operation.security.is_some(),
+            operation.request_body.is_some(),
+        ) {
+            add(responses, *code);
+        }
+        responses
+            .iter_mut()
+            .for_each(|(status, response)| name(status, response));
+    }
+}
+
+/// Gives an answer without a description, which every answer must have, the name of its status.
+fn name(status: &str, response: &mut RefOr<Response>) {
+    if let RefOr::T(response) = response
+        && response.description.is_empty()
+    {
+        let status = status.parse::<StatusCode>().ok();
+        let reason = status.and_then(|status| status.canonical_reason());
+        response.description = reason.unwrap_or("As asked").to_owned();
+    }
+}
+
+/// The problems of every operation that wants a key, and of every one that reads a JSON body.
+fn shared_problems(keyed: bool, body: bool) -> impl Iterator<Item = &'static ProblemCode> {
+    const KEYED: &[ProblemCode] = &[
+        ProblemCode::Unauthorized,
+        ProblemCode::Forbidden,
+        ProblemCode::RateLimited,
+    ];
+    const BODY: &[ProblemCode] = &[
+        ProblemCode::BadRequest,
+        ProblemCode::BodyTimeout,
+        ProblemCode::BodyTooLarge,
+        ProblemCode::UnsupportedMediaType,
+    ];
+    let of = |wanted: bool, codes: &'static [ProblemCode]| {
+        codes.iter().take(if wanted { codes.len() } else { 0 })
+    };
+    of(keyed, KEYED).chain(of(body, BODY))
+}
+
+/// The document as JSON, with [`Common`] applied and every whole number in it bounded.
+///
+/// # Panics
+/// Never: the document is made of maps with text keys.
+#[must_use]
+pub fn finished(mut document: OpenApi) -> Value {
+    utoipa::Modify::modify(&Common, &mut document);
+    let mut document = serde_json::to_value(document).expect("maps with text keys become JSON");
+    bounded(&mut document);
+    document
+}
+
+/// Bounds every integer schema that has no bounds of its own.
+fn bounded(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(bounded),
+        Value::Object(members) => {
+            let whole = match members.get("type") {
+                Some(Value::String(one)) => one == "integer",
+                Some(Value::Array(several)) => several.contains(&json!("integer")),
+                _ => false,
+            };
+            if whole {
+                members.entry("maximum").or_insert(json!(EXACT_MAX));
+                members.entry("minimum").or_insert(json!(-EXACT_MAX));
+            }
+            members
+                .iter_mut()
+                .filter(|(name, _)| !matches!(name.as_str(), "example" | "examples"))
+                .for_each(|(_, member)| bounded(member));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
