@@ -1,5 +1,6 @@
 //! The commands of the binary: run, verify, export.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -37,6 +38,21 @@ pub fn main() -> ExitCode {
 )]
 pub(crate) fn complain(line: &str) {
     eprintln!("central-api: {line}");
+}
+
+/// Shows the first admin key to whoever started the program. Not a line of the log: secrets never
+/// are.
+pub(crate) fn show_first_key(key: &str) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    writeln!(
+        out,
+        "central-api: no API key is set, so a first admin key was made."
+    )?;
+    writeln!(
+        out,
+        "central-api: it is shown this once and never again: {key}"
+    )?;
+    out.flush()
 }
 
 fn serve(config: Config) -> ExitCode {

@@ -54,7 +54,8 @@ pub struct Settings {
     /// Keys, comma-separated: `key@storeId` bound to a store, `key` for any store, `key:read`.
     #[arg(long, env = "API_KEYS", default_value = "", hide_env_values = true)]
     pub api_keys: String,
-    /// Keys that may do everything, comma-separated.
+    /// Keys that may do everything, comma-separated. With no key at all the first start makes one and
+    /// shows it, once.
     #[arg(
         long,
         env = "ADMIN_API_KEYS",

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod export;
 pub mod feed;
+pub mod first_key;
 pub mod http;
 pub mod import;
 pub mod journal;

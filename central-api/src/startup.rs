@@ -15,12 +15,13 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::first_key::{self, FirstKeyError};
 use crate::http::{self, AppState};
 use crate::journal::embedded::EmbeddedOptions;
 use crate::journal::{JournalError, LogGen};
 use crate::ledger::open::recover;
 use crate::ledger::{KeyRetention, Ledger, LedgerOptions, LedgerThreads};
-use crate::tasks;
+use crate::{cli, tasks};
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum StartError {
     /// The journal cannot be opened.
     #[error("cannot open the journal")]
     Journal(#[from] JournalError),
+    /// There is no key, and none can be made.
+    #[error("cannot give out a first admin key")]
+    FirstKey(#[from] FirstKeyError),
     /// The first catalogue cannot be imported.
     #[error("cannot import the first catalogue: {0}")]
     Seed(String),
@@ -198,7 +202,7 @@ async fn import_first_catalogue(
 /// # Errors
 /// See [`StartError`].
 pub async fn run(
-    config: Config,
+    mut config: Config,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
@@ -211,6 +215,8 @@ pub async fn run(
         snapshot_seq,
         lock,
     } = opened;
+    let (dir, now) = (&config.data_dir, SystemClock.now());
+    first_key::ensure(&FsDisk, dir, &mut config.keys, now, cli::show_first_key)?;
     let state = AppState::new(ledger.clone(), &config, shutdown.clone());
     if let Some(file) = &config.seed_catalog {
         import_first_catalogue(&state, &config.data_dir, file).await?;

@@ -4,14 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use central_api::http::{self, AppState};
-use central_api::startup::open_ledger;
 use reqwest::Method;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{ADMIN_KEY, TestCentral, header};
 use crate::schema_check::Schemas;
-use crate::served::config;
+use crate::served::{Served, config};
 
 /// Routes that describe the others, and axum's own two for whatever else is asked.
 const NOT_DESCRIBED: [&str; 6] = [
@@ -106,15 +105,12 @@ impl Operation {
 /// Every path that the router has.
 async fn routed() -> BTreeSet<String> {
     let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(&dir).await;
     let config = config(dir.path().to_owned());
-    let opened = open_ledger(&config).await.unwrap();
-    let state = AppState::new(opened.ledger.clone(), &config, CancellationToken::new());
+    let state = AppState::new(served.ledger.clone(), &config, CancellationToken::new());
     // The only way that axum offers to look into a router.
     let text = format!("{:?}", http::router(state));
-    let threads = opened.threads;
-    tokio::task::spawn_blocking(move || threads.stop())
-        .await
-        .unwrap();
+    served.stop().await;
     let quoted = text.split('"').filter(|part| part.starts_with('/'));
     quoted.map(str::to_owned).collect()
 }

@@ -14,6 +14,7 @@ mod contract;
 mod counts;
 mod feed;
 mod described;
+mod first_key;
 mod history;
 mod import;
 mod ledger;

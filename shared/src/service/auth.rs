@@ -194,6 +194,26 @@ impl KeyDigest {
     pub fn of(key: &[u8]) -> Self {
         Self(Sha256::digest(key).into())
     }
+
+    /// As 64 hex digits, to be kept in a file.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Reads what [`to_hex`](Self::to_hex) wrote.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        let mut digest = [0; 32];
+        if digits.len() != 2 * digest.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        for (byte, pair) in digest.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(digest))
+    }
 }
 
 impl fmt::Debug for KeyDigest {
@@ -257,6 +277,11 @@ impl ApiKeys {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Adds a key that is not from the settings.
+    pub fn add(&mut self, digest: KeyDigest, caller: Caller) {
+        self.by_digest.insert(digest, caller);
     }
 
     /// Whether there is no key at all.
