@@ -97,6 +97,15 @@ pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// Remembered idempotency keys (about 64 bytes each in memory).
 pub const IDEMPOTENCY_KEYS: usize = 2_000_000;
 
+/// Bytes up to which an answer is sent as it is: packing it would cost both ends more than it saves.
+pub const PLAIN_BYTES: usize = 1_024;
+/// Bytes up to which packing is done where the answer is made, in well under a millisecond; more
+/// goes to a thread that may take its time.
+pub const PACK_INLINE_BYTES: usize = 16 * 1024;
+/// Packed stretches of the feed that are kept for others who ask the same; each is a tenth of at
+/// most a thousand events, so all are some megabytes.
+pub const PACKED_SLICES: usize = 32;
+
 /// Time a client has to send its request head.
 pub const HEADER_READ: Duration = Duration::from_secs(10);
 /// Time a client has to send its request body.

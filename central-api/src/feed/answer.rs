@@ -204,32 +204,40 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// What stands before the events of any answer.
+    pub const BEGINNING: &'static [u8] = b"{\"events\":[";
+
     /// The whole body of an answer.
     #[must_use]
     pub fn body(&self, slice: &Slice) -> Vec<u8> {
         let mut body = Vec::with_capacity(slice.events.len() + 256);
-        body.extend_from_slice(b"{\"events\":[");
+        body.extend_from_slice(Self::BEGINNING);
         body.extend_from_slice(&slice.events);
+        self.append_end(slice, &mut body);
+        body
+    }
+
+    /// Appends what stands behind the events.
+    pub fn append_end(&self, slice: &Slice, body: &mut Vec<u8>) {
         body.extend_from_slice(b"],\"nextOffset\":");
-        integer(&mut body, slice.next_offset());
+        integer(body, slice.next_offset());
         body.extend_from_slice(b",\"hasMore\":");
         let has_more = slice.next_offset() < self.head.offset;
         body.extend_from_slice(if has_more { b"true" } else { b"false" });
         body.extend_from_slice(b",\"count\":");
-        integer(&mut body, slice.count);
+        integer(body, slice.count);
         body.extend_from_slice(b",\"gen\":\"");
-        hex16(&mut body, self.log_gen.0);
+        hex16(body, self.log_gen.0);
         body.extend_from_slice(b"\",\"headOffset\":");
-        integer(&mut body, self.head.offset);
+        integer(body, self.head.offset);
         body.extend_from_slice(b",\"oldestOffset\":");
-        integer(&mut body, self.oldest_offset);
+        integer(body, self.oldest_offset);
         if slice.next_offset() == self.head.offset {
             body.extend_from_slice(b",\"upToDate\":true,\"digest\":\"");
-            hex16(&mut body, self.head.digest);
+            hex16(body, self.head.digest);
             body.push(b'"');
         }
         body.push(b'}');
-        body
     }
 }
 

@@ -8,5 +8,6 @@
 
 pub mod answer;
 pub mod exports;
+pub mod packed;
 pub mod ring;
 pub mod snapshot;

@@ -13,11 +13,12 @@ use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::Stream;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, Uri};
 use shared::clock::Clock;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
+use shared::service::encoding::Coding;
 use shared::service::query::QueryParams;
 use shared::service::request_context::WaitedOnPurpose;
 use shared::service::system_clock::SystemClock;
@@ -47,6 +48,7 @@ struct Ask {
     wait: Duration,
     log_gen: Option<LogGen>,
     cursor: Option<i64>,
+    coding: Coding,
 }
 
 shared::problem_set! {
@@ -93,7 +95,10 @@ pub async fn get_events(
     if streamed {
         return stream(state, &uri, &headers).await;
     }
-    let ask = parse(&uri, None)?;
+    let ask = Ask {
+        coding: Coding::accepted(&headers),
+        ..parse(&uri, None)?
+    };
     poll(&state, ask).await
 }
 
@@ -126,6 +131,7 @@ fn parse(uri: &Uri, last_event_id: Option<&HeaderValue>) -> Result<Ask, Problem>
         wait: Duration::from_secs(wait.unsigned_abs()),
         log_gen,
         cursor,
+        coding: Coding::Identity,
     })
 }
 
@@ -157,7 +163,7 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
                 JournalError::Gone { .. } => gone(state, ask.offset, published.journal.oldest().1),
                 other => refusal::unreadable(&other),
             })?;
-            return Ok(answer(state, ask, &slice, head, waited));
+            return Ok(answer(state, ask, &slice, head, waited).await);
         }
         let until = if ask.offset > head.offset {
             ahead_deadline
@@ -181,7 +187,7 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
                     count: 0,
                     offset: ask.offset,
                 };
-                return Ok(answer(state, ask, &slice, head, waited));
+                return Ok(answer(state, ask, &slice, head, waited).await);
             }
         }
     }
@@ -225,7 +231,7 @@ fn located(state: &AppState, problem: Problem) -> Problem {
         .with("snapshotUrl", "/v1/inventory/snapshot")
 }
 
-fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: bool) -> Response {
+async fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: bool) -> Response {
     let published = state.ledger.published();
     let log_gen = published.log_gen();
     let envelope = Envelope {
@@ -233,7 +239,7 @@ fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: bool) -
         head,
         oldest_offset: published.journal.oldest().1,
     };
-    let body = envelope.body(slice);
+    let (body, coding) = encoded(state, ask.coding, envelope, slice).await;
     let full = slice.count >= ask.limit && ask.offset.is_multiple_of(ask.limit as u64);
     let cache = match (full, slice.count) {
         (true, _) => "public, max-age=31536000, immutable",
@@ -243,7 +249,12 @@ fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: bool) -
     // Strictly above the one that came, so that a cached answer never points at its own URL.
     let now = SystemClock.now().as_millis() / 1_000 / CURSOR_SECONDS;
     let cursor = ask.cursor.map_or(now, |echoed| now.max(echoed + 1));
-    let etag = format!("\"{log_gen}:{}:{}\"", ask.offset, slice.next_offset());
+    let suffix = coding.tag_suffix();
+    let etag = format!(
+        "\"{log_gen}:{}:{}{suffix}\"",
+        ask.offset,
+        slice.next_offset()
+    );
     let header = |text: String| HeaderValue::try_from(text).expect("figures are valid headers");
     let mut response = body.into_response();
     let headers = response.headers_mut();
@@ -251,6 +262,9 @@ fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: bool) -
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     headers.insert(ETAG, header(etag));
+    if let Some(token) = coding.token() {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(token));
+    }
     headers.insert(LOG_GEN, header(log_gen.to_string()));
     headers.insert(LOG_HEAD, HeaderValue::from(head.offset));
     headers.insert(LOG_CURSOR, HeaderValue::from(cursor));
@@ -258,6 +272,25 @@ fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: bool) -
         response.extensions_mut().insert(WaitedOnPurpose);
     }
     response
+}
+
+/// The body in the coding that the caller takes, if there is enough of it to be worth that.
+async fn encoded(
+    state: &AppState,
+    coding: Coding,
+    envelope: Envelope,
+    slice: &Slice,
+) -> (Vec<u8>, Coding) {
+    if coding != Coding::Identity && slice.events.len() > limits::PLAIN_BYTES {
+        // Apart from the parked poll, which is to stay small.
+        let packed = Box::pin(state.shared.packed.get(coding, Envelope::BEGINNING, slice)).await;
+        if let Ok(packed) = packed {
+            let mut end = Vec::with_capacity(256);
+            envelope.append_end(slice, &mut end);
+            return (packed.ending_in(&end), coding);
+        }
+    }
+    (envelope.body(slice), Coding::Identity)
 }
 
 /// Streams events as they become durable, each with its offset as the event id.

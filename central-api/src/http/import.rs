@@ -25,7 +25,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _};
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Uri};
 use serde::Serialize;
 use shared::domain::ids::IdempotencyKey;
@@ -35,6 +35,7 @@ use shared::domain::inventory::{
 use shared::domain::origin::Origin;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
+use shared::service::encoding::{Coding, Packer};
 use shared::service::query::QueryParams;
 use shared::service::request_context::RequestContext;
 use shared::wire::headers::{LOG_GEN, LOG_HEAD};
@@ -654,8 +655,10 @@ pub async fn get_export(
     State(state): State<AppState>,
     caller: Caller,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
+    let coding = Coding::accepted(&headers);
     let mut params = QueryParams::parse(&uri);
     params.unknown_rejected(&["format"]);
     let formats = [("csv", ExportFormat::Csv), ("ndjson", ExportFormat::Ndjson)];
@@ -671,10 +674,22 @@ pub async fn get_export(
         let mut products = ledger.view().collect();
         products.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         let products = products.iter().map(|published| &published.product);
+        let send = |part: io::Result<Vec<u8>>| match part {
+            // The packer keeps a part for later; an empty piece would say that this is the end.
+            Ok(packed) if packed.is_empty() => true,
+            part => parts.blocking_send(part).is_ok(),
+        };
+        let mut packer = match Packer::new(coding) {
+            Ok(packer) => packer,
+            Err(error) => return send(Err(error)),
+        };
+        let mut whole = true;
         // A reader that goes away ends the export.
         export::write(format, products, |part| {
-            parts.blocking_send(Ok(part)).is_ok()
+            whole = send(packer.push(&part));
+            whole
         });
+        whole && send(packer.finish())
     });
     let stream = futures_util::stream::unfold(waiting, |mut waiting| async move {
         let part = waiting.recv().await?;
@@ -697,5 +712,11 @@ pub async fn get_export(
         (LOG_GEN, log_gen),
         (LOG_HEAD, HeaderValue::from(head)),
     ];
-    Ok((headers, Body::from_stream(stream)).into_response())
+    let mut response = (headers, Body::from_stream(stream)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if let Some(token) = coding.token() {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(token));
+    }
+    Ok(response)
 }

@@ -6,7 +6,6 @@
 
 pub mod admin_products;
 pub mod counts;
-pub mod encoding;
 pub mod examples;
 pub mod feed;
 pub mod fields;
@@ -28,7 +27,9 @@ pub mod updates;
 use std::sync::LazyLock;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use serde_json::Value;
+use shared::service::compression::compress;
 use shared::service::openapi::{self, ProblemBody};
 use shared::service::problem_response::{method_not_allowed, not_found};
 use shared::service::request_context::RequestContextLayer;
@@ -53,41 +54,48 @@ struct Document;
 
 /// Every route of the service, and the layer around them.
 pub fn router(state: AppState) -> Router {
+    let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone());
     Router::from(routes())
         .with_state(state)
-        .merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone()))
+        .merge(Router::from(docs).layer(from_fn(compress)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(<RequestContextLayer>::default())
 }
 
+/// The table. What may be long is packed on the way out; the feed, exports and snapshots see to that
+/// themselves, and the answer to a till is too short.
 fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(health::ready))
         .routes(routes!(health::live))
         .routes(routes!(health::ready_alias))
         .routes(routes!(health::info))
-        .routes(routes!(inventory::list))
-        .routes(routes!(inventory::check))
+        .routes(routes!(inventory::list).layer(from_fn(compress)))
+        .routes(routes!(inventory::check).layer(from_fn(compress)))
         .routes(routes!(inventory::get))
         .routes(routes!(inventory::availability))
-        .routes(routes!(inventory::categories))
+        .routes(routes!(inventory::categories).layer(from_fn(compress)))
         .routes(routes!(updates::post_updates))
         .routes(routes!(counts::post_counts))
-        .routes(routes!(shortfalls::list))
-        .routes(routes!(history::get))
+        .routes(routes!(shortfalls::list).layer(from_fn(compress)))
+        .routes(routes!(history::get).layer(from_fn(compress)))
         .routes(routes!(feed::get_events))
         .routes(routes!(snapshots::newest))
         .routes(routes!(snapshots::one))
-        .routes(routes!(products::list, products::create))
-        .routes(routes!(products::search))
+        .routes(routes!(products::list, products::create).layer(from_fn(compress)))
+        .routes(routes!(products::search).layer(from_fn(compress)))
         .routes(routes!(products::get, products::edit, products::delete))
-        .routes(routes!(stores::list))
+        .routes(routes!(stores::list).layer(from_fn(compress)))
         .routes(routes!(stores::heartbeat))
-        .routes(routes!(admin_products::create))
-        .routes(routes!(admin_products::set))
-        .routes(routes!(admin_products::delete))
-        .routes(routes!(import::post_import).layer(RequestDecompressionLayer::new()))
+        .routes(routes!(admin_products::create).layer(from_fn(compress)))
+        .routes(routes!(admin_products::set).layer(from_fn(compress)))
+        .routes(routes!(admin_products::delete).layer(from_fn(compress)))
+        .routes(
+            routes!(import::post_import)
+                .layer(RequestDecompressionLayer::new())
+                .layer(from_fn(compress)),
+        )
         .routes(routes!(import::get_export))
 }
 

@@ -19,11 +19,11 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use shared::service::auth::{Caller, Scope};
+use shared::service::encoding::Coding;
 use shared::service::request_context::WaitedOnPurpose;
 use shared::wire::headers::LOG_GEN;
 use shared::wire::problem::{Problem, ProblemCode};
 
-use super::encoding::Coding;
 use super::inventory::matches;
 use super::refusal::chain;
 use super::{AppState, examples};

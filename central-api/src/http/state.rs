@@ -13,6 +13,7 @@ use super::refusal;
 use super::stores::Stores;
 use crate::config::Config;
 use crate::feed::exports::Exports;
+use crate::feed::packed::PackedSlices;
 use crate::journal::JournalError;
 use crate::ledger::{Ledger, Published};
 
@@ -43,6 +44,8 @@ pub struct SharedState {
     pub stores: Stores,
     /// Snapshots of the catalogue for followers.
     pub exports: Arc<Exports>,
+    /// Stretches of the feed, packed for all who read them.
+    pub packed: PackedSlices,
     /// Turns of requests that read old parts of the log.
     pub log_readers: tokio::sync::Semaphore,
     /// Hours for which an idempotency key is remembered.
@@ -61,6 +64,7 @@ impl AppState {
             keys: config.keys.clone(),
             currency: config.currency.clone(),
             stores: Stores::default(),
+            packed: PackedSlices::default(),
             log_readers: tokio::sync::Semaphore::new(limits::LOG_READERS),
             exports: Arc::new(Exports::new(config.data_dir.join("exports"))),
             idempotency_retention_hours: config.idempotency_retention_hours,

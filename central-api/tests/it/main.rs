@@ -10,10 +10,12 @@ mod harness;
 
 mod admin_products;
 mod bodies;
+mod compressed;
 mod contract;
 mod counts;
-mod feed;
 mod described;
+mod feed;
+mod feed_caches;
 mod first_key;
 mod history;
 mod import;

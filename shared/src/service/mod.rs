@@ -11,6 +11,8 @@
 //! each have their own module, and whatever only one service needs.
 
 pub mod auth;
+pub mod compression;
+pub mod encoding;
 pub mod extract;
 pub mod health;
 pub mod openapi;

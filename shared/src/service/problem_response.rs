@@ -19,6 +19,8 @@ use crate::wire::problem::{Problem, ProblemCode};
 /// The content type of every error.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// A reader that is lost asks again at once; a proxy may answer a thousand of them with one answer.
+const BRIEFLY: HeaderValue = HeaderValue::from_static("public, max-age=1");
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"holdfast\"");
 /// When nothing better is known; what is overloaded now is rarely well within a second.
 const RETRY_AFTER_DEFAULT_SECONDS: u32 = 1;
@@ -54,7 +56,9 @@ pub async fn method_not_allowed() -> Problem {
 pub fn render(response: &mut Response, instance: &str, request_id: &str) {
     let problem = match response.extensions_mut().remove::<Unwritten>() {
         Some(Unwritten(problem)) => problem,
-        None if is_ours(response.headers()) => return set_cache_control(response.headers_mut()),
+        None if is_ours(response.headers()) => {
+            return set_cache_control(response.headers_mut(), NO_STORE);
+        }
         None => foreign(response.status()),
     };
     // A foreign status without a code of its own, such as 431, keeps its number.
@@ -67,7 +71,7 @@ pub fn render(response: &mut Response, instance: &str, request_id: &str) {
     let headers = response.headers_mut();
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, PROBLEM_JSON);
-    set_cache_control(headers);
+    set_cache_control(headers, cacheable(problem.code));
     match status {
         StatusCode::UNAUTHORIZED => {
             headers.insert(WWW_AUTHENTICATE, CHALLENGE);
@@ -91,8 +95,17 @@ fn is_ours(headers: &HeaderMap) -> bool {
     content_type.is_some_and(|value| !value.as_bytes().starts_with(b"text/plain"))
 }
 
-fn set_cache_control(headers: &mut HeaderMap) {
-    headers.entry(CACHE_CONTROL).or_insert(NO_STORE);
+/// For how long a problem may be given to others. Two say something about the log and not about the
+/// one who asked.
+const fn cacheable(code: ProblemCode) -> HeaderValue {
+    match code {
+        ProblemCode::LogDiverged | ProblemCode::OffsetAhead => BRIEFLY,
+        _ => NO_STORE,
+    }
+}
+
+fn set_cache_control(headers: &mut HeaderMap, unless_said: HeaderValue) {
+    headers.entry(CACHE_CONTROL).or_insert(unless_said);
 }
 
 /// The problem that says what a bare status says.

@@ -1,5 +1,9 @@
-//! Which content coding a caller takes.
+//! Which content coding a caller takes, and text in it.
 
+use std::io::{self, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
@@ -55,6 +59,77 @@ impl Coding {
             Self::Gzip
         } else {
             Self::Identity
+        }
+    }
+}
+
+/// How hard to try: quick levels save most of what there is to save.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Text that is packed as it is made.
+pub enum Packer {
+    /// Not at all.
+    Identity(Vec<u8>),
+    /// RFC 1952.
+    Gzip(GzEncoder<Vec<u8>>),
+    /// RFC 8878.
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl std::fmt::Debug for Packer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Identity(_) => "Packer(identity)",
+            Self::Gzip(_) => "Packer(gzip)",
+            Self::Zstd(_) => "Packer(zstd)",
+        })
+    }
+}
+
+impl Packer {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// There is no memory for the tables.
+    pub fn new(coding: Coding) -> io::Result<Self> {
+        Ok(match coding {
+            Coding::Identity => Self::Identity(Vec::new()),
+            Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), Compression::fast())),
+            Coding::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?),
+        })
+    }
+
+    /// Takes `text` and gives what is packed so far; perhaps nothing.
+    ///
+    /// # Errors
+    /// As the encoders'.
+    pub fn push(&mut self, text: &[u8]) -> io::Result<Vec<u8>> {
+        let packed = match self {
+            Self::Identity(out) => {
+                out.extend_from_slice(text);
+                out
+            }
+            Self::Gzip(encoder) => {
+                encoder.write_all(text)?;
+                encoder.get_mut()
+            }
+            Self::Zstd(encoder) => {
+                encoder.write_all(text)?;
+                encoder.get_mut()
+            }
+        };
+        Ok(std::mem::take(packed))
+    }
+
+    /// What is left, and the end.
+    ///
+    /// # Errors
+    /// As the encoders'.
+    pub fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Identity(out) => Ok(out),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
         }
     }
 }

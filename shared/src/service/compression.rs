@@ -1,0 +1,70 @@
+//! A layer that packs long answers for callers who take that.
+//!
+//! For answers that are whole in memory, which lists are; streams pack themselves as they are made.
+//! It stands around single routes, because the answer to a till is short and would pay for the look
+//! without ever gaining. Nothing behind it holds a secret beside text that a stranger chose, so the
+//! length of an answer tells nothing.
+//!
+//! What must stay true: the bytes after unpacking are the bytes before; an answer with an entity tag
+//! is left alone, since the tag names bytes; every answer that could have been packed says
+//! `Vary: Accept-Encoding`, packed or not, so that no cache mixes them up.
+
+use axum::body::{Body, HttpBody as _};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, VARY};
+use http_body_util::BodyExt as _;
+
+use super::encoding::{Coding, Packer};
+use crate::limits;
+
+/// Packs the answer to `request` if it is long and the caller takes it packed.
+pub async fn compress(request: Request, next: Next) -> Response {
+    let coding = Coding::accepted(request.headers());
+    let mut response = next.run(request).await;
+    let headers = response.headers();
+    if headers.contains_key(CONTENT_ENCODING) || headers.contains_key(ETAG) {
+        return response;
+    }
+    let vary = HeaderValue::from_static("Accept-Encoding");
+    response.headers_mut().append(VARY, vary);
+    let Some(token) = coding.token() else {
+        return response;
+    };
+    let long = |bytes: u64| bytes > limits::PLAIN_BYTES as u64;
+    if !response.body().size_hint().exact().is_some_and(long) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let text = match body.collect().await {
+        Ok(text) => text.to_bytes(),
+        // A whole body is there already; what is not cannot become an answer.
+        Err(_) => Bytes::new(),
+    };
+    let Some(packed) = pack_off_the_way(coding, text.clone()).await else {
+        return Response::from_parts(parts, Body::from(text));
+    };
+    parts.headers.remove(CONTENT_LENGTH);
+    let token = HeaderValue::from_static(token);
+    parts.headers.insert(CONTENT_ENCODING, token);
+    Response::from_parts(parts, Body::from(packed))
+}
+
+/// Packs `text`, long ones on a thread that may take its time; `None` if that saves nothing.
+async fn pack_off_the_way(coding: Coding, text: Bytes) -> Option<Vec<u8>> {
+    if text.len() <= limits::PACK_INLINE_BYTES {
+        return pack(coding, &text);
+    }
+    let work = tokio::task::spawn_blocking(move || pack(coding, &text));
+    work.await.ok().flatten()
+}
+
+fn pack(coding: Coding, text: &[u8]) -> Option<Vec<u8>> {
+    let mut packer = Packer::new(coding).ok()?;
+    let mut packed = packer.push(text).ok()?;
+    packed.append(&mut packer.finish().ok()?);
+    (packed.len() < text.len()).then_some(packed)
+}
