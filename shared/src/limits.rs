@@ -60,6 +60,8 @@ pub const FEED_LIMIT_MAX: usize = 1_000;
 pub const FEED_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long a reader that is ahead of the head waits before it is told.
 pub const FEED_AHEAD_WAIT: Duration = Duration::from_secs(5);
+/// Events that a live page is led through; past that it loads its data anew, which is cheaper.
+pub const LIVE_EVENTS_BEHIND: u64 = 10_000;
 /// Bytes of recent events that central keeps encoded in memory.
 pub const FEED_RING_BYTES: usize = 64 * 1024 * 1024;
 

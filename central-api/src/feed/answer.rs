@@ -141,6 +141,28 @@ pub async fn chunks(
     Ok((chunks, false))
 }
 
+/// The texts of events from `offset` on, about `limit` of them, each with its offset.
+///
+/// # Errors
+/// The journal cannot be read, or no longer goes back that far.
+pub async fn texts(
+    published: &Arc<Published>,
+    offset: u64,
+    limit: usize,
+    head: Head,
+) -> Result<Vec<(u64, String)>, JournalError> {
+    let (chunks, _) = chunks(published, offset, limit, head).await?;
+    let mut found = Vec::new();
+    let mut next = offset;
+    for chunk in chunks {
+        for (text, _) in chunk.events_from(next) {
+            found.push((next, String::from_utf8_lossy(text).into_owned()));
+            next += 1;
+        }
+    }
+    Ok(found)
+}
+
 fn read_older(
     published: &Published,
     offset: u64,

@@ -8,6 +8,11 @@ use serde_json::{Value, json};
 /// A file of products.
 pub const CSV: &str = "productId,name,price,onHand\nGRO-0104,Espresso beans 1 kg,14.90,30\n";
 
+/// What a live page hears: how the stores follow, and a sign of life.
+pub const LIVE: &str = "event: sync\ndata: {\"gen\":\"8a7fd1e200aa31c4\",\"headOffset\":4,\
+    \"oldestOffset\":0,\"stores\":{\"known\":1,\"online\":1,\"behind\":0,\"drifted\":0}}\n\n\
+    event: ping\ndata: {}\n\n";
+
 /// A snapshot of one product.
 pub fn snapshot() -> String {
     let header = json!({"gen": "8a7fd1e200aa31c4", "offset": 4, "count": 1});

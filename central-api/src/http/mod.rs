@@ -13,6 +13,7 @@ pub mod health;
 pub mod history;
 pub mod import;
 pub mod inventory;
+pub mod live;
 pub mod products;
 pub mod refusal;
 pub mod schema;
@@ -48,7 +49,7 @@ pub use state::{AppState, Handles, SharedState};
         description = "The source of truth for the stock of a chain of shops. Problems are \
             application/problem+json; decide by their `code`, never by their text."
     ),
-    components(schemas(ProblemBody))
+    components(schemas(ProblemBody, live::LiveSync))
 )]
 struct Document;
 
@@ -97,6 +98,7 @@ fn routes() -> OpenApiRouter<AppState> {
                 .layer(from_fn(compress)),
         )
         .routes(routes!(import::get_export))
+        .routes(routes!(live::stream))
 }
 
 /// The description of every route, as `/openapi.json` has it.

@@ -89,6 +89,38 @@ pub struct StoreList {
     log_gen: String,
 }
 
+/// How the stores follow, in four figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StoresSummary {
+    /// That have reported since central started.
+    pub known: usize,
+    /// Of those, that have reported lately.
+    pub online: usize,
+    /// Of those, that had not everything when they last reported.
+    pub behind: usize,
+    /// That hold something else than central held.
+    pub drifted: usize,
+}
+
+impl Stores {
+    /// How they follow a log that stands at `head`.
+    #[must_use]
+    pub fn summary(&self, head: u64, now: Timestamp) -> StoresSummary {
+        let stores = self.0.lock();
+        let mut summary = StoresSummary::default();
+        for known in stores.values() {
+            let online = now.millis_since(known.at) < OFFLINE_AFTER_MS;
+            // Between two reports the head goes on; that alone is no lag.
+            let behind = known.heartbeat.applied_offset < known.head.min(head);
+            summary.known += 1;
+            summary.online += usize::from(online);
+            summary.behind += usize::from(online && behind);
+            summary.drifted += usize::from(known.drift == Drift::Drifted);
+        }
+        summary
+    }
+}
+
 /// The stores that have reported.
 #[derive(Debug, Default)]
 pub struct Stores(Mutex<BTreeMap<StoreId, Known>>);
@@ -96,6 +128,8 @@ pub struct Stores(Mutex<BTreeMap<StoreId, Known>>);
 #[derive(Clone, Debug)]
 struct Known {
     heartbeat: Heartbeat,
+    /// Where the log stood when it reported.
+    head: u64,
     at: Timestamp,
     drift: Drift,
     /// When the store was last seen at the head.
@@ -197,6 +231,7 @@ pub async fn heartbeat(
     };
     let known = Known {
         heartbeat,
+        head,
         at: now,
         drift,
         in_sync_at,
@@ -218,6 +253,7 @@ pub async fn heartbeat(
 fn view(id: &StoreId, known: &Known, head: u64, now: Timestamp) -> StoreView {
     let Known {
         heartbeat,
+        head: _,
         at,
         drift,
         in_sync_at,

@@ -306,6 +306,10 @@ async fn every_example_works_and_every_answer_is_as_described() {
         let kind = kind.split(';').next().unwrap_or_default().to_owned();
         let described = &operation.about["responses"][status.as_str()];
         let as_described = status.is_success() || status.is_redirection();
+        if kind == "text/event-stream" {
+            assert!(described["content"][&kind]["example"].is_string(), "{id}");
+            continue;
+        }
         let text = answer.text().await.unwrap();
         assert!(
             as_described && described.is_object(),

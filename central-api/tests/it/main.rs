@@ -20,6 +20,7 @@ mod first_key;
 mod history;
 mod import;
 mod ledger;
+mod live;
 mod products;
 mod schema_check;
 mod seed_003;
