@@ -70,13 +70,30 @@ shared::problem_set! {
         | ShuttingDown | Timeout;
 }
 
-/// One call: how its body is read and what its summary says.
+/// One call: what its items mean, and what its summary counts.
 struct Call {
-    list: &'static str,
-    none: &'static str,
+    command: fn(&Items<'_>, &mut Vec<Detail>) -> Command,
     succeeded: &'static str,
     failed: &'static str,
 }
+
+const CREATE: Call = Call {
+    command: |items, faults| Command::Create {
+        items: each(items, faults, new_product),
+        atomicity: Atomicity::PerItem,
+    },
+    succeeded: "successfulCreations",
+    failed: "failedCreations",
+};
+
+const SET: Call = Call {
+    command: |items, faults| Command::Edit {
+        items: each(items, faults, edit),
+        atomicity: Atomicity::PerItem,
+    },
+    succeeded: "successfulUpdates",
+    failed: "failedUpdates",
+};
 
 /// Creates products, each for itself, as seed 003 does.
 ///
@@ -92,34 +109,9 @@ pub async fn create(
     State(state): State<AppState>,
     caller: Caller,
     context: RequestContext,
-    headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let call = Call {
-        list: "products",
-        none: "No products specified",
-        succeeded: "successfulCreations",
-        failed: "failedCreations",
-    };
-    perform(
-        &state,
-        &caller,
-        &context,
-        &headers,
-        request,
-        &call,
-        |items, faults| {
-            let items = items.iter().filter_map(|(index, members)| {
-                let mut fields = Fields::new(members, format!("products[{index}]."), faults);
-                new_product(&mut fields)
-            });
-            Command::Create {
-                items: items.collect(),
-                atomicity: Atomicity::PerItem,
-            }
-        },
-    )
-    .await
+    perform(&state, &caller, &context, request, &CREATE).await
 }
 
 /// Sets name, price or available units of products, each for itself, as seed 003 does.
@@ -136,34 +128,9 @@ pub async fn set(
     State(state): State<AppState>,
     caller: Caller,
     context: RequestContext,
-    headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let call = Call {
-        list: "products",
-        none: "No products specified",
-        succeeded: "successfulUpdates",
-        failed: "failedUpdates",
-    };
-    perform(
-        &state,
-        &caller,
-        &context,
-        &headers,
-        request,
-        &call,
-        |items, faults| {
-            let items = items.iter().filter_map(|(index, members)| {
-                let mut fields = Fields::new(members, format!("products[{index}]."), faults);
-                edit(&mut fields)
-            });
-            Command::Edit {
-                items: items.collect(),
-                atomicity: Atomicity::PerItem,
-            }
-        },
-    )
-    .await
+    perform(&state, &caller, &context, request, &SET).await
 }
 
 /// Deletes products, each for itself, as seed 003 does.
@@ -239,20 +206,19 @@ async fn perform(
     state: &AppState,
     caller: &Caller,
     context: &RequestContext,
-    headers: &HeaderMap,
     request: Request,
     call: &Call,
-    parse: impl FnOnce(&Items<'_>, &mut Vec<Detail>) -> Command,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
-    let key = parse_header_key(headers)?;
+    let key = parse_header_key(request.headers())?;
     let members = object(&read_body(request).await?)?;
     let mut faults = Vec::new();
-    let items = Fields::new(&members, "", &mut faults).objects(call.list, limits::BATCH_LINES);
+    let items = Fields::new(&members, "", &mut faults).objects("products", limits::BATCH_LINES);
     if items.is_empty() && faults.is_empty() {
-        return Err(Problem::new(ProblemCode::InvalidRequest, call.none));
+        let sentence = "No products specified";
+        return Err(Problem::new(ProblemCode::InvalidRequest, sentence));
     }
-    let command = parse(&items, &mut faults);
+    let command = (call.command)(&items, &mut faults);
     if !faults.is_empty() {
         return Err(invalid(faults));
     }
@@ -260,6 +226,22 @@ async fn perform(
     let (decided, replayed) = decide(state, origin(caller, context, key), command).await?;
     let body = answer(&ids, &decided, call.succeeded, call.failed);
     Ok(mark(Json(body).into_response(), replayed))
+}
+
+/// Reads each item; what is wrong with one does not keep the others from being looked at.
+fn each<T>(
+    items: &Items<'_>,
+    faults: &mut Vec<Detail>,
+    read: fn(&mut Fields<'_, '_>) -> Option<T>,
+) -> Vec<T> {
+    let items = items.iter().filter_map(|(index, members)| {
+        read(&mut Fields::new(
+            members,
+            format!("products[{index}]."),
+            faults,
+        ))
+    });
+    items.collect()
 }
 
 fn parse_header_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {

@@ -7,11 +7,14 @@
 pub mod admin_products;
 pub mod counts;
 pub mod examples;
+pub mod export;
 pub mod feed;
 pub mod fields;
 pub mod health;
 pub mod history;
 pub mod import;
+pub mod import_report;
+mod importer;
 pub mod inventory;
 pub mod live;
 pub mod products;
@@ -97,7 +100,7 @@ fn routes() -> OpenApiRouter<AppState> {
                 .layer(RequestDecompressionLayer::new())
                 .layer(from_fn(compress)),
         )
-        .routes(routes!(import::get_export))
+        .routes(routes!(export::get_export))
         .routes(routes!(live::stream))
 }
 
