@@ -185,7 +185,7 @@ async fn every_wrong_parameter_is_named_and_all_at_once() {
 async fn waits_are_as_long_as_they_were_asked_for_and_never_longer_than_promised() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path().to_owned());
-    let opened = open_ledger(&config).await.unwrap();
+    let opened = open_ledger(&config, Vec::new()).await.unwrap();
     decide(&opened.ledger, create(["A".to_owned()], 1)).await;
     let shutdown = CancellationToken::new();
     let router = http::router(AppState::new(opened.ledger, &config, shutdown));
@@ -339,8 +339,23 @@ async fn caches_may_keep_what_cannot_change_and_hardly_anything_else() {
         reply.expect(status);
         assert_eq!(reply.header("cache-control"), "no-store", "{query}");
     }
+    // Whoever is lost asks again at once, and others like it do too: a proxy may answer them all.
+    for (query, code) in [
+        ("offset=0&gen=00000000000000aa", "log_diverged"),
+        ("offset=99", "offset_ahead"),
+    ] {
+        let reply = ask(&central, query).await;
+        assert_eq!(reply.expect(409)["code"], code, "{query}");
+        assert_eq!(
+            reply.header("cache-control"),
+            "public, max-age=1",
+            "{query}"
+        );
+    }
     let nobody = [("x-api-key", "nonsense")];
-    let reply = central.get_with(&format!("{FEED}?offset=0"), &nobody).await;
+    let reply = central
+        .get_with(&format!("{FEED}?offset=99"), &nobody)
+        .await;
     reply.expect(401);
     assert_eq!(reply.header("cache-control"), "no-store");
     // Full answers stay what they were while the log grows: the events, that is.

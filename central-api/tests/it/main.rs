@@ -15,7 +15,6 @@ mod contract;
 mod counts;
 mod described;
 mod feed;
-mod feed_caches;
 mod first_key;
 mod history;
 mod import;
