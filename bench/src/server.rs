@@ -12,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::workload::{ADMIN_KEY, KEY};
 
@@ -27,7 +27,15 @@ pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
     child: Child,
-    _data: TempDir,
+    program: Program,
+    data: TempDir,
+}
+
+/// What to run, and with which settings.
+#[derive(Debug)]
+struct Program {
+    binary: PathBuf,
+    settings: Vec<(&'static str, String)>,
 }
 
 impl Server {
@@ -36,9 +44,8 @@ impl Server {
     /// # Errors
     /// If it does not start or does not say where it listens.
     pub async fn central(binary: &Path, data_root: &Path) -> io::Result<Self> {
-        let mut command = Command::new(binary);
-        command.env("ADMIN_API_KEYS", ADMIN_KEY);
-        Self::start(command, data_root).await
+        let settings = vec![("ADMIN_API_KEYS", ADMIN_KEY.to_owned())];
+        Self::start(binary, settings, data_root).await
     }
 
     /// Starts the store `id` from `binary`, following `central`.
@@ -51,13 +58,13 @@ impl Server {
         id: &str,
         central: SocketAddr,
     ) -> io::Result<Self> {
-        let mut command = Command::new(binary);
-        command
-            .env("STORE_ID", id)
-            .env("STORE_NAME", format!("Bench {id}"))
-            .env("CENTRAL_API_URL", format!("http://{central}"))
-            .env("CENTRAL_API_KEY", KEY);
-        Self::start(command, data_root).await
+        let settings = vec![
+            ("STORE_ID", id.to_owned()),
+            ("STORE_NAME", format!("Bench {id}")),
+            ("CENTRAL_API_URL", format!("http://{central}")),
+            ("CENTRAL_API_KEY", KEY.to_owned()),
+        ];
+        Self::start(binary, settings, data_root).await
     }
 
     /// Starts the ceiling: the program `ceiling` beside this one.
@@ -65,11 +72,37 @@ impl Server {
     /// # Errors
     /// If it was not built, does not start or does not say where it listens.
     pub async fn ceiling(data_root: &Path) -> io::Result<Self> {
-        Self::start(Command::new(beside_this("ceiling")?), data_root).await
+        Self::start(&beside_this("ceiling")?, Vec::new(), data_root).await
     }
 
-    async fn start(mut command: Command, data_root: &Path) -> io::Result<Self> {
+    async fn start(
+        binary: &Path,
+        settings: Vec<(&'static str, String)>,
+        data_root: &Path,
+    ) -> io::Result<Self> {
         let data = TempDir::with_prefix_in("holdfast-bench-", data_root)?;
+        let program = Program {
+            binary: binary.to_owned(),
+            settings,
+        };
+        Self::run(program, data).await
+    }
+
+    /// Stops it and starts it again with its data. Says how long it took from its start until it
+    /// listened.
+    ///
+    /// # Errors
+    /// If it had to be killed, or does not start.
+    pub async fn restart(self) -> io::Result<(Self, Duration)> {
+        let (program, data) = self.end().await?;
+        let began = Instant::now();
+        let server = Self::run(program, data).await?;
+        Ok((server, began.elapsed()))
+    }
+
+    async fn run(program: Program, data: TempDir) -> io::Result<Self> {
+        let mut command = Command::new(&program.binary);
+        command.envs(program.settings.iter().map(|(name, value)| (name, value)));
         let mut child = command
             .env("HOST", "127.0.0.1")
             .env("PORT", "0")
@@ -97,7 +130,8 @@ impl Server {
         Ok(Self {
             address,
             child,
-            _data: data,
+            program,
+            data,
         })
     }
 
@@ -136,7 +170,11 @@ impl Server {
     ///
     /// # Errors
     /// If it had to be killed.
-    pub async fn stop(mut self) -> io::Result<()> {
+    pub async fn stop(self) -> io::Result<()> {
+        self.end().await.map(drop)
+    }
+
+    async fn end(mut self) -> io::Result<(Program, TempDir)> {
         if let Some(pid) = self.pid() {
             Command::new("kill")
                 .args(["-TERM", &pid.to_string()])
@@ -145,7 +183,7 @@ impl Server {
         }
         if let Ok(status) = timeout(STOP, self.child.wait()).await {
             status?;
-            return Ok(());
+            return Ok((self.program, self.data));
         }
         self.child.kill().await?;
         Err(io::Error::other("the server did not stop when asked"))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bench::scenario::throughput::Settings;
 use bench::scenario::world::Site;
-use bench::scenario::{feed, propagation, throughput};
+use bench::scenario::{catalogue, feed, propagation, throughput};
 use clap::{Parser, Subcommand};
 
 /// Measures the services against what this machine can do at all.
@@ -62,6 +62,8 @@ enum What {
     Reads,
     /// Pages, filters and searches at central.
     List,
+    /// The life of a large catalogue: import, start, first sync, memory.
+    Catalogue,
     /// Parked long polls: memory, and the time until one event has reached all.
     Feed {
         /// Polls.
@@ -110,6 +112,7 @@ async fn main() -> io::Result<()> {
         What::Hot => throughput::hot(&settings).await,
         What::Reads => throughput::reads(&settings).await,
         What::List => throughput::list(&settings).await,
+        What::Catalogue => catalogue::catalogue(&site, settings.products).await,
         What::Feed { polls, events } => feed::feed(&site, polls, events).await,
         What::Propagation {
             followers,

@@ -3,6 +3,7 @@
 //! Where a figure is stated as a share of the ceiling, ceiling and service are measured in turns
 //! (A B A B ...), so that a noisy neighbour or a warmer processor meets both.
 
+pub mod catalogue;
 pub mod compare;
 pub mod feed;
 pub mod propagation;

@@ -54,19 +54,7 @@ impl Site {
     ) -> io::Result<Server> {
         let binary = found(self.store.as_deref(), "store-api")?;
         let server = Server::store(&binary, &self.data_root, id, central).await?;
-        let address = server.address;
-        let last = product_id(products.saturating_sub(1));
-        let request = Template::get(&format!("/v1/store/inventory/{last}"), KEY);
-        until("the store's first sync", SYNC, || async {
-            match Connection::open(address).await {
-                Ok(mut connection) => connection
-                    .exchange(&request)
-                    .await
-                    .is_ok_and(|response| response.is_success()),
-                Err(_) => false,
-            }
-        })
-        .await?;
+        serves(server.address, products).await?;
         Ok(server)
     }
 
@@ -77,6 +65,25 @@ impl Site {
     pub async fn ceiling(&self) -> io::Result<Server> {
         Server::ceiling(&self.data_root).await
     }
+}
+
+/// Waits until the store at `address` serves the last of `products` products.
+///
+/// # Errors
+/// If it does not in time.
+pub async fn serves(address: SocketAddr, products: usize) -> io::Result<()> {
+    let last = product_id(products.saturating_sub(1));
+    let request = Template::get(&format!("/v1/store/inventory/{last}"), KEY);
+    until("the store's first sync", SYNC, || async {
+        match Connection::open(address).await {
+            Ok(mut connection) => connection
+                .exchange(&request)
+                .await
+                .is_ok_and(|response| response.is_success()),
+            Err(_) => false,
+        }
+    })
+    .await
 }
 
 fn found(given: Option<&Path>, name: &str) -> io::Result<PathBuf> {
