@@ -62,6 +62,12 @@ enum What {
     Reads,
     /// Pages, filters and searches at central.
     List,
+    /// Single updates as the log grows.
+    Growth {
+        /// Events at the end.
+        #[arg(long, default_value_t = 10_000_000)]
+        events: u64,
+    },
     /// The life of a large catalogue: import, start, first sync, memory.
     Catalogue,
     /// Parked long polls: memory, and the time until one event has reached all.
@@ -112,6 +118,7 @@ async fn main() -> io::Result<()> {
         What::Hot => throughput::hot(&settings).await,
         What::Reads => throughput::reads(&settings).await,
         What::List => throughput::list(&settings).await,
+        What::Growth { events } => throughput::growth(&settings, events).await,
         What::Catalogue => catalogue::catalogue(&site, settings.products).await,
         What::Feed { polls, events } => feed::feed(&site, polls, events).await,
         What::Propagation {

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::compare::{Figures, Turns, compare, driven, share};
+use super::compare::{Figures, Turns, compare, driven, mebibytes, share};
 use super::say;
 use super::world::Site;
 use crate::drive::{Plan, Workload};
@@ -71,6 +71,36 @@ pub async fn updates(settings: &Settings) -> io::Result<()> {
     let central = settings.site.central(settings.products).await?;
     let workload = move |index| Updates::new(UPDATES, products.clone(), index);
     against_ceiling(settings, "updates", central, workload, Echo::new).await
+}
+
+/// Single updates as the log grows to `events` events.
+///
+/// # Errors
+/// If a server cannot be started.
+pub async fn growth(settings: &Settings, events: u64) -> io::Result<()> {
+    let products = 0..settings.products;
+    let central = settings.site.central(settings.products).await?;
+    let all = products.clone();
+    let single = move |index| Updates::new(UPDATES, all.clone(), index);
+    let many = move |index| Batches::new(products.clone(), 1_000, index);
+    let mut written = 0;
+    for part in [0, 1, 3, 10] {
+        while written < events / 10 * part {
+            let mut plan = settings.turns(16).plan;
+            plan.span = Duration::from_secs(1);
+            written += driven(central.address, plan, many.clone()).await?.done;
+        }
+        for &clients in &settings.clients {
+            let plan = settings.turns(clients).plan;
+            let tally = driven(central.address, plan, single.clone()).await?;
+            written += tally.done;
+            let memory = mebibytes(central.memory().unwrap_or(0));
+            say(format_args!(
+                "{written:>9} events, {clients} clients: {tally}, {memory:.0} MiB"
+            ));
+        }
+    }
+    central.stop().await
 }
 
 /// Updates in batches.
