@@ -87,6 +87,12 @@ fn csv_row(out: &mut Vec<u8>, product: &Product) {
 /// `central-api export`: writes the catalogue of a stopped service to standard output.
 #[must_use]
 pub fn main(config: &Config, format: ExportFormat) -> ExitCode {
+    // Asked first, since whoever takes the folder makes it: a mistyped one would be an empty catalogue.
+    if !config.data_dir.join("journal").is_dir() {
+        let folder = config.data_dir.display();
+        complain(&format!("there is no journal in {folder}"));
+        return ExitCode::FAILURE;
+    }
     let _lock = match DataLock::take(&config.data_dir) {
         Ok(lock) => lock,
         Err(error) => {

@@ -21,6 +21,7 @@ mod import;
 mod ledger;
 mod live;
 mod products;
+mod program;
 mod schema_check;
 mod seed_003;
 mod served;
