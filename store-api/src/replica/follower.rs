@@ -7,14 +7,18 @@
 //! What must stay true: only this task moves the live copy; the order is always memory, then
 //! journal, so the files never lead.
 
+mod handle;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Clock;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::handle::ForceReply;
+pub use self::handle::{FollowerHandle, ForceFault};
 use super::answer::Poll;
 use super::files::Install;
 use super::follower_core::{Answer, Core, CoreSettings, Plan, Reason, Verdict};
@@ -26,40 +30,7 @@ use super::resync::{Fresh, receive};
 use super::status::Status;
 use super::trouble::Trouble;
 use crate::central::contact::ContactNote;
-use crate::central::{Central, FeedReply, SyncFault};
-
-/// Why a full sync that was asked for did not happen.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the full sync failed: {0}")]
-pub struct ForceFault(pub SyncFault);
-
-type ForceReply = oneshot::Sender<Result<(), ForceFault>>;
-
-/// What others may ask of the follower.
-#[derive(Clone, Debug)]
-pub struct FollowerHandle {
-    wishes: mpsc::Sender<ForceReply>,
-    nudge: Arc<Notify>,
-}
-
-impl FollowerHandle {
-    /// Has a full sync done now.
-    ///
-    /// # Errors
-    /// Why it failed; the copy is as it was.
-    pub async fn force_sync(&self) -> Result<(), ForceFault> {
-        let ended = || ForceFault(SyncFault::new("the store is stopping"));
-        let (reply, answer) = oneshot::channel();
-        self.wishes.send(reply).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
-    }
-
-    /// Says that central has just answered something that the copy does not show yet: a rest after
-    /// failures ends, a long poll that has gone deaf is helped by a plain question.
-    pub fn nudge(&self) {
-        self.nudge.notify_one();
-    }
-}
+use crate::central::{Central, FeedReply};
 
 /// What the follower works with.
 #[derive(Debug)]
@@ -115,10 +86,7 @@ impl Follower {
     ) -> (Self, FollowerHandle) {
         let (wishes_in, wishes) = mpsc::channel(8);
         let nudge = Arc::new(Notify::new());
-        let handle = FollowerHandle {
-            wishes: wishes_in,
-            nudge: Arc::clone(&nudge),
-        };
+        let handle = FollowerHandle::new(wishes_in, Arc::clone(&nudge));
         let position = parts.live.tip().map(|tip| tip.position);
         let follower = Self {
             core: Core::new(settings, position, Duration::ZERO),
