@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use super::refusal;
 use super::schema::{FeedAnswer, FeedParams};
 use super::{AppState, examples};
-use crate::feed::answer::{Continuity, Envelope, Slice, check, chunks, read};
+use crate::feed::answer::{Continuity, Envelope, Slice, check, read, texts};
 use crate::journal::{JournalError, LogGen};
 
 /// Seconds that one cursor lasts: two polls in a row never have the same URL.
@@ -326,18 +326,13 @@ fn events(state: AppState, offset: u64) -> impl Stream<Item = Result<sse::Event,
             if offset < head.offset {
                 let limit = limits::FEED_LIMIT_DEFAULT;
                 // A log that cannot be read ends the stream; the reader comes back and is told why.
-                let found = chunks(app.ledger.published(), offset, limit, head)
-                    .await
-                    .ok()?;
-                let mut events = Vec::new();
-                let mut next = offset;
-                for chunk in found.0 {
-                    for (text, _) in chunk.events_from(next) {
-                        let data = String::from_utf8_lossy(text);
-                        events.push(sse::Event::default().id(next.to_string()).data(data));
-                        next += 1;
-                    }
-                }
+                let published = app.ledger.published();
+                let found = texts(published, offset, limit, head).await.ok()?;
+                let next = found.last().map_or(offset, |(last, _)| last + 1);
+                let events: Vec<sse::Event> = found
+                    .into_iter()
+                    .map(|(at, text)| sse::Event::default().id(at.to_string()).data(text))
+                    .collect();
                 return Some((events, (app, moves, next)));
             }
             tokio::select! {
