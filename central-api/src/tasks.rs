@@ -13,7 +13,8 @@ use crate::ledger::Ledger;
 const MAINTAIN_EVERY: Duration = Duration::from_millis(250);
 /// How often it is looked whether a snapshot is due.
 const SNAPSHOT_CHECK: Duration = Duration::from_secs(5);
-/// Bytes of log after the last snapshot that make one due: about two seconds of a start.
+/// Bytes of log after the last snapshot that make one due, unless the snapshot itself is larger:
+/// about two seconds of a start.
 const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The running tasks.
@@ -68,16 +69,19 @@ async fn snapshots(ledger: Ledger, mut last: u64, retention_hours: u32, stop: Ca
         0 => 0,
         _ => ledger.published().journal.size().bytes,
     };
+    let mut due_after = SNAPSHOT_LOG_BYTES;
     loop {
         let running = wait(SNAPSHOT_CHECK, &stop).await;
         let bytes = ledger.published().journal.size().bytes;
-        let due = bytes.saturating_sub(bytes_at_last) >= SNAPSHOT_LOG_BYTES;
+        let due = bytes.saturating_sub(bytes_at_last) >= due_after;
         let moved = ledger.published().head().seq > last;
         if moved && (due || !running) {
             let published = ledger.published().clone();
             match tokio::task::spawn_blocking(move || published.take_snapshot()).await {
-                Ok(Ok(seq)) => {
-                    tracing::info!(seq, "a snapshot is taken");
+                Ok(Ok((seq, snapshot_bytes))) => {
+                    tracing::info!(seq, bytes = snapshot_bytes, "a snapshot is taken");
+                    // So that no more is written for snapshots than for the log itself.
+                    due_after = SNAPSHOT_LOG_BYTES.max(snapshot_bytes);
                     let before = std::mem::replace(&mut last, seq);
                     bytes_at_last = bytes;
                     if retention_hours > 0 {

@@ -7,12 +7,15 @@ use super::compare::{Figures, Turns, compare, driven, mebibytes, share};
 use super::say;
 use super::world::Site;
 use crate::drive::{Plan, Workload};
-use crate::server::Server;
+use crate::server::{Server, until};
 use crate::tally::Tally;
 use crate::workload::{Batches, Echo, Reads, Updates, Versioned, product_id};
 
 /// Path of stock updates at central.
 const UPDATES: &str = "/v1/inventory/updates";
+
+/// How long a server may work in the background.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// What the throughput measurements have in common.
 #[derive(Clone, Debug)]
@@ -80,6 +83,7 @@ pub async fn updates(settings: &Settings) -> io::Result<()> {
 pub async fn growth(settings: &Settings, events: u64) -> io::Result<()> {
     let products = 0..settings.products;
     let central = settings.site.central(settings.products).await?;
+    let ceiling = settings.site.ceiling().await?;
     let all = products.clone();
     let single = move |index| Updates::new(UPDATES, all.clone(), index);
     let many = move |index| Batches::new(products.clone(), 1_000, index);
@@ -90,17 +94,35 @@ pub async fn growth(settings: &Settings, events: u64) -> io::Result<()> {
             plan.span = Duration::from_secs(1);
             written += driven(central.address, plan, many.clone()).await?.done;
         }
+        idle(&central).await?;
         for &clients in &settings.clients {
-            let plan = settings.turns(clients).plan;
-            let tally = driven(central.address, plan, single.clone()).await?;
-            written += tally.done;
+            let turns = settings.turns(clients);
+            let (top, figures) =
+                compare(turns, (&ceiling, Echo::new), (&central, single.clone())).await?;
+            written += figures.tally.done;
             let memory = mebibytes(central.memory().unwrap_or(0));
-            say(format_args!(
-                "{written:>9} events, {clients} clients: {tally}, {memory:.0} MiB"
-            ));
+            title(clients, turns);
+            row("ceiling", &top, turns);
+            row(&format!("after {written} events"), &figures, turns);
+            ratio("updates / ceiling", &figures.tally, &top.tally);
+            say(format_args!("{memory:.0} MiB"));
         }
     }
+    ceiling.stop().await?;
     central.stop().await
+}
+
+/// Waits until a server has nothing left to do in the background.
+async fn idle(server: &Server) -> io::Result<()> {
+    let last = std::cell::Cell::new(None);
+    until("an idle server", IDLE, || async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = server.processor_time();
+        let before = last.replace(now);
+        now.zip(before)
+            .is_some_and(|(now, before)| now.saturating_sub(before) < Duration::from_millis(50))
+    })
+    .await
 }
 
 /// Updates in batches.

@@ -347,12 +347,12 @@ impl Published {
         Ok(low)
     }
 
-    /// Writes a snapshot of what is published, and returns its record. Takes a while; the writer
-    /// goes on meanwhile.
+    /// Writes a snapshot of what is published, and returns its record and its bytes. Takes a while;
+    /// the writer goes on meanwhile.
     ///
     /// # Errors
     /// The log cannot be read or the snapshot cannot be written; the old snapshots are still there.
-    pub fn take_snapshot(&self) -> Result<u64, JournalError> {
+    pub fn take_snapshot(&self) -> Result<(u64, u64), JournalError> {
         let since = self.view.head().seq;
         let mut copied = Vec::with_capacity(self.view.known());
         self.view.for_each(|published, last_record| {
@@ -363,8 +363,11 @@ impl Published {
             });
         });
         let cut = Cut::complete(copied, since, &*self.journal, self.keys)?;
-        self.journal.write_snapshot(cut.seq(), &mut cut.parts())?;
-        Ok(cut.seq())
+        let mut bytes = 0;
+        let mut parts = cut.parts().inspect(|part| bytes += part.len() as u64);
+        self.journal.write_snapshot(cut.seq(), &mut parts)?;
+        drop(parts);
+        Ok((cut.seq(), bytes))
     }
 
     /// Shows what is durable, and then tells those who wait for it.

@@ -74,8 +74,37 @@ pub struct Cut {
     at: Timestamp,
     generations: Vec<Generation>,
     entries: Vec<Entry>,
-    keys: Vec<u8>,
-    key_count: usize,
+    keys: KeyLines,
+}
+
+/// Lines of keys, oldest first. In pieces, because there may be hundreds of megabytes of them and one
+/// growing vector would need twice as much.
+#[derive(Debug, Default)]
+struct KeyLines {
+    pieces: Vec<Vec<u8>>,
+    count: usize,
+}
+
+impl KeyLines {
+    /// The piece that the next line goes to.
+    fn piece(&mut self) -> &mut Vec<u8> {
+        let full = self
+            .pieces
+            .last()
+            .is_none_or(|piece| piece.len() >= PART_BYTES);
+        if full {
+            self.pieces.push(Vec::with_capacity(PART_BYTES + 1_024));
+        }
+        self.count += 1;
+        self.pieces
+            .last_mut()
+            .expect("there is one that is not full")
+    }
+
+    fn append(&mut self, mut later: Self) {
+        self.pieces.append(&mut later.pieces);
+        self.count += later.count;
+    }
 }
 
 /// What the log says about products since the copy was begun.
@@ -111,8 +140,7 @@ impl Cut {
             at: Timestamp::default(),
             generations: Vec::new(),
             entries: copied,
-            keys: Vec::new(),
-            key_count: 0,
+            keys: KeyLines::default(),
         };
         let mut from = 1;
         if let Some(header) = &previous {
@@ -151,7 +179,6 @@ impl Cut {
         overlay: &mut Overlay,
     ) -> Result<(), JournalError> {
         let mut next = from;
-        let mut line = Vec::new();
         loop {
             let frames = journal.frames_from_seq(next, READ_BYTES)?;
             if frames.is_empty() {
@@ -167,20 +194,14 @@ impl Cut {
                     next = record.seq + 1;
                     self.seq = self.seq.max(record.seq);
                     self.at = record.at;
-                    self.fold_record(record, since, overlay, &mut line);
+                    self.fold_record(record, since, overlay);
                 }
                 self.offset = frame.header.next_offset();
             }
         }
     }
 
-    fn fold_record(
-        &mut self,
-        record: Record,
-        since: u64,
-        overlay: &mut Overlay,
-        line: &mut Vec<u8>,
-    ) {
+    fn fold_record(&mut self, record: Record, since: u64, overlay: &mut Overlay) {
         let decision = match record.body {
             Body::Generation(generation) => {
                 self.generations.push(generation);
@@ -189,18 +210,9 @@ impl Cut {
             Body::Decision(decision) => decision,
         };
         if let Some(key) = &decision.origin.key {
-            line.clear();
             let principal = &decision.origin.principal;
-            key_line(
-                line,
-                key,
-                principal,
-                record.seq,
-                record.at,
-                decision.fingerprint,
-            );
-            self.keys.extend_from_slice(line);
-            self.key_count += 1;
+            let (seq, at, fingerprint) = (record.seq, record.at, decision.fingerprint);
+            key_line(self.keys.piece(), key, principal, seq, at, fingerprint);
         }
         if record.seq <= since {
             return;
@@ -226,15 +238,16 @@ impl Cut {
     pub fn parts(&self) -> impl Iterator<Item = Vec<u8>> {
         let mut parts = Parts::default();
         parts.open(self);
+        let mut keys = self.keys.pieces.iter();
         let mut entries = self.entries.iter();
-        let mut state = PartState::Head;
+        let mut state = PartState::Keys;
         std::iter::from_fn(move || {
             loop {
                 match state {
-                    PartState::Head => {
-                        parts.bytes.extend_from_slice(&self.keys);
-                        state = PartState::Entries;
-                    }
+                    PartState::Keys => match keys.next() {
+                        Some(piece) => parts.bytes.extend_from_slice(piece),
+                        None => state = PartState::Entries,
+                    },
                     PartState::Entries => match entries.next() {
                         Some(entry) => parts.entry(entry),
                         None => {
@@ -257,7 +270,7 @@ impl Cut {
 
 #[derive(Clone, Copy)]
 enum PartState {
-    Head,
+    Keys,
     Entries,
     Done,
 }
@@ -294,7 +307,7 @@ impl Parts {
             "offset": cut.offset,
             "at": cut.at,
             "digest": LogGen(digest).to_string(),
-            "keys": cut.key_count,
+            "keys": cut.keys.count,
             "entries": cut.entries.len(),
             "generations": generations,
         });
@@ -363,8 +376,8 @@ fn prepend_keys(
     cut: &mut Cut,
 ) -> Result<(), JournalError> {
     // Those since then take their places first.
-    let room = retention.count.saturating_sub(cut.key_count);
-    let mut older = Vec::new();
+    let room = retention.count.saturating_sub(cut.keys.count);
+    let mut older = KeyLines::default();
     let mut skip = header.keys.saturating_sub(room);
     let mut at = 0_u64;
     let mut rest: Vec<u8> = Vec::new();
@@ -393,13 +406,12 @@ fn prepend_keys(
             if skip > 0 {
                 skip -= 1;
             } else {
-                older.extend_from_slice(line);
-                cut.key_count += 1;
+                older.piece().extend_from_slice(line);
             }
         }
         rest = tail;
     }
-    older.append(&mut cut.keys);
+    older.append(std::mem::take(&mut cut.keys));
     cut.keys = older;
     Ok(())
 }
