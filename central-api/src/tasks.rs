@@ -53,11 +53,15 @@ pub(crate) fn start(
 
 /// Keeps the backlog of the catalogue's index small.
 async fn maintain(ledger: Ledger, shutdown: CancellationToken) {
-    while wait(MAINTAIN_EVERY, &shutdown).await {
+    // At once after the start, so that the first list finds an index.
+    loop {
         let ledger = ledger.clone();
         let work = tokio::task::spawn_blocking(move || ledger.view().maintain());
         if let Err(error) = work.await {
             tracing::error!(%error, "the catalogue's index could not be maintained");
+        }
+        if !wait(MAINTAIN_EVERY, &shutdown).await {
+            return;
         }
     }
 }

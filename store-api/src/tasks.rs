@@ -51,6 +51,8 @@ pub fn start(state: &AppState) -> Tasks {
     let (state, stop) = (state.clone(), tasks.stop.clone());
     tasks.tracker.spawn(async move {
         let mut tip = state.live.watch();
+        // What the cache held is there from the start.
+        tip.mark_changed();
         while !ended(&stop, INDEX_EVERY).await {
             if !tip.has_changed().unwrap_or(false) {
                 continue;
