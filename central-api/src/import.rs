@@ -41,6 +41,8 @@ const DERIVED: [&str; 5] = [
 const ROW_FAULTS: usize = 16;
 /// Bytes that the CSV parser reads at a time.
 const CSV_BUFFER_BYTES: usize = 64 * 1024;
+/// What some programs put in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,16 +102,21 @@ pub fn read(
 }
 
 fn read_csv(mut file: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<(), FileError> {
-    // The CSV reader knows a byte-order mark only if it comes in one piece.
+    // Spreadsheets write a byte-order mark in front of the first name. The CSV reader would take one
+    // that comes as a piece of its own for the end of the file.
     let mut head = Vec::new();
     (&mut file).take(3).read_to_end(&mut head)?;
+    let head = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&head);
     let since_row = Cell::new(0);
     let file = RowBounded {
-        file: head.as_slice().chain(file),
+        file: head.chain(file),
         since_row: &since_row,
     };
+    // Told to end rows at "\r\n", the reader would count the "\n" to the row after it, and every
+    // line that we name would be one too small.
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
+        .terminator(csv::Terminator::Any(b'\n'))
         .buffer_capacity(CSV_BUFFER_BYTES)
         .from_reader(file);
     let header = reader.byte_headers().map_err(csv_error)?.clone();
@@ -124,12 +131,29 @@ fn read_csv(mut file: impl Read, each: &mut dyn FnMut(Row) -> bool) -> Result<()
             Err(error) => return Err(csv_error(error)),
         }
         since_row.set(0);
-        let line = record.position().map_or(line, csv::Position::line);
-        let parsed = csv_row(line, &columns, &record);
+        let Some(cells) = without_carriage_return(&record) else {
+            continue;
+        };
+        // Empty lines before the row were passed over with it.
+        let bytes = cells.iter().flat_map(|cell| *cell);
+        let within = bytes.filter(|byte| **byte == b'\n').count() as u64;
+        let passed = reader.position().line().saturating_sub(line + within);
+        let line = line + passed.saturating_sub(1);
+        let parsed = csv_row(line, &columns, &cells);
         if !each(Row { line, parsed }) {
             return Ok(());
         }
     }
+}
+
+/// The cells of a row without the first half of a "\r\n" behind the last one, or `None` if there is
+/// nothing else in it.
+fn without_carriage_return(record: &csv::ByteRecord) -> Option<Vec<&[u8]>> {
+    let mut cells: Vec<&[u8]> = record.iter().collect();
+    if let Some(last) = cells.last_mut() {
+        *last = last.strip_suffix(b"\r").unwrap_or(last);
+    }
+    (cells != [b""]).then_some(cells)
 }
 
 /// A file of which only so many bytes may be read for one row: a quote that is never closed would
@@ -163,14 +187,8 @@ fn csv_error(error: csv::Error) -> FileError {
 fn columns(header: &csv::ByteRecord) -> Result<Vec<&'static str>, FileError> {
     let mut found: Vec<&'static str> = Vec::new();
     let mut unknown = Vec::new();
-    for (index, name) in header.iter().enumerate() {
+    for name in header {
         let text = String::from_utf8_lossy(name);
-        // Spreadsheets write a byte-order mark in front of the first name.
-        let text = if index == 0 {
-            text.trim_start_matches('\u{feff}')
-        } else {
-            &*text
-        };
         match COLUMNS.into_iter().find(|column| *column == text.trim()) {
             Some(column) if found.contains(&column) => {
                 return Err(FileError::Header(format!(
@@ -178,7 +196,7 @@ fn columns(header: &csv::ByteRecord) -> Result<Vec<&'static str>, FileError> {
                 )));
             }
             Some(column) => found.push(column),
-            None => unknown.push(clip(text)),
+            None => unknown.push(clip(&text)),
         }
     }
     if !unknown.is_empty() {
@@ -200,7 +218,7 @@ fn columns(header: &csv::ByteRecord) -> Result<Vec<&'static str>, FileError> {
 fn csv_row(
     line: u64,
     columns: &[&'static str],
-    record: &csv::ByteRecord,
+    record: &[&[u8]],
 ) -> Result<ImportRow, Vec<RowError>> {
     let mut cells = Cells::new(line);
     if record.len() != columns.len() {
@@ -481,6 +499,36 @@ mod tests {
             .map(|fault| (fault.line, &*fault.column))
             .collect();
         assert_eq!(named, [(5, "onHand"), (5, "price")]);
+    }
+
+    #[test]
+    fn a_spreadsheets_file_is_read_with_its_mark_and_its_line_ends() {
+        let lines = [
+            "productId,name,price,description",
+            "A,\"Say \"\"hi\"\", now\",1.50,\"two\nlines\"",
+            "",
+            "B,b,1.555,",
+            "C,c,2,\"quoted\"",
+            "D,d,x,",
+        ];
+        for mark in ["", "\u{feff}"] {
+            for end in ["\n", "\r\n"] {
+                for last in ["", end] {
+                    let text = format!("{mark}{}{last}", lines.join(end));
+                    let rows = rows(Format::Csv, &text);
+                    let at: Vec<_> = rows.iter().map(|row| row.line).collect();
+                    assert_eq!(at, [2, 5, 6, 7], "{text:?}");
+                    let first = rows[0].parsed.as_ref().unwrap();
+                    assert_eq!(first.changes.name.as_deref(), Some("Say \"hi\", now"));
+                    let faults = rows[1].parsed.as_ref().unwrap_err();
+                    assert_eq!((&*faults[0].column, faults[0].line), ("price", 5));
+                    let third = rows[2].parsed.as_ref().unwrap();
+                    let description = third.changes.description.clone().flatten();
+                    assert_eq!(description.as_deref(), Some("quoted"));
+                    assert_eq!(rows[3].parsed.as_ref().unwrap_err().len(), 1);
+                }
+            }
+        }
     }
 
     #[test]
