@@ -8,11 +8,11 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::domain::ids::ProductId;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
-use shared::service::extract::{parse_json, read_body};
+use shared::service::extract::read_body;
 use shared::service::openapi::{CategoriesBody, CategoryBody, ListParams, PageBody, ProductBody};
 use shared::service::query::QueryParams;
 use shared::view::ListRequest;
@@ -21,6 +21,7 @@ use shared::wire::product::Encoder;
 
 use utoipa::ToSchema;
 
+use super::fields::{Fields, object};
 use super::{AppState, examples};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -188,8 +189,8 @@ pub async fn availability(
     }))
 }
 
-/// What is asked of several products.
-#[derive(Debug, Deserialize, ToSchema)]
+/// What is asked of several products, described; [`parse_check`] reads it.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CheckBody {
     #[schema(min_items = 1, max_items = 1_000)]
@@ -197,7 +198,7 @@ struct CheckBody {
 }
 
 /// So many units of one product.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CheckItem {
     #[schema(min_length = 1, max_length = 128)]
@@ -239,55 +240,55 @@ pub async fn check(
     request: Request,
 ) -> Result<Json<Checked>, Problem> {
     caller.require(Scope::Read)?;
-    let body: CheckBody = parse_json(&read_body(request).await?)?;
-    let mut faults = Vec::new();
-    if body.items.is_empty() || body.items.len() > limits::BATCH_LINES {
-        faults.push(Detail::new(
-            "items",
-            format!("must hold 1 to {} items", limits::BATCH_LINES),
-        ));
+    let asked = parse_check(&read_body(request).await?)?;
+    let mut together = std::collections::HashMap::<&ProductId, i64>::new();
+    for (product, quantity) in &asked {
+        *together.entry(product).or_default() += quantity;
     }
-    for (index, item) in body.items.iter().enumerate() {
-        if let Err(error) = ProductId::parse(&item.product_id) {
-            faults.push(Detail::new(
-                format!("items[{index}].productId"),
-                error.to_string(),
-            ));
+    let checked = asked.iter().map(|(id, requested)| {
+        let product = state.ledger.view().get(id.as_str());
+        let available = product.map_or(0, |product| product.available());
+        CheckedItem {
+            product_id: id.to_string(),
+            requested: *requested,
+            available,
+            in_stock: together.get(id).is_some_and(|units| available >= *units),
         }
-        if !(1..=limits::DELTA_UNITS).contains(&item.quantity) {
-            let issue = format!("must be from 1 to {}", limits::DELTA_UNITS);
-            faults.push(Detail::new(format!("items[{index}].quantity"), issue));
-        }
-    }
-    if !faults.is_empty() {
-        return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
-    }
-    let mut asked = std::collections::HashMap::<&str, i64>::new();
-    for item in &body.items {
-        *asked.entry(&item.product_id).or_default() += item.quantity;
-    }
-    let items: Vec<CheckedItem> = body
-        .items
-        .iter()
-        .map(|item| {
-            let product = state.ledger.view().get(&item.product_id);
-            let available = product.map_or(0, |product| product.available());
-            let together = asked
-                .get(item.product_id.as_str())
-                .copied()
-                .unwrap_or(item.quantity);
-            CheckedItem {
-                product_id: item.product_id.clone(),
-                requested: item.quantity,
-                available,
-                in_stock: available >= together,
-            }
-        })
-        .collect();
+    });
+    let items: Vec<CheckedItem> = checked.collect();
     Ok(Json(Checked {
         available: items.iter().all(|item| item.in_stock),
         items,
     }))
+}
+
+/// The products and units that a body of [`check`] names.
+fn parse_check(body: &[u8]) -> Result<Vec<(ProductId, i64)>, Problem> {
+    let members = object(body)?;
+    let mut faults = Vec::new();
+    let mut fields = Fields::new(&members, "", &mut faults);
+    fields.only(&["items"]);
+    let items = fields.objects("items", limits::BATCH_LINES);
+    if items.is_empty() && !fields.faulty("items") {
+        let issue = format!("must hold 1 to {} items", limits::BATCH_LINES);
+        fields.fault("items", issue);
+    }
+    let mut asked = Vec::with_capacity(items.len());
+    for (index, item) in items {
+        let mut fields = Fields::new(item, format!("items[{index}]."), &mut faults);
+        fields.only(&["productId", "quantity"]);
+        let product = fields.product_id("productId");
+        let quantity = fields.integer("quantity", 1, limits::DELTA_UNITS);
+        if quantity.is_none() && !fields.faulty("quantity") {
+            fields.fault("quantity", "is required");
+        }
+        asked.extend(product.zip(quantity));
+    }
+    if faults.is_empty() {
+        Ok(asked)
+    } else {
+        Err(Problem::with_details(ProblemCode::InvalidRequest, faults))
+    }
 }
 
 /// The categories, in order.

@@ -9,26 +9,29 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::clock::{Clock, Timestamp};
 use shared::domain::ids::StoreId;
 use shared::service::auth::{Caller, Scope};
-use shared::service::extract::{parse_json, read_body};
+use shared::service::extract::read_body;
 use shared::service::system_clock::SystemClock;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
 use utoipa::ToSchema;
 
+use super::fields::{Fields, object};
 use super::{AppState, examples};
 use crate::journal::LogGen;
 
 /// Stores that are remembered; past that the one that was silent longest is forgotten.
 const STORES: usize = 100_000;
+/// Most bytes of a text in a report.
+const TEXT_BYTES: usize = 64;
 /// Silence after which a store counts as offline.
 const OFFLINE_AFTER_MS: i64 = 30_000;
 
 /// What a store reports.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Heartbeat {
     applied_offset: u64,
@@ -187,27 +190,7 @@ pub async fn heartbeat(
 ) -> Result<Json<StoreView>, Problem> {
     caller.require(Scope::Store)?;
     let body = read_body(request).await?;
-    let mut faults = Vec::new();
-    let store =
-        StoreId::parse(&id).map_err(|error| faults.push(Detail::new("path.id", error.to_string())));
-    let heartbeat: Heartbeat = parse_json(&body)?;
-    for (name, text) in [("gen", &heartbeat.log_gen), ("digest", &heartbeat.digest)] {
-        if let Err(error) = text.parse::<LogGen>() {
-            faults.push(Detail::new(name, error.to_string()));
-        }
-    }
-    for (name, text) in [
-        ("breaker", &heartbeat.breaker),
-        ("version", &heartbeat.version),
-    ] {
-        if text.len() > 64 {
-            faults.push(Detail::new(name, "must be at most 64 bytes"));
-        }
-    }
-    let store = match store {
-        Ok(store) if faults.is_empty() => store,
-        _ => return Err(Problem::with_details(ProblemCode::InvalidRequest, faults)),
-    };
+    let (store, heartbeat) = parse_report(&id, &body)?;
     caller.check_store(Some(&store))?;
     let published = state.ledger.published();
     let now = SystemClock.now();
@@ -247,6 +230,61 @@ pub async fn heartbeat(
         stores.remove(&silent);
     }
     Ok(Json(answer))
+}
+
+/// A report of the store `id`, or everything that is wrong with it.
+fn parse_report(id: &str, body: &[u8]) -> Result<(StoreId, Heartbeat), Problem> {
+    let members = object(body)?;
+    let mut faults = Vec::new();
+    let mut fields = Fields::new(&members, "", &mut faults);
+    let store =
+        StoreId::parse(id).map_err(|error| fields.add(Detail::new("path.id", error.to_string())));
+    fields.only(&[
+        "appliedOffset",
+        "gen",
+        "digest",
+        "breaker",
+        "startedAt",
+        "version",
+    ]);
+    let applied_offset = fields.integer("appliedOffset", 0, i64::MAX);
+    if applied_offset.is_none() && !fields.faulty("appliedOffset") {
+        fields.fault("appliedOffset", "is required");
+    }
+    let [log_gen, digest, breaker, started_at, version] =
+        ["gen", "digest", "breaker", "startedAt", "version"].map(|name| {
+            let text = fields.text(name, TEXT_BYTES);
+            if text.is_none() && !fields.faulty(name) {
+                fields.fault(name, "is required");
+            }
+            text
+        });
+    for (name, text) in [("gen", log_gen), ("digest", digest)] {
+        if let Some(Err(error)) = text.map(str::parse::<LogGen>) {
+            fields.fault(name, error.to_string());
+        }
+    }
+    let started_at = started_at.and_then(|text| {
+        let parsed = text.parse::<Timestamp>();
+        parsed
+            .map_err(|error| fields.fault("startedAt", error.to_string()))
+            .ok()
+    });
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    match (store, applied_offset, started_at) {
+        (Ok(store), Some(applied_offset), Some(started_at)) if faults.is_empty() => {
+            let heartbeat = Heartbeat {
+                applied_offset: applied_offset.unsigned_abs(),
+                log_gen: text(log_gen),
+                digest: text(digest),
+                breaker: text(breaker),
+                started_at,
+                version: text(version),
+            };
+            Ok((store, heartbeat))
+        }
+        _ => Err(Problem::with_details(ProblemCode::InvalidRequest, faults)),
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a lag in seconds is for people")]
