@@ -24,7 +24,7 @@ use shared::service::request_context::WaitedOnPurpose;
 use shared::service::system_clock::SystemClock;
 use shared::view::Head;
 use shared::wire::headers::{LOG_CURSOR, LOG_GEN, LOG_HEAD};
-use shared::wire::problem::{Problem, ProblemCode};
+use shared::wire::problem::{Detail, Problem, ProblemCode};
 use tokio::time::Instant;
 
 use super::refusal;
@@ -104,17 +104,16 @@ pub async fn get_events(
 
 fn parse(uri: &Uri, last_event_id: Option<&HeaderValue>) -> Result<Ask, Problem> {
     let mut params = QueryParams::parse(uri);
-    let wrong = |sentence| Problem::new(ProblemCode::EventsError, sentence);
-    let offset = match (last_event_id, params.raw("offset")) {
+    let asked = match (last_event_id, params.raw("offset")) {
         // Whoever says what it has seen goes on after it, or is told that it cannot.
         (Some(last), _) => last
             .to_str()
             .ok()
             .and_then(offset)
             .map(|last| last + 1)
-            .ok_or_else(|| wrong("invalid Last-Event-ID header"))?,
-        (None, None) => return Err(wrong("offset parameter is required")),
-        (None, Some(text)) => offset(text).ok_or_else(|| wrong("invalid offset parameter"))?,
+            .ok_or(("header.Last-Event-ID", "invalid Last-Event-ID header")),
+        (None, None) => Err(("query.offset", "offset parameter is required")),
+        (None, Some(text)) => offset(text).ok_or(("query.offset", "invalid offset parameter")),
     };
     let limit_max = i64::try_from(limits::FEED_LIMIT_MAX).unwrap_or(i64::MAX);
     let limit = params.integer_capped("limit", 1..=limit_max);
@@ -122,6 +121,15 @@ fn parse(uri: &Uri, last_event_id: Option<&HeaderValue>) -> Result<Ask, Problem>
     let wait = params.integer_capped("wait", 0..=wait_max).unwrap_or(0);
     let log_gen = params.parsed::<LogGen>("gen");
     let cursor = params.integer("cursor", 0..=i64::MAX / 2);
+    let offset = match asked {
+        Ok(offset) => offset,
+        Err((field, sentence)) => {
+            let mut problem = Problem::new(ProblemCode::EventsError, sentence);
+            problem.details = vec![Detail::new(field, "must be an offset, such as 0")];
+            problem.details.extend(params.into_faults());
+            return Err(problem);
+        }
+    };
     params.finish()?;
     Ok(Ask {
         offset,

@@ -126,7 +126,14 @@ async fn every_value_of_offset_and_limit_is_taken_capped_or_named() {
     ] {
         let problem = ask(&central, query).await.expect(400);
         assert_eq!(problem["code"], "EVENTS_ERROR", "{query}: {problem}");
+        assert_eq!(problem["details"][0]["field"], "query.offset", "{problem}");
     }
+    let problem = ask(&central, "offset=x&limit=0&wait=y&gen=z").await;
+    let problem = problem.expect(400);
+    let details = problem["details"].as_array().unwrap();
+    let named: Vec<_> = details.iter().map(|one| &one["field"]).collect();
+    let expected = ["query.offset", "query.limit", "query.wait", "query.gen"];
+    assert_eq!(named, expected, "{problem}");
     central.stop().await;
 }
 
