@@ -351,7 +351,7 @@ pub async fn delete(
 
 /// What `If-Match` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
+pub(super) enum Condition {
     /// Whatever is there.
     Any,
     /// This version.
@@ -359,9 +359,10 @@ enum Condition {
 }
 
 /// What `If-Match` says, if it is there; a fault if it is nothing that can hold here.
-type IfMatch = Result<Option<Condition>, Detail>;
+pub(super) type IfMatch = Result<Option<Condition>, Detail>;
 
-fn if_match(headers: &HeaderMap) -> IfMatch {
+/// What `If-Match` of `headers` says.
+pub(super) fn if_match(headers: &HeaderMap) -> IfMatch {
     let Some(value) = headers.get(IF_MATCH) else {
         return Ok(None);
     };

@@ -22,6 +22,7 @@ use shared::wire::headers::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::{Encoder, integer, string};
 
+use super::products::{Condition, IfMatch, if_match};
 use super::refusal;
 use super::schema::{UpdateAnswer, UpdateRequest};
 use super::update_body::{LineFault, UpdateKind, parse};
@@ -42,7 +43,7 @@ shared::problem_set! {
     /// What a movement can be refused for.
     UpdateProblems = InvalidRequest | MissingProductId | InvalidDelta | IdempotencyKeyRequired
         | IdempotencyKeyReused | ProductNotFound | InsufficientInventory | VersionConflict
-        | StockOutOfRange | Overloaded | ShuttingDown | Timeout;
+        | PreconditionFailed | StockOutOfRange | Overloaded | ShuttingDown | Timeout;
 }
 
 /// Applies movements of stock.
@@ -51,7 +52,10 @@ shared::problem_set! {
 /// Every refusal of the contract, as a problem with seed 003's members beside its own.
 #[utoipa::path(
     post, path = "/v1/inventory/updates", tag = "inventory", operation_id = "updateInventory", security(("apiKey" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, nullable = false)),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, nullable = false),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "The version that one movement expects, in quotes"),
+    ),
     request_body(content = UpdateRequest, example = json!(examples::sale())),
     responses((status = 200, description = "What the movements led to.", body = UpdateAnswer, example = json!(examples::sold())), UpdateProblems)
 )]
@@ -63,8 +67,13 @@ pub async fn post_updates(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
     let header_key = header_key(request.headers())?;
+    let if_match = if_match(request.headers());
     let body = read_body(request).await?;
-    let body = parse(&body, header_key.as_deref())?;
+    let mut body = parse(&body, header_key.as_deref())?;
+    let conditional = matches!(if_match, Ok(Some(_)));
+    if conditional || if_match.is_err() {
+        expect_version(&mut body.kind, if_match)?;
+    }
     let store = caller.check_store(body.store.as_ref())?;
     let ask = Ask {
         state: &state,
@@ -73,10 +82,31 @@ pub async fn post_updates(
         store,
     };
     match body.kind {
-        UpdateKind::Single { line, key } => ask.single(line, key).await,
+        UpdateKind::Single { line, key } => ask.single(line, key, conditional).await,
         UpdateKind::PerItem(lines) => ask.per_item(lines).await,
         UpdateKind::All { lines, key } => ask.all(lines, key).await,
     }
+}
+
+/// Lets a movement expect the version that came as `If-Match`.
+fn expect_version(kind: &mut UpdateKind, if_match: IfMatch) -> Result<(), Problem> {
+    let wrong = |issue: &str| Detail::new("header.If-Match", issue);
+    let fault = match (kind, if_match) {
+        (UpdateKind::Single { line, .. }, Ok(Some(Condition::Version(version)))) => {
+            if line.expected_version.is_none_or(|said| said == version) {
+                line.expected_version = Some(version);
+                return Ok(());
+            }
+            wrong("differs from the version of the body")
+        }
+        (_, Ok(None)) | (UpdateKind::Single { .. }, Ok(Some(Condition::Any))) => return Ok(()),
+        (_, Ok(Some(_))) => wrong("goes with one movement; the lines of a batch have versions"),
+        (_, Err(fault)) => fault,
+    };
+    Err(Problem::with_details(
+        ProblemCode::InvalidRequest,
+        vec![fault],
+    ))
 }
 
 /// The `Idempotency-Key` header, bare or quoted.
@@ -153,7 +183,12 @@ impl Ask<'_> {
         }
     }
 
-    async fn single(&self, line: Move, key: IdempotencyKey) -> Result<Response, Problem> {
+    async fn single(
+        &self,
+        line: Move,
+        key: IdempotencyKey,
+        conditional: bool,
+    ) -> Result<Response, Problem> {
         let delta = line.delta;
         let request = self.request(vec![line], Atomicity::PerItem, key.clone());
         let (decided, replayed) = match bounded(self.state.ledger.decide(request)).await? {
@@ -161,7 +196,13 @@ impl Ask<'_> {
             Outcome::KeyReused => return Err(refusal::key_reused()),
         };
         let answer = match decided.decision.results.first() {
-            Some(ItemResult::Refused(rejection)) => refused(rejection).into_response(),
+            Some(ItemResult::Refused(rejection)) => {
+                let mut problem = refused(rejection);
+                if conditional && problem.code == ProblemCode::VersionConflict {
+                    problem.code = ProblemCode::PreconditionFailed;
+                }
+                problem.into_response()
+            }
             _ => applied(&decided, delta, &key)?,
         };
         Ok(mark(answer, replayed))

@@ -571,3 +571,84 @@ async fn the_fingerprint_is_of_the_command_and_not_of_the_text() {
     let answer = text(request, SALE).send().await.unwrap();
     assert_eq!(answer.status(), 200, "unbound keys share the store's scope");
 }
+
+#[tokio::test]
+async fn every_fault_of_a_check_and_of_a_report_is_named() {
+    let central = shop().await;
+    let check = json!({"shop": 1, "items": [{"productId": "a/b", "quantity": 0, "colour": "red"}, {"quantity": 1.5}, 7]});
+    let report = json!({"appliedOffset": -1, "gen": "x", "breaker": 4, "startedAt": "today"});
+    for (method, path, body, named) in [
+        (
+            Method::POST,
+            "/v1/inventory/check",
+            check,
+            &[
+                "shop",
+                "items[2]",
+                "items[0].colour",
+                "items[0].productId",
+                "items[0].quantity",
+                "items[1].productId",
+                "items[1].quantity",
+            ][..],
+        ),
+        (
+            Method::POST,
+            "/v1/inventory/check",
+            json!({"items": []}),
+            &["items"],
+        ),
+        (
+            Method::PUT,
+            "/v1/stores/a%20b/heartbeat",
+            report,
+            &[
+                "path.id",
+                "appliedOffset",
+                "breaker",
+                "digest",
+                "gen",
+                "startedAt",
+                "version",
+            ],
+        ),
+    ] {
+        let problem = refused(&central, central.admin(method, path).json(&body), path).await;
+        let mut found = fields(&problem);
+        let mut named = named.to_vec();
+        found.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(found, named, "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_in_a_header_is_a_precondition_of_one_movement() {
+    let central = shop().await;
+    let body = |key: &str| json!({"storeId": "store-s1", "productId": "A", "delta": -1, "idempotencyKey": key});
+    let ask = |if_match: &str, body: Value| {
+        let request = central.request(Method::POST, UPDATES, KEY);
+        request.header("if-match", if_match).json(&body)
+    };
+    for if_match in ["\"1\"", "*"] {
+        let answer = ask(if_match, body(if_match.trim_matches('"'))).send().await;
+        assert_eq!(answer.unwrap().status(), 200, "{if_match}");
+    }
+    let late = ask("\"1\"", body("late")).send().await.unwrap();
+    assert_eq!(late.status(), 412);
+    let late: Value = late.json().await.unwrap();
+    assert_eq!(late["code"], "precondition_failed", "{late}");
+    assert_eq!(late["newVersion"], 3, "{late}");
+    assert_eq!(late["newQuantity"], 98, "{late}");
+    let mut both = body("both");
+    both["version"] = json!(3);
+    let line = json!({"productId": "A", "delta": -1, "idempotencyKey": "line"});
+    for (if_match, body) in [
+        ("\"2\"", both),
+        ("3", body("bare")),
+        ("\"3\"", json!({"storeId": "store-s1", "updates": [line]})),
+    ] {
+        let problem = refused(&central, ask(if_match, body), if_match).await;
+        assert_eq!(fields(&problem), ["header.If-Match"], "{problem}");
+    }
+}
