@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use shared::service::{server, shutdown, telemetry};
+use shared::service::{server, settings, shutdown, telemetry};
 
 use crate::config::{Cli, Config};
 use crate::startup;
@@ -11,10 +10,11 @@ use crate::startup;
 /// What `main` does.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, mut faults) = settings::read::<Cli>();
     let config = match Config::check(cli.settings) {
-        Ok(config) => config,
-        Err(faults) => {
+        Ok(config) if faults.is_empty() => config,
+        checked => {
+            faults.extend(checked.err().unwrap_or_default());
             complain("the settings are not valid:");
             for fault in faults {
                 complain(&format!("  {fault}"));

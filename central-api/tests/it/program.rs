@@ -251,3 +251,34 @@ async fn the_log_is_json_with_ids_and_tells_no_secret() {
         }
     }
 }
+
+#[test]
+fn every_fault_of_the_settings_is_named_at_once_and_nothing_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let output = program(&data)
+        .envs([("PORT", "http"), ("IDEMPOTENCY_RETENTION_HOURS", "-1")])
+        .envs([("EVENT_RETENTION_HOURS", ""), ("HOST", "nowhere")])
+        .envs([("API_KEYS", "se cret"), ("CURRENCY", "gold")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    for variable in [
+        "PORT: ",
+        "IDEMPOTENCY_RETENTION_HOURS: ",
+        "EVENT_RETENTION_HOURS: ",
+        "HOST: ",
+        "API_KEYS[0]: ",
+        "CURRENCY: ",
+    ] {
+        let line = format!("  {variable}");
+        assert_eq!(
+            complaints.matches(&line).count(),
+            1,
+            "{variable}{complaints}"
+        );
+    }
+    assert!(!complaints.contains("se cret"), "a secret is shown");
+    assert!(!data.exists());
+}

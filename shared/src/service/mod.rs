@@ -20,6 +20,7 @@ pub mod problem_response;
 pub mod query;
 pub mod request_context;
 pub mod server;
+pub mod settings;
 pub mod shutdown;
 pub mod system_clock;
 pub mod telemetry;

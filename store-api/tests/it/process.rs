@@ -217,3 +217,28 @@ async fn a_log_that_nobody_reads_does_not_hold_the_end() {
     assert!(left.len() > 100, "{} lines", left.len());
     assert!(!left.iter().any(|line| line.contains("\"stopped\"")));
 }
+
+#[test]
+fn every_fault_of_the_settings_is_named_at_once() {
+    let output = Command::new(env!("CARGO_BIN_EXE_store-api"))
+        .env_clear()
+        .envs([("PORT", "99999"), ("SYNC_INTERVAL_SECONDS", "soon")])
+        .envs([("BREAKER_FAILURE_PERCENT", "300"), ("STORE_ID", "a b")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    for variable in [
+        "PORT",
+        "SYNC_INTERVAL_SECONDS",
+        "BREAKER_FAILURE_PERCENT",
+        "STORE_ID",
+    ] {
+        let line = format!("  {variable}: ");
+        assert_eq!(
+            complaints.matches(&line).count(),
+            1,
+            "{variable}: {complaints}"
+        );
+    }
+}
