@@ -1,0 +1,174 @@
+//! What opening a journal reads: the segments from the snapshot on, frame by frame.
+//!
+//! A walk hands out one segment's frames at a time, so that a start folds while it reads and never
+//! holds the log in memory; what it leaves is the table of [`Segment`]s. Segments that the snapshot
+//! covers are counted, not read.
+//!
+//! What must stay true: only the end of the last segment may be cut, and only where no whole frame
+//! follows. Everything else that does not fit (a hole, a frame out of turn, a log that ends before
+//! its snapshot) refuses the start, because folding on would serve a state that never was.
+
+use bytes::Bytes;
+use shared::disk::Disk;
+
+use super::segments::Segment;
+use super::{EmbeddedOptions, Opened};
+use crate::journal::JournalError;
+use crate::journal::frame::{Frame, Header};
+use crate::journal::scan::{ScanEnd, scan};
+
+/// The walk over the segments at start.
+pub(super) struct Walk {
+    /// First records of the segments, ascending.
+    seqs: Vec<u64>,
+    /// The next one to read.
+    index: usize,
+    seq: u64,
+    /// `None` until the first frame of the first segment read has told it.
+    offset: Option<u64>,
+    table: Vec<Segment>,
+    cut_bytes: u64,
+}
+
+impl Walk {
+    pub(super) fn start(
+        disk: &dyn Disk,
+        options: &EmbeddedOptions,
+        after: (u64, u64),
+    ) -> Result<Self, JournalError> {
+        let folder = options.dir.join("journal");
+        let names = disk
+            .list(&folder)
+            .map_err(JournalError::io("list", "journal"))?;
+        let mut seqs: Vec<u64> = names.iter().filter_map(|name| segment_seq(name)).collect();
+        seqs.sort_unstable();
+        if seqs.is_empty() {
+            let first = Segment::empty(after.0 + 1);
+            let path = folder.join(first.name());
+            disk.create(&path)
+                .map_err(JournalError::io("create", first.name()))?;
+            disk.sync_dir(&folder)
+                .map_err(JournalError::io("sync", "journal"))?;
+            seqs.push(first.seq);
+        }
+        // The segment that holds the first record after the snapshot, and all that follow.
+        let index = seqs
+            .partition_point(|seq| *seq <= after.0 + 1)
+            .saturating_sub(1);
+        // Without the records between snapshot and log, what follows would be folded into nothing.
+        if let Some(oldest) = seqs.get(index).copied().filter(|seq| *seq > after.0 + 1) {
+            return Err(JournalError::Gone {
+                wanted: after.0 + 1,
+                oldest,
+            });
+        }
+        let unread = seqs.iter().take(index).map(|seq| Segment {
+            seq: *seq,
+            bytes: 0,
+            places: None,
+        });
+        let mut table: Vec<Segment> = unread.collect();
+        for segment in &mut table {
+            let name = segment.name();
+            segment.bytes = disk
+                .len(&folder.join(&name))
+                .map_err(JournalError::io("read", name))?;
+        }
+        let seq = seqs.get(index).copied().unwrap_or(1);
+        let offset = (seq == 1)
+            .then_some(0)
+            .or((seq == after.0 + 1).then_some(after.1));
+        Ok(Self {
+            seqs,
+            index,
+            seq,
+            offset,
+            table,
+            cut_bytes: 0,
+        })
+    }
+
+    /// Reads and checks the next segment.
+    pub(super) fn next_segment(
+        &mut self,
+        disk: &dyn Disk,
+        options: &EmbeddedOptions,
+    ) -> Result<Option<Vec<Frame>>, JournalError> {
+        let Some(seq) = self.seqs.get(self.index).copied() else {
+            return Ok(None);
+        };
+        self.index += 1;
+        let is_last = self.index == self.seqs.len();
+        let mut segment = Segment::empty(seq);
+        let name = segment.name();
+        let damaged = |position: u64, what: &str| JournalError::Damaged {
+            file: format!("journal/{name}"),
+            position,
+            what: what.to_owned(),
+        };
+        if seq != self.seq {
+            return Err(damaged(
+                0,
+                &format!("record {} was expected to begin it", self.seq),
+            ));
+        }
+        let path = options.dir.join("journal").join(&name);
+        let bytes = Bytes::from(disk.read(&path).map_err(JournalError::io("read", &name))?);
+        let offset = match self.offset {
+            Some(offset) => offset,
+            None => Header::parse(&bytes).map_or(0, |header| header.offset),
+        };
+        let found = scan(&bytes, seq, offset);
+        match found.end {
+            ScanEnd::Clean => {}
+            ScanEnd::Torn if is_last => {
+                self.cut_bytes = bytes.len() as u64 - found.valid;
+                disk.truncate(&path, found.valid)
+                    .map_err(JournalError::io("cut", &name))?;
+            }
+            ScanEnd::Torn => return Err(damaged(found.valid, "not a frame")),
+            ScanEnd::FramesAfter(next) => {
+                let what = format!("not a frame, though one begins at byte {next}");
+                return Err(damaged(found.valid, &what));
+            }
+            ScanEnd::OutOfSequence => {
+                return Err(damaged(
+                    found.valid,
+                    "a frame that does not follow the one before it",
+                ));
+            }
+        }
+        for frame in &found.frames {
+            segment.note(&frame.header);
+        }
+        if let Some(frame) = found.frames.last() {
+            self.seq = frame.header.next_seq();
+            self.offset = Some(frame.header.next_offset());
+        }
+        self.table.push(segment);
+        Ok(Some(found.frames))
+    }
+
+    pub(super) fn finish(self, after: (u64, u64)) -> Result<(Vec<Segment>, Opened), JournalError> {
+        if self.seq <= after.0 {
+            return Err(JournalError::TailLost {
+                file: format!("snapshot-{:020}.ndjson", after.0),
+                snapshot: after.0,
+                last: self.seq - 1,
+            });
+        }
+        let opened = Opened {
+            next_seq: self.seq,
+            next_offset: self.offset.unwrap_or(after.1),
+            cut_bytes: self.cut_bytes,
+        };
+        Ok((self.table, opened))
+    }
+}
+
+/// The first record of the segment with this file name; `None` if it is not one of ours, which
+/// number records from 1 and always write twenty digits.
+pub(crate) fn segment_seq(name: &str) -> Option<u64> {
+    let seq = name.strip_suffix(".ndjson")?.parse().ok()?;
+    (seq > 0 && Segment::empty(seq).name() == name).then_some(seq)
+}

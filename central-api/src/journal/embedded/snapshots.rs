@@ -1,0 +1,124 @@
+//! Snapshots as files beside the segments: found by name, written aside, the two newest kept.
+//!
+//! A name is only ever given to a whole, durable file, so whoever lists the folder can read what is
+//! in it; a `.tmp` is what a process left that ended in the middle, and opening removes it. What a
+//! snapshot holds, and whether its bytes are sound, is the ledger's to know.
+
+use std::path::Path;
+
+use shared::disk::Disk;
+
+use super::EmbeddedOptions;
+use super::segments::Segments;
+use crate::journal::JournalError;
+
+/// Snapshots that are kept: the newest, and the one before it for readers that are loading it.
+const SNAPSHOTS_KEPT: usize = 2;
+
+impl Segments {
+    /// Writes a snapshot aside, puts it in place, and drops the ones that are no longer kept.
+    pub(super) fn put_snapshot(
+        &self,
+        seq: u64,
+        parts: &mut dyn Iterator<Item = Vec<u8>>,
+    ) -> Result<(), JournalError> {
+        let folder = self.options.dir.join("snapshots");
+        let name = snapshot_name(seq);
+        let aside = format!("{name}.tmp");
+        if let Err(error) = self.write_aside(&folder.join(&aside), parts) {
+            // The room is wanted, and so is the name when it is tried again.
+            drop(self.disk.remove(&folder.join(&aside)));
+            return Err(error);
+        }
+        self.disk
+            .rename(&folder.join(&aside), &folder.join(&name))
+            .map_err(JournalError::io("rename", &aside))?;
+        self.disk
+            .sync_dir(&folder)
+            .map_err(JournalError::io("sync", "snapshots"))?;
+        for old in snapshots(&*self.disk, &self.options)?
+            .into_iter()
+            .skip(SNAPSHOTS_KEPT)
+        {
+            let name = snapshot_name(old);
+            self.disk
+                .remove(&folder.join(&name))
+                .map_err(JournalError::io("remove", name))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a file under a name that nobody looks at. Content is durable before the name counts.
+    fn write_aside(
+        &self,
+        path: &Path,
+        parts: &mut dyn Iterator<Item = Vec<u8>>,
+    ) -> Result<(), JournalError> {
+        let created = self.disk.create(path);
+        let mut file = created.map_err(JournalError::io("create", "a snapshot"))?;
+        for part in parts {
+            file.write_all(&part)
+                .map_err(JournalError::io("write", "a snapshot"))?;
+        }
+        file.sync().map_err(JournalError::io("sync", "a snapshot"))
+    }
+}
+
+/// Removes snapshots that were being written when the process ended.
+pub(super) fn remove_leftovers(
+    disk: &dyn Disk,
+    options: &EmbeddedOptions,
+) -> Result<(), JournalError> {
+    let folder = options.dir.join("snapshots");
+    for name in disk
+        .list(&folder)
+        .map_err(JournalError::io("list", "snapshots"))?
+    {
+        if name.ends_with(".tmp") {
+            disk.remove(&folder.join(&name))
+                .map_err(JournalError::io("remove", name))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn snapshot_name(seq: u64) -> String {
+    format!("snapshot-{seq:020}.ndjson")
+}
+
+/// The records at which there are snapshots, newest first.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn snapshots(disk: &dyn Disk, options: &EmbeddedOptions) -> Result<Vec<u64>, JournalError> {
+    let folder = options.dir.join("snapshots");
+    disk.create_dir(&folder)
+        .map_err(JournalError::io("create", "snapshots"))?;
+    let names = disk
+        .list(&folder)
+        .map_err(JournalError::io("list", "snapshots"))?;
+    let mut seqs: Vec<u64> = names
+        .iter()
+        .filter_map(|name| {
+            let seq = name.strip_prefix("snapshot-")?.strip_suffix(".ndjson")?;
+            let seq = seq.parse().ok()?;
+            (snapshot_name(seq) == *name).then_some(seq)
+        })
+        .collect();
+    seqs.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(seqs)
+}
+
+/// Reads the snapshot at `seq`.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_snapshot(
+    disk: &dyn Disk,
+    options: &EmbeddedOptions,
+    seq: u64,
+) -> Result<Vec<u8>, JournalError> {
+    let name = snapshot_name(seq);
+    let path = options.dir.join("snapshots").join(&name);
+    disk.read(&path).map_err(JournalError::io("read", name))
+}
