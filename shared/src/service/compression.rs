@@ -44,7 +44,7 @@ pub async fn compress(request: Request, next: Next) -> Response {
         // A whole body is there already; what is not cannot become an answer.
         Err(_) => Bytes::new(),
     };
-    let Some(packed) = pack_off_the_way(coding, text.clone()).await else {
+    let Some(packed) = packed(coding, text.clone()).await else {
         return Response::from_parts(parts, Body::from(text));
     };
     parts.headers.remove(CONTENT_LENGTH);
@@ -53,8 +53,12 @@ pub async fn compress(request: Request, next: Next) -> Response {
     Response::from_parts(parts, Body::from(packed))
 }
 
-/// Packs `text`, long ones on a thread that may take its time; `None` if that saves nothing.
-async fn pack_off_the_way(coding: Coding, text: Bytes) -> Option<Vec<u8>> {
+/// Packs `text`, long ones on a thread that may take its time; `None` if it is short, or if packing
+/// saves nothing. For answers that have an entity tag of their own for each coding.
+pub async fn packed(coding: Coding, text: Bytes) -> Option<Vec<u8>> {
+    if coding == Coding::Identity || text.len() <= limits::PLAIN_BYTES {
+        return None;
+    }
     if text.len() <= limits::PACK_INLINE_BYTES {
         return pack(coding, &text);
     }

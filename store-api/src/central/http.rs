@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{AGE, CONTENT_ENCODING, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, VIA};
+use axum::http::header::{ACCEPT_ENCODING, AGE, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, VIA};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -17,7 +17,8 @@ use shared::domain::ids::StoreId;
 use shared::wire::headers;
 
 use super::contact::ContactNote;
-use super::{Call, CallFault, Central, FeedReply, Packing, Reply, SnapshotStream, SyncFault, feed};
+use super::unpack::{self, packing, unpacked};
+use super::{Call, CallFault, Central, FeedReply, Reply, SnapshotStream, SyncFault, feed};
 use crate::replica::answer::Poll;
 
 /// Largest answer of the feed: a thousand events of the largest kind, and a batch behind them.
@@ -129,10 +130,13 @@ impl HttpCentral {
         let path = format!(
             "v1/inventory/events?{cursor}{generation}limit={limit}&offset={offset}&wait={wait}"
         );
-        let request = self.request(Method::GET, self.url(&path)?);
+        let request = self
+            .request(Method::GET, self.url(&path)?)
+            .header(ACCEPT_ENCODING, unpack::ACCEPTED);
         let response = request.send().await.map_err(|error| fault_of(&error))?;
         let (status, head) = (response.status(), response.headers().clone());
         let body = read_all(response, FEED_BYTES).await?;
+        let body = unpacked(packing(&head)?, body, FEED_BYTES).await?;
         if status == StatusCode::OK {
             let via = head
                 .get(VIA)
@@ -162,7 +166,7 @@ impl HttpCentral {
         for _ in 0..4 {
             let request = self
                 .request(Method::GET, url.clone())
-                .header("accept-encoding", "zstd")
+                .header(ACCEPT_ENCODING, unpack::ACCEPTED)
                 .header("cache-control", "no-cache");
             let sent = tokio::time::timeout(self.plain_timeout.max(STALL), request.send()).await;
             let response = sent
@@ -178,11 +182,7 @@ impl HttpCentral {
                 let body = read_all(response, REPLY_BYTES).await.unwrap_or_default();
                 return Err(refused(status, problem_code(&body).as_deref(), &head));
             }
-            let packing = match head.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-                None | Some(b"identity" | b"") => Packing::Plain,
-                Some(b"zstd") => Packing::Zstd,
-                Some(_) => return Err(SyncFault::new("the snapshot is packed in an unknown way")),
-            };
+            let packing = packing(&head)?;
             let name = url.path_segments().and_then(|mut parts| parts.next_back());
             return Ok(SnapshotStream {
                 packing,

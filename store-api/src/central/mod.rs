@@ -8,6 +8,7 @@ pub mod contact;
 pub mod feed;
 pub mod guarded;
 pub mod http;
+mod unpack;
 
 use std::time::Duration;
 

@@ -19,12 +19,14 @@ pub mod visible;
 use std::sync::LazyLock;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use serde_json::Value;
+use shared::service::compression::compress;
 use shared::service::openapi::{self, ProblemBody};
 use shared::service::problem_response::{method_not_allowed, not_found};
 use shared::service::request_context::RequestContextLayer;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -42,19 +44,22 @@ struct Document;
 
 /// Every route of the service, and the layer around them.
 pub fn router(state: AppState) -> Router {
+    let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone());
     Router::from(routes())
         .with_state(state)
-        .merge(SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone()))
+        .merge(Router::from(docs).layer(from_fn(compress)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(<RequestContextLayer>::default())
 }
 
+/// The table. What may be long is packed on the way out; the feed and snapshots see to that
+/// themselves, and the answer to a till is too short.
 fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(inventory::list))
+        .routes(routes!(inventory::list).layer(from_fn(compress)))
         .routes(routes!(inventory::get))
-        .routes(routes!(inventory::categories))
+        .routes(routes!(inventory::categories).layer(from_fn(compress)))
         .routes(routes!(updates::post_updates))
         .routes(routes!(updates::post_batch_updates))
         .routes(routes!(updates::pass_on_updates))

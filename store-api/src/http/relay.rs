@@ -8,13 +8,15 @@
 use std::time::Duration;
 
 use axum::extract::{Path, Request, State};
-use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY, VIA};
-use axum::http::{HeaderValue, Method, Uri};
+use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY, VIA};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use shared::domain::ids::StoreId;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
+use shared::service::compression::packed;
+use shared::service::encoding::Coding;
 use shared::service::extract::read_body;
 use shared::service::query::QueryParams;
 use shared::service::request_context::{RequestContext, WaitedOnPurpose};
@@ -42,6 +44,7 @@ struct Ask {
     wait: Duration,
     r#gen: Option<Gen>,
     cursor: Option<i64>,
+    coding: Coding,
 }
 
 /// Answers with events from an offset on, waiting for the next one if asked to.
@@ -65,13 +68,14 @@ pub async fn get_events(
     State(state): State<AppState>,
     caller: Caller,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let ask = parse(&uri)?;
+    let ask = parse(&uri, &headers)?;
     poll(&state, ask).await
 }
 
-fn parse(uri: &Uri) -> Result<Ask, Problem> {
+fn parse(uri: &Uri, headers: &HeaderMap) -> Result<Ask, Problem> {
     let mut params = QueryParams::parse(uri);
     let events_error = |sentence: &str| Problem::new(ProblemCode::EventsError, sentence);
     let offset = params
@@ -94,6 +98,7 @@ fn parse(uri: &Uri) -> Result<Ask, Problem> {
         wait: Duration::from_secs(wait.unsigned_abs()),
         r#gen,
         cursor,
+        coding: Coding::accepted(headers),
     })
 }
 
@@ -141,7 +146,9 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
             Place::Here => {
                 let found = read(state, ask, tip).await?;
                 match found {
-                    Stretch::Events(events) => return Ok(answer(state, ask, tip, &events)),
+                    Stretch::Events(events) => {
+                        return Ok(answer(state, ask, tip, &events).await);
+                    }
                     Stretch::Gone(_) => return Err(located(state, tip, ProblemCode::OffsetGone)),
                     // A swap in between; the next look decides.
                     Stretch::Ahead => beyond_deadline,
@@ -158,7 +165,7 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
             continue;
         }
         return match place {
-            Place::Here => Ok(answer(state, ask, tip, &[])),
+            Place::Here => Ok(answer(state, ask, tip, &[]).await),
             Place::Beyond | Place::Elsewhere => Err(beyond(state, ask, tip)),
         };
     }
@@ -208,37 +215,27 @@ fn located(state: &AppState, tip: Tip, code: ProblemCode) -> Problem {
         .with("snapshotUrl", "/v1/inventory/snapshot")
 }
 
-fn answer(state: &AppState, ask: Ask, tip: Tip, events: &[Bytes]) -> Response {
+async fn answer(state: &AppState, ask: Ask, tip: Tip, events: &[Bytes]) -> Response {
     let next = ask.offset + events.len() as u64;
     // What was read may be newer than the tip that was looked at.
     let head = tip.position.offset.max(next);
+    let r#gen = tip.position.r#gen;
     let sync = state.status.get();
     let up_to_date = next == tip.position.offset && sync.phase == Phase::Live;
     let oldest = state.live.index().oldest().unwrap_or(0);
-    let mut body =
-        Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 256);
-    body.extend_from_slice(b"{\"events\":[");
-    for (at, event) in events.iter().enumerate() {
-        if at > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(event);
-    }
-    let (r#gen, more) = (tip.position.r#gen, next < head);
-    body.extend_from_slice(
-        format!(
-            "],\"nextOffset\":{next},\"hasMore\":{more},\"count\":{},\"gen\":\"{gen}\",\"headOffset\":{head},\"oldestOffset\":{oldest}",
-            events.len()
-        )
-        .as_bytes(),
-    );
+    let mut text = envelope(events, next, head, oldest, r#gen);
     if up_to_date {
         let digest = tip.summary.digest;
-        body.extend_from_slice(
+        text.extend_from_slice(
             format!(",\"upToDate\":true,\"digest\":\"{digest:016x}\"").as_bytes(),
         );
     }
-    body.push(b'}');
+    text.push(b'}');
+    let text = Bytes::from(text);
+    let (body, coding) = match packed(ask.coding, text.clone()).await {
+        Some(packed) => (Bytes::from(packed), ask.coding),
+        None => (text, Coding::Identity),
+    };
     let full = events.len() >= ask.limit && ask.offset.is_multiple_of(ask.limit as u64);
     let cache = match (full, events.len()) {
         (true, _) => "public, max-age=31536000, immutable",
@@ -251,20 +248,45 @@ fn answer(state: &AppState, ask: Ask, tip: Tip, events: &[Bytes]) -> Response {
     let mut response = body.into_response();
     let age = sync.proof.map(|proof| proof.age(&*state.clock).as_secs());
     let header = |text: String| HeaderValue::try_from(text).expect("figures are valid headers");
+    let etag = format!("\"{gen}:{}:{next}{}\"", ask.offset, coding.tag_suffix());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    headers.insert(ETAG, header(format!("\"{gen}:{}:{next}\"", ask.offset)));
+    headers.insert(ETAG, header(etag));
     headers.insert(LOG_GEN, header(r#gen.to_string()));
     headers.insert(LOG_HEAD, HeaderValue::from(head));
     headers.insert(LOG_CURSOR, HeaderValue::from(cursor));
     headers.insert(AGE, HeaderValue::from(age.unwrap_or(u64::from(u32::MAX))));
+    if let Some(token) = coding.token() {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(token));
+    }
     if let Some(via) = via(state.contact.get().via.as_deref(), &state.config.store_id) {
         headers.insert(VIA, via);
     }
     response.extensions_mut().insert(WaitedOnPurpose);
     response
+}
+
+/// The text of an answer up to where it says whether it is up to date.
+fn envelope(events: &[Bytes], next: u64, head: u64, oldest: u64, r#gen: Gen) -> Vec<u8> {
+    let bytes: usize = events.iter().map(|event| event.len() + 1).sum();
+    let mut text = Vec::with_capacity(bytes + 256);
+    text.extend_from_slice(b"{\"events\":[");
+    for (at, event) in events.iter().enumerate() {
+        if at > 0 {
+            text.push(b',');
+        }
+        text.extend_from_slice(event);
+    }
+    let (more, count) = (next < head, events.len());
+    text.extend_from_slice(
+        format!(
+            "],\"nextOffset\":{next},\"hasMore\":{more},\"count\":{count},\"gen\":\"{gen}\",\"headOffset\":{head},\"oldestOffset\":{oldest}"
+        )
+        .as_bytes(),
+    );
+    text
 }
 
 /// Through whom the feed came, and this store.
@@ -348,6 +370,7 @@ mod tests {
                 wait: Duration::ZERO,
                 r#gen: asked.map(Gen),
                 cursor: None,
+                coding: Coding::Identity,
             };
             assert_eq!(
                 place(&generations, tip, ask),

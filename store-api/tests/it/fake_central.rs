@@ -47,6 +47,10 @@ pub(crate) struct Misbehaviour {
     pub(crate) replay: Option<(u32, Bytes)>,
     /// So many answers of the feed have a wrong digest.
     pub(crate) wrong_digest: u32,
+    /// Answers of the feed are packed for whoever takes zstd.
+    pub(crate) packed_feed: bool,
+    /// Answers of the feed say that they are in a coding that nobody asked for.
+    pub(crate) unknown_coding: bool,
     /// There is no such thing as a snapshot.
     pub(crate) no_snapshot: bool,
     /// So many snapshots lack their last row.
@@ -69,6 +73,7 @@ struct World {
     applied_keys: Vec<String>,
     heartbeats: HashMap<String, Value>,
     polls: u64,
+    packed_answers: u64,
     snapshots: u64,
     spoilt: Misbehaviour,
 }
@@ -98,6 +103,7 @@ impl FakeCentral {
                 applied_keys: Vec::new(),
                 heartbeats: HashMap::new(),
                 polls: 0,
+                packed_answers: 0,
                 snapshots: 0,
                 spoilt: Misbehaviour::default(),
             })),
@@ -244,6 +250,11 @@ impl FakeCentral {
         self.world.lock().polls
     }
 
+    /// Answers of the feed that went out packed.
+    pub(crate) fn packed_answers(&self) -> u64 {
+        self.world.lock().packed_answers
+    }
+
     pub(crate) fn snapshots(&self) -> u64 {
         self.world.lock().snapshots
     }
@@ -350,7 +361,11 @@ fn problem(status: u16, code: &str) -> Response {
 async fn events(
     State(central): State<FakeCentral>,
     Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
 ) -> Response {
+    let takes_zstd = headers
+        .get("accept-encoding")
+        .is_some_and(|codings| codings == "zstd");
     let number = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok());
     let offset = number("offset").unwrap();
     let limit = number("limit").unwrap_or(100);
@@ -389,7 +404,8 @@ async fn events(
                 || tokio::time::Instant::now() >= deadline
                 || world.spoilt.wrong_digest > 0;
             if due && !world.spoilt.hang_feed {
-                return spoil(&mut world, offset, usize::try_from(limit).unwrap(), &query);
+                let limit = usize::try_from(limit).unwrap();
+                return spoil(&mut world, offset, limit, &query, takes_zstd);
             }
         }
         tokio::select! {
@@ -404,6 +420,7 @@ fn spoil(
     offset: u64,
     limit: usize,
     query: &HashMap<String, String>,
+    takes_zstd: bool,
 ) -> Response {
     let mut body = world.page(offset, limit);
     if take(&mut world.spoilt.skip_one) {
@@ -423,10 +440,20 @@ fn spoil(
         .get("cursor")
         .and_then(|text| text.parse::<u64>().ok());
     let cursor = echoed.map_or(1000, |echoed| echoed + 1);
+    let mut coding = "identity";
+    if world.spoilt.packed_feed && takes_zstd {
+        body = zstd::encode_all(&*body, 1).unwrap().into();
+        world.packed_answers += 1;
+        coding = "zstd";
+    }
+    if world.spoilt.unknown_coding {
+        coding = "br";
+    }
     (
         [
             ("content-type", "application/json"),
             ("log-cursor", &cursor.to_string()),
+            ("content-encoding", coding),
         ],
         body,
     )

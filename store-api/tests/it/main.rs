@@ -10,6 +10,7 @@ mod fake_central;
 mod harness;
 
 mod breaker;
+mod compressed;
 mod cut_off;
 mod follows;
 mod hostile_answers;
