@@ -58,6 +58,8 @@ pub const FEED_LIMIT_DEFAULT: usize = 100;
 pub const FEED_LIMIT_MAX: usize = 1_000;
 /// Longest long poll.
 pub const FEED_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long a long poll may be held although there are a few events, when very many are waiting.
+pub const FEED_GATHER: Duration = Duration::from_millis(200);
 /// How long a reader that is ahead of the head waits before it is told.
 pub const FEED_AHEAD_WAIT: Duration = Duration::from_secs(5);
 /// Events that a live page is led through; past that it loads its data anew, which is cheaper.

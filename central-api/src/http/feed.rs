@@ -164,7 +164,7 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
         if ask.offset < oldest {
             return Err(gone(state, ask.offset, oldest));
         }
-        if ask.offset < head.offset {
+        if ask.offset < head.offset && !(gathers(ask, head, waited) && published.is_pressed()) {
             let slice = read(published, ask.offset, ask.limit, head).await;
             let slice = slice.map_err(|error| match error {
                 // Retention was quicker than this answer.
@@ -173,10 +173,10 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
             })?;
             return Ok(answer(state, ask, &slice, head, waited).await);
         }
-        let until = if ask.offset > head.offset {
-            ahead_deadline
-        } else {
-            deadline
+        let until = match ask.offset.cmp(&head.offset) {
+            std::cmp::Ordering::Greater => ahead_deadline,
+            std::cmp::Ordering::Equal => deadline,
+            std::cmp::Ordering::Less => deadline.min(Instant::now() + limits::FEED_GATHER),
         };
         let woken = tokio::select! {
             changed = moves.changed() => changed.is_ok(),
@@ -199,6 +199,12 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
             }
         }
     }
+}
+
+/// Whether the reader may be asked to wait a little for more: it would wait anyway, has not been
+/// asked yet, and is not catching up.
+const fn gathers(ask: Ask, head: Head, waited: bool) -> bool {
+    !waited && !ask.wait.is_zero() && head.offset - ask.offset < ask.limit as u64
 }
 
 /// Whether the reader has followed this log.

@@ -10,16 +10,18 @@
 //! ```
 //!
 //! Callers come first. Readers are woken shard by shard with everything else that is ready in
-//! between, so ten thousand of them do not hold up an answer; and after a sweep that took a while,
-//! the next one waits as long again, so that under a stream of writes fan-out takes at most half of
-//! a worker's time and readers get more events at once.
+//! between, so ten thousand of them do not hold up an answer. After a sweep that took a while comes
+//! a rest of the same length, up to [`REST_MAX`], and then another sweep. Meanwhile the worker is
+//! *pressed*: readers who come back and find a few events wait for that sweep instead of taking them
+//! one by one. So under a stream of writes a thousand readers each get one answer a sweep, with all
+//! that happened since the last, and fan-out takes about half of the worker's time.
 //!
 //! What must stay true: no reader misses a move. A reader subscribes, then reads the head, then
 //! waits. Whoever moves the head does that before it looks whether there are readers. Both go
 //! through the head's lock, so one of the two sees the other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use shared::service::workers;
@@ -35,6 +37,8 @@ use super::writer::Answer;
 const SHARDS: usize = 64;
 /// A sweep this short needs no rest behind it.
 const SHORT_SWEEP: Duration = Duration::from_millis(1);
+/// Longest rest between two sweeps.
+const REST_MAX: Duration = Duration::from_millis(10);
 
 /// Callers, and the answers to their commands.
 pub(super) type Replies = Vec<(oneshot::Sender<Vec<Answer>>, Vec<Answer>)>;
@@ -65,6 +69,8 @@ struct Message {
 struct Readers {
     shards: Vec<watch::Sender<()>>,
     moved: Notify,
+    /// Another sweep will come, whether the head moves or not.
+    pressed: AtomicBool,
 }
 
 impl Readers {
@@ -121,6 +127,13 @@ impl Heralds {
             .subscribe()
     }
 
+    /// Whether a reader who finds a few events should wait for the next sweep, which is certain to
+    /// come. Subscribe to [`moves`](Self::moves) first.
+    pub(super) fn is_pressed(&self) -> bool {
+        let lane = self.lanes.get(self.lane_here());
+        lane.is_some_and(|lane| lane.readers.pressed.load(Ordering::SeqCst))
+    }
+
     /// How many wait for a move.
     pub(super) fn readers(&self) -> usize {
         self.lanes.iter().map(|lane| lane.readers.count()).sum()
@@ -149,6 +162,7 @@ impl Lane {
         let readers = Arc::new(Readers {
             shards: (0..SHARDS).map(|_| watch::Sender::new(())).collect(),
             moved: Notify::new(),
+            pressed: AtomicBool::new(false),
         });
         home.spawn(answer(received, Arc::clone(&readers)));
         home.spawn(sweep(Arc::clone(&readers)));
@@ -173,8 +187,11 @@ async fn answer(mut messages: mpsc::UnboundedReceiver<Message>, readers: Arc<Rea
 }
 
 async fn sweep(readers: Arc<Readers>) {
+    let mut again = false;
     loop {
-        readers.moved.notified().await;
+        if !again {
+            readers.moved.notified().await;
+        }
         let began = Instant::now();
         for shard in &readers.shards {
             if shard.receiver_count() > 0 {
@@ -183,8 +200,11 @@ async fn sweep(readers: Arc<Readers>) {
             }
         }
         let took = began.elapsed();
-        if took > SHORT_SWEEP {
-            tokio::time::sleep(took).await;
+        let long = took > SHORT_SWEEP;
+        // After the last sweep under pressure comes one more, for those who joined during it.
+        again = readers.pressed.swap(long, Ordering::SeqCst) || long;
+        if long {
+            tokio::time::sleep(took.min(REST_MAX)).await;
         }
     }
 }
@@ -267,5 +287,32 @@ mod tests {
         while woken.load(Ordering::Relaxed) < READERS {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_the_next_sweep_under_pressure_is_swept() {
+        let heralds = Heralds::start(head(0), &[]);
+        assert!(!heralds.is_pressed());
+        let mut slow = heralds.moves();
+        tokio::spawn(async move {
+            slow.changed().await.unwrap();
+            // What else the worker did meanwhile took so long.
+            tokio::time::advance(SHORT_SWEEP * 3).await;
+        });
+        tokio::task::yield_now().await;
+        heralds.tell(head(1), heralds.no_replies());
+        while !heralds.is_pressed() {
+            tokio::task::yield_now().await;
+        }
+        // Nothing else happens, and it is woken all the same, soon.
+        let mut moves = heralds.moves();
+        let swept = tokio::time::timeout(REST_MAX * 2, moves.changed()).await;
+        swept.expect("a sweep follows a rest").unwrap();
+        let calm = tokio::time::timeout(REST_MAX * 4, async {
+            while heralds.is_pressed() {
+                tokio::time::sleep(SHORT_SWEEP).await;
+            }
+        });
+        calm.await.expect("a short sweep ends the pressure");
     }
 }

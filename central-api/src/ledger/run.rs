@@ -292,6 +292,13 @@ impl Published {
         self.heralds.moves()
     }
 
+    /// Whether so many wait that a reader who finds a few events should wait for the next move, which
+    /// is announced soon in any case. Subscribe first.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.heralds.is_pressed()
+    }
+
     /// How many wait for the head to move: polls that wait for the next event, and streams.
     #[must_use]
     pub fn watchers(&self) -> usize {
