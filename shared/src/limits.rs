@@ -110,6 +110,10 @@ pub const PACK_INLINE_BYTES: usize = 16 * 1024;
 /// most a thousand events, so all are some megabytes.
 pub const PACKED_SLICES: usize = 32;
 
+/// Free bytes on the disk of a data folder under which a service calls itself degraded: room for
+/// some more segments, snapshots and checkpoints.
+pub const DISK_FREE_LOW: u64 = 512 * 1024 * 1024;
+
 /// Time a client has to send its request head.
 pub const HEADER_READ: Duration = Duration::from_secs(10);
 /// Time a client has to send its request body.

@@ -96,7 +96,10 @@ pub fn checked() -> Value {
 
 /// Categories.
 pub fn categories() -> Value {
-    json!({"categories": [{"category": "Dairy alternatives", "products": 1}]})
+    json!({
+        "categories": [{"category": "Dairy alternatives", "products": 1}],
+        "gen": "8a7fd1e200aa31c4", "asOfOffset": 4,
+    })
 }
 
 /// A stretch of the feed.
@@ -148,7 +151,7 @@ pub fn shortfalls() -> Value {
     json!({
         "shortfalls": [row],
         "pagination": {"offset": 0, "limit": 50, "total_count": 1, "has_more": false},
-        "gen": "8a7fd1e200aa31c4", "asOfOffset": 4, "nextCursor": null,
+        "gen": "8a7fd1e200aa31c4", "asOfOffset": 4,
     })
 }
 
@@ -254,6 +257,8 @@ pub fn health() -> Value {
         "checks": {
             "writer": {"status": "healthy", "queued": 0},
             "journal": {"status": "healthy", "headOffset": 4, "bytes": 4_096, "segments": 1},
+            "disk": {"status": "healthy", "freeBytes": 41_231_686_041_i64, "totalBytes": 64_424_509_440_i64},
+            "followers": {"status": "healthy", "known": 4, "online": 4, "behind": 0, "drifted": 0, "lagEventsMax": 0},
         },
     })
 }

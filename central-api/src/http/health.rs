@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::clock::Clock;
 use shared::limits;
+use shared::service::disk_space;
 use shared::service::health::{HealthCheck, HealthReport, HealthStatus};
 use shared::service::openapi::HealthBody;
 use shared::service::system_clock::SystemClock;
@@ -51,7 +52,30 @@ pub async fn ready(State(state): State<AppState>) -> Response {
                 .figure("bytes", log.bytes)
                 .figure("segments", log.segments),
         )
+        .check("followers", followers(&state))
+        .check(
+            "disk",
+            disk_space::check(state.shared.data_dir.clone()).await,
+        )
         .into_response()
+}
+
+/// How the stores follow. That one is behind or away is its own affair; that one holds something
+/// else than we held is not.
+fn followers(state: &AppState) -> HealthCheck {
+    let (head, now) = (state.ledger.published().head().offset, SystemClock.now());
+    let summary = state.shared.stores.summary(head, now);
+    let check = if summary.drifted > 0 {
+        HealthCheck::new(HealthStatus::Degraded).detail("a store holds other figures than central")
+    } else {
+        HealthCheck::new(HealthStatus::Healthy)
+    };
+    check
+        .figure("known", summary.known)
+        .figure("online", summary.online)
+        .figure("behind", summary.behind)
+        .figure("drifted", summary.drifted)
+        .figure("lagEventsMax", state.shared.stores.lag_max(head, now))
 }
 
 /// The same as `/health`.

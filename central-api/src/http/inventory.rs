@@ -304,7 +304,17 @@ pub async fn categories(
     caller: Caller,
 ) -> Result<Json<CategoriesBody>, Problem> {
     caller.require(Scope::Read)?;
-    let counted = state.ledger.view().categories().into_iter();
-    let categories = counted.map(|(name, products)| CategoryBody::new(&name, products));
-    Ok(Json(CategoriesBody::new(categories.collect())))
+    let published = state.ledger.published();
+    let (log_gen, offset) = (published.log_gen().to_string(), published.head().offset);
+    let ledger = state.ledger.clone();
+    // Bringing the index up to date may take long; the threads that serve tills are not for that.
+    let counted = tokio::task::spawn_blocking(move || ledger.view().categories());
+    let counted = counted
+        .await
+        .map_err(|_| Problem::new(ProblemCode::Internal, "the categories could not be counted"))?;
+    let categories = counted
+        .into_iter()
+        .map(|(name, products)| CategoryBody::new(&name, products));
+    let body = CategoriesBody::new(categories.collect(), log_gen, offset);
+    Ok(Json(body))
 }

@@ -291,6 +291,7 @@ pub struct Shortfalls {
     pagination: PaginationBody,
     r#gen: String,
     as_of_offset: i64,
+    #[schema(nullable = false)]
     next_cursor: Option<String>,
 }
 

@@ -64,7 +64,7 @@ pub async fn list(
         Ok((rows, page))
     });
     let (rows, page) = found.await?;
-    Ok(Json(json!({
+    let mut body = json!({
         "shortfalls": rows,
         "pagination": {
             "offset": page.offset,
@@ -74,6 +74,10 @@ pub async fn list(
         },
         "gen": log_gen.to_string(),
         "asOfOffset": page.head.offset,
-        "nextCursor": page.next,
-    })))
+    });
+    // Absent on the last page, as in every list.
+    if let (Value::Object(members), Some(next)) = (&mut body, page.next) {
+        members.insert("nextCursor".to_owned(), json!(next));
+    }
+    Ok(Json(body))
 }

@@ -122,6 +122,17 @@ impl Stores {
         }
         summary
     }
+
+    /// Events that the last of them, of those that reported lately, is behind a log at `head`.
+    #[must_use]
+    pub fn lag_max(&self, head: u64, now: Timestamp) -> u64 {
+        let stores = self.0.lock();
+        let online = stores
+            .values()
+            .filter(|known| now.millis_since(known.at) < OFFLINE_AFTER_MS);
+        let lags = online.map(|known| head.saturating_sub(known.heartbeat.applied_offset));
+        lags.max().unwrap_or(0)
+    }
 }
 
 /// The stores that have reported.

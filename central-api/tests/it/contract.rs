@@ -527,3 +527,31 @@ async fn an_admin_may_do_what_a_shop_may() {
         .json(&sale("k"));
     assert_eq!(request.send().await.unwrap().status(), 200);
 }
+
+#[tokio::test]
+async fn health_says_how_full_the_disk_is_and_how_far_behind_the_followers_are() {
+    let central = shop().await;
+    let report = json!({
+        "appliedOffset": central.head().await, "gen": "00000000000000aa", "digest": "00000000000000bb",
+        "breaker": "closed", "startedAt": "2026-01-15T10:30:00.123Z", "version": "0.1.0",
+    });
+    let path = "/v1/stores/store-s1/heartbeat";
+    let sent = central.admin_json(Method::PUT, path, &report).await;
+    assert_eq!(sent.status(), 200);
+    central.create("B", 1).await;
+    let checks = central.get_json("/health").await["checks"].clone();
+    let followers = &checks["followers"];
+    assert_eq!(followers["online"], 1, "{checks}");
+    assert_eq!(followers["lagEventsMax"], 1, "{checks}");
+    assert_eq!(followers["drifted"], 1, "{checks}");
+    assert_eq!(followers["status"], "degraded", "{checks}");
+    assert!(checks["disk"]["freeBytes"].is_u64(), "{checks}");
+    for path in ["/v1/categories", "/v1/inventory/shortfalls"] {
+        let list = central.get_json(path).await;
+        assert_eq!(list["asOfOffset"], central.head().await, "{path}: {list}");
+        assert!(
+            list["gen"].is_string() && list.get("nextCursor").is_none(),
+            "{list}"
+        );
+    }
+}

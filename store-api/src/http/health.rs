@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::limits;
 use shared::policy::BreakerState;
+use shared::service::disk_space;
 use shared::service::health::{HealthCheck, HealthReport, HealthStatus};
 use utoipa::ToSchema;
 
@@ -38,6 +39,10 @@ pub async fn ready(State(state): State<AppState>) -> Response {
         .check("cache", cache(&state))
         .check("sync", sync(&state))
         .check("central", central(&state))
+        .check(
+            "disk",
+            disk_space::check(state.config.data_dir.clone()).await,
+        )
         .into_response()
 }
 

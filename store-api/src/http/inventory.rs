@@ -177,14 +177,22 @@ pub async fn categories(
     caller.require(Scope::Read)?;
     let shown = state.shown()?;
     let offset = shown.catalogue.head().offset;
-    let counted = tokio::task::spawn_blocking(move || shown.catalogue.categories());
-    let counted = counted
+    let counted = tokio::task::spawn_blocking(move || {
+        let categories = shown.catalogue.categories();
+        (categories, shown.generation())
+    });
+    let (counted, generation) = counted
         .await
         .map_err(|_| Problem::new(ProblemCode::Internal, "the categories could not be counted"))?;
     let categories = counted
         .into_iter()
         .map(|(name, products)| CategoryBody::new(&name, products));
-    let mut response = Json(CategoriesBody::new(categories.collect())).into_response();
+    let mut response = Json(CategoriesBody::new(
+        categories.collect(),
+        generation.to_string(),
+        offset,
+    ))
+    .into_response();
     state.write_freshness(offset, response.headers_mut());
     Ok(response)
 }

@@ -118,15 +118,24 @@ impl CategoryBody {
 
 /// The categories, in order.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct CategoriesBody {
     categories: Vec<CategoryBody>,
+    r#gen: String,
+    /// The events from here on may be missing in the counts.
+    #[schema(minimum = 0)]
+    as_of_offset: i64,
 }
 
 impl CategoriesBody {
-    /// These categories.
+    /// These categories, as they were at `offset` of the log `generation`.
     #[must_use]
-    pub const fn new(categories: Vec<CategoryBody>) -> Self {
-        Self { categories }
+    pub fn new(categories: Vec<CategoryBody>, generation: String, offset: u64) -> Self {
+        Self {
+            categories,
+            r#gen: generation,
+            as_of_offset: i64::try_from(offset).unwrap_or(i64::MAX),
+        }
     }
 }
 
