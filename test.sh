@@ -80,13 +80,15 @@ documentation() {
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps
 }
 
+# Licences, versions and origins of what we build with. Advisories are left out: their list is not in
+# the package registry.
 dependencies() {
-    if have cargo-deny; then
-        cargo deny --locked --log-level error check licenses bans sources
-    else
-        echo "skipped, cargo-deny is not installed:" \
-            "cargo install cargo-deny --locked --root target/tools"
+    if ! have cargo-deny; then
+        echo "installing cargo-deny into $CARGO_TARGET_DIR/tools"
+        cargo install --quiet --locked cargo-deny@0.20.2 --root "$CARGO_TARGET_DIR/tools" \
+            || { echo "skipped: cargo-deny cannot be had here"; return 0; }
     fi
+    cargo deny --locked --log-level error check licenses bans sources
 }
 
 report=()
