@@ -118,6 +118,11 @@ pub const DISK_FREE_LOW: u64 = 512 * 1024 * 1024;
 pub const HEADER_READ: Duration = Duration::from_secs(10);
 /// Time a client has to send its request body.
 pub const BODY_READ: Duration = Duration::from_secs(30);
+/// Bytes of a body that its handler did not want and that are read all the same, so that the client
+/// gets to read the answer.
+pub const BODY_PASSED_OVER: usize = 8 * 1024 * 1024;
+/// Time for that.
+pub const BODY_PASSING_OVER: Duration = Duration::from_secs(1);
 /// Bytes of one connection's read buffer, which also bounds the request head.
 pub const HEADER_BYTES: usize = 16 * 1024;
 /// New connections that may wait to be accepted: what arrives while the threads are busy for some

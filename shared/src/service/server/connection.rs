@@ -21,18 +21,22 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::Request;
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::activity::{Activity, AnswerBody, Watched};
 use super::{App, ServerOptions};
+use crate::limits;
 use crate::service::request_context::Peer;
 
 /// hyper refuses smaller read buffers.
@@ -260,7 +264,7 @@ impl<S: App> hyper::service::Service<Request<Incoming>> for Answering<S> {
             if body.is_end_stream() {
                 Body::empty()
             } else {
-                Body::new(body)
+                Body::new(Offered { body: Some(body) })
             }
         });
         request.extensions_mut().insert(self.peer);
@@ -269,6 +273,65 @@ impl<S: App> hyper::service::Service<Request<Incoming>> for Answering<S> {
             activity: Some(Arc::clone(&self.activity)),
         }
     }
+}
+
+/// A request's body. What a handler leaves of it is read for a while and thrown away: a client that is
+/// still sending when its connection goes away never reads why it was refused.
+struct Offered {
+    /// `None` at its end.
+    body: Option<Incoming>,
+}
+
+impl http_body::Body for Offered {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Some(body) = self.body.as_mut() else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.body.as_ref().map(Incoming::size_hint);
+        rest.unwrap_or_else(|| SizeHint::with_exact(0))
+    }
+}
+
+impl Drop for Offered {
+    fn drop(&mut self) {
+        let left = self.body.take().filter(|body| !body.is_end_stream());
+        // Without a runtime the service is ending, and the connection with it.
+        if let (Some(left), Ok(runtime)) = (left, Handle::try_current()) {
+            drop(runtime.spawn(pass_over(left)));
+        }
+    }
+}
+
+/// Reads on, but not for long.
+async fn pass_over(mut body: Incoming) {
+    let reading = async {
+        let mut passed = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            passed += frame.data_ref().map_or(0, Bytes::len);
+            if passed > limits::BODY_PASSED_OVER {
+                break;
+            }
+        }
+    };
+    drop(tokio::time::timeout(limits::BODY_PASSING_OVER, reading).await);
 }
 
 pin_project! {

@@ -485,3 +485,41 @@ async fn a_panic_ends_neither_the_connection_nor_the_server() {
     assert!(client.get("/").await.ends_with("hello"));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn who_is_still_sending_reads_why_it_was_refused() {
+    let app = Router::new().route("/", axum::routing::post(|| async { "no" }));
+    let server = TestServer::start(app, ServerOptions::default()).await;
+    let mut client = server.client().await;
+    // Far more than the sockets hold between them, so this ends only if somebody reads it.
+    let bytes = limits::BODY_PASSED_OVER / 2;
+    client
+        .send(&format!(
+            "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: {bytes}\r\n\r\n"
+        ))
+        .await;
+    client.send(&"x".repeat(bytes)).await;
+    assert!(client.answer().await.starts_with("HTTP/1.1 200"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_nobody_wants_is_not_read_for_ever() {
+    let app = Router::new().route("/", axum::routing::post(|| async { "no" }));
+    let server = TestServer::start(app, ServerOptions::default()).await;
+    let mut client = server.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await;
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x1_0000));
+    let sent = async {
+        let mut sent = 0;
+        while client.0.write_all(chunk.as_bytes()).await.is_ok() {
+            sent += chunk.len();
+        }
+        sent
+    };
+    let sent = timeout(PATIENCE, sent).await.expect("the server hangs up");
+    assert!(sent >= limits::BODY_PASSED_OVER / 2, "{sent} bytes");
+    server.stop().await;
+}
