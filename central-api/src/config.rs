@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use shared::limits;
 use shared::service::auth::ApiKeys;
+use shared::service::cors::Origins;
 use shared::service::telemetry::LogFormat;
 use tracing::Level;
 
@@ -63,6 +64,9 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub admin_api_keys: String,
+    /// Origins whose pages may call from a browser, comma-separated: `https://shop.example`.
+    #[arg(long, env = "CORS_ALLOWED_ORIGINS", default_value = "")]
+    pub cors_allowed_origins: String,
     /// debug, info, warn or error.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -95,6 +99,7 @@ impl Default for Settings {
             data_dir: PathBuf::from("data/central"),
             api_keys: String::new(),
             admin_api_keys: String::new(),
+            cors_allowed_origins: String::new(),
             log_level: "info".to_owned(),
             log_format: "json".to_owned(),
             idempotency_retention_hours: 168,
@@ -117,6 +122,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The keys of the settings.
     pub keys: ApiKeys,
+    /// Origins whose pages may call from a browser.
+    pub origins: Origins,
     /// Level and format of the log.
     pub log: (Level, LogFormat),
     /// Hours for which an idempotency key is remembered.
@@ -150,6 +157,10 @@ impl Config {
                     .map(|one| format!("{}: {}", one.field, one.issue)),
             );
             ApiKeys::default()
+        });
+        let origins = Origins::parse(&settings.cors_allowed_origins).unwrap_or_else(|found| {
+            faults.extend(found);
+            Origins::default()
         });
         let level = match settings.log_level.as_str() {
             "debug" => Some(Level::DEBUG),
@@ -189,6 +200,7 @@ impl Config {
                 port: settings.port,
                 data_dir: settings.data_dir,
                 keys,
+                origins,
                 log: (level, format),
                 idempotency_retention_hours: settings.idempotency_retention_hours,
                 event_retention_hours: settings.event_retention_hours,

@@ -227,7 +227,8 @@ pub async fn run(
     }
     let router = http::router(state);
     let report = server::serve(listener, router, shutdown, ServerOptions::default(), &homes).await;
-    tracing::info!(?report, "no more requests are taken");
+    let (accepted, cut) = (report.accepted, report.cut);
+    tracing::info!(accepted, cut, "no more requests are taken");
     tasks.finish().await;
     // Decides and answers what waits, and ends the threads.
     let stopping = tokio::task::spawn_blocking(move || threads.stop());

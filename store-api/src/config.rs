@@ -13,6 +13,7 @@ use shared::domain::ids::StoreId;
 use shared::limits;
 use shared::policy::{Backoff, BackoffSettings, Breaker, BreakerSettings};
 use shared::service::auth::ApiKeys;
+use shared::service::cors::Origins;
 
 /// The shop's own inventory service.
 #[derive(Debug, Parser)]
@@ -58,6 +59,9 @@ pub struct Settings {
     /// This store's key at central.
     #[arg(long, env = "CENTRAL_API_KEY", hide_env_values = true)]
     pub central_api_key: Option<String>,
+    /// Origins whose pages may call from a browser, comma-separated: `https://shop.example`.
+    #[arg(long, env = "CORS_ALLOWED_ORIGINS", default_value = "")]
+    pub cors_allowed_origins: String,
     /// debug, info, warn or error.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -146,6 +150,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The keys of the settings.
     pub keys: ApiKeys,
+    /// Origins whose pages may call from a browser.
+    pub origins: Origins,
     /// Level and format of the log.
     pub log: (String, String),
     /// How central is reached.
@@ -227,6 +233,10 @@ impl Config {
         let store_id = faults.take("STORE_ID", StoreId::parse(&settings.store_id));
         let host: Result<IpAddr, _> = settings.host.parse();
         let host = faults.take("HOST", host.map_err(|_| "is not an IP address"));
+        let origins = Origins::parse(&settings.cors_allowed_origins).unwrap_or_else(|found| {
+            faults.0.extend(found);
+            Origins::default()
+        });
         let keys = ApiKeys::parse(&settings.api_keys, &settings.admin_api_keys);
         let keys = keys.unwrap_or_else(|found| {
             for fault in found {
@@ -246,6 +256,7 @@ impl Config {
                     .unwrap_or_else(|| PathBuf::from("data").join(store_id.as_str())),
                 store_id,
                 keys,
+                origins,
                 log: (settings.log_level, settings.log_format),
                 central,
                 sync: SyncConfig {

@@ -215,7 +215,8 @@ pub async fn run(
     let workers = Workers::start_one_per_core().map_err(StartError::Workers)?;
     let (router, options) = (http::router(state), ServerOptions::default());
     let report = server::serve(listener, router, shutdown, options, &workers.handles()).await;
-    tracing::info!(?report, "no more requests are taken");
+    let (accepted, cut) = (report.accepted, report.cut);
+    tracing::info!(accepted, cut, "no more requests are taken");
     stop_following.cancel();
     following
         .await

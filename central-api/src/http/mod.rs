@@ -59,11 +59,14 @@ struct Document;
 /// Every route of the service, and the layer around them.
 pub fn router(state: AppState) -> Router {
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone());
-    Router::from(routes())
+    let origins = state.shared.origins.clone();
+    let router = Router::from(routes())
         .with_state(state)
         .merge(Router::from(docs).layer(from_fn(compress)))
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(method_not_allowed);
+    origins
+        .allow(router)
         .layer(<RequestContextLayer>::default())
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use shared::limits;
 use shared::service::auth::{ApiKeys, Authenticate, Caller};
+use shared::service::cors::Origins;
 use shared::wire::problem::{Problem, ProblemCode};
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,8 @@ pub struct Handles {
 pub struct SharedState {
     /// The keys of the settings.
     pub keys: ApiKeys,
+    /// Origins whose pages may call from a browser.
+    pub origins: Origins,
     /// Currency of all prices.
     pub currency: String,
     /// Who follows the feed.
@@ -62,6 +65,7 @@ impl AppState {
     pub fn new(ledger: Ledger, config: &Config, shutdown: CancellationToken) -> Self {
         let shared = SharedState {
             keys: config.keys.clone(),
+            origins: config.origins.clone(),
             currency: config.currency.clone(),
             stores: Stores::default(),
             packed: PackedSlices::default(),

@@ -12,6 +12,7 @@
 
 pub mod auth;
 pub mod compression;
+pub mod cors;
 pub mod disk_space;
 pub mod encoding;
 pub mod extract;
