@@ -2,8 +2,8 @@
 //!
 //! [`writer::Writer`] is the pure heart with its state ([`fold::Fold`]) and the idempotency window
 //! ([`keys::KeyWindow`]); [`open`] brings it back after a stop or a crash; [`snapshot`] keeps that
-//! short; [`history`] reads one product's past; [`run`] gives it threads, [`inbox`] a
-//! bounded queue and [`herald`] a voice.
+//! short; [`history`] reads one product's past; [`run`] is the handle, [`published`] what
+//! readers see, [`pipeline`] the two threads, [`inbox`] a bounded queue and [`herald`] a voice.
 //!
 //! What must stay true: nothing is answered or shown before its frame is durable, and a frame that
 //! cannot be made durable ends the process.
@@ -14,11 +14,14 @@ pub mod history;
 pub mod inbox;
 pub mod keys;
 pub mod open;
+mod pipeline;
+pub mod published;
 pub mod run;
 pub mod snapshot;
 pub mod writer;
 
 pub use fold::Fold;
 pub use keys::KeyRetention;
-pub use run::{Ledger, LedgerOptions, LedgerThreads, Outcome, Published, SubmitError};
+pub use published::Published;
+pub use run::{Ledger, LedgerOptions, LedgerThreads, Outcome, SubmitError};
 pub use writer::{Answer, Decided, Publication, Request, Writer};

@@ -1,0 +1,198 @@
+//! What readers see of the ledger: the view, the recent events, where the log stands.
+//!
+//! One value that everybody shares, so that a list, a feed and a snapshot speak of the same log. The
+//! flusher alone changes it, frame by frame, and in this order: products, ring, generations, head.
+//! Whoever has seen a head therefore finds everything below it.
+//!
+//! What must stay true: everything in here is durable. What the writer has decided but not synced is
+//! nowhere in here, and reading never makes the writer wait. Older records are read from the journal,
+//! which may block: that belongs on a blocking thread.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use shared::clock::Timestamp;
+use shared::domain::inventory::state::Entry;
+use shared::limits;
+use shared::view::{Catalogue, Head};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::fold::Fold;
+use super::herald::{Heralds, Replies};
+use super::keys::KeyRetention;
+use super::snapshot::{Cut, entries_of};
+use super::writer::Publication;
+use crate::feed::answer::SharedSlices;
+use crate::feed::ring::{Chunk, Ring};
+use crate::journal::{Generation, JournalError, JournalReader, LogGen, Record};
+
+/// What readers see: everything in here is durable.
+#[derive(Debug)]
+pub struct Published {
+    /// The catalogue.
+    pub view: Catalogue,
+    /// Recent events.
+    pub ring: Ring,
+    /// Answers of the feed that others may want too.
+    pub slices: SharedSlices,
+    /// Older ones.
+    pub journal: Arc<dyn JournalReader>,
+    heralds: Heralds,
+    generations: RwLock<Vec<Generation>>,
+    keys: KeyRetention,
+}
+
+impl Published {
+    /// What there is at the start: everything so far goes into the view as it stands, and the ring
+    /// begins empty.
+    pub(super) fn new(
+        fold: &Fold,
+        head: Head,
+        journal: Arc<dyn JournalReader>,
+        keys: KeyRetention,
+        homes: &[Handle],
+    ) -> Self {
+        Self {
+            view: Catalogue::load(entries_of(fold), head),
+            ring: Ring::new(limits::FEED_RING_BYTES),
+            slices: SharedSlices::default(),
+            journal,
+            heralds: Heralds::start(head, homes),
+            generations: RwLock::new(fold.generations.clone()),
+            keys,
+        }
+    }
+
+    /// Empty answers, by lane.
+    pub(super) fn no_replies(&self) -> Vec<Replies> {
+        self.heralds.no_replies()
+    }
+
+    /// The lane of the worker that runs this.
+    pub(super) fn lane_here(&self) -> usize {
+        self.heralds.lane_here()
+    }
+
+    /// Where the log stands.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.heralds.head()
+    }
+
+    /// Watches where the log stands. For few; the many who poll have [`moves`](Self::moves).
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Head> {
+        self.heralds.watch()
+    }
+
+    /// Changes whenever the head has moved. Subscribe, then read [`head`](Self::head), then wait.
+    #[must_use]
+    pub fn moves(&self) -> watch::Receiver<()> {
+        self.heralds.moves()
+    }
+
+    /// Whether so many wait that a reader who finds a few events should wait for the next move, which
+    /// is announced soon in any case. Subscribe first.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.heralds.is_pressed()
+    }
+
+    /// How many wait for the head to move: polls that wait for the next event, and streams.
+    #[must_use]
+    pub fn watchers(&self) -> usize {
+        self.heralds.readers()
+    }
+
+    /// The lives of the log, oldest first.
+    #[must_use]
+    pub fn generations(&self) -> Vec<Generation> {
+        self.generations.read().clone()
+    }
+
+    /// The present life of the log.
+    #[must_use]
+    pub fn log_gen(&self) -> LogGen {
+        self.generations
+            .read()
+            .last()
+            .map_or(LogGen(0), |generation| generation.log_gen)
+    }
+
+    /// Reads one record back; `None` if there is none with this number.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn record(&self, seq: u64) -> Result<Option<Record>, JournalError> {
+        let frames = self.journal.frames_from_seq(seq, 1)?;
+        let Some(frame) = frames.first() else {
+            return Ok(None);
+        };
+        let Some(line) = frame.line_of(seq) else {
+            return Ok(None);
+        };
+        Record::parse(line)
+            .map(Some)
+            .map_err(|error| frame.damaged(error.to_string()))
+    }
+
+    /// Seq of the first record that was decided at `at` or later, by bisection: time never goes back
+    /// in the log.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn first_seq_at_or_after(&self, at: Timestamp) -> Result<u64, JournalError> {
+        let (mut low, mut high) = (self.journal.oldest().0, self.head().seq + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.record(middle)? {
+                Some(record) if record.at < at => low = middle + 1,
+                Some(_) | None => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// Writes a snapshot of what is published, and returns its record and its bytes. Takes a while;
+    /// the writer goes on meanwhile.
+    ///
+    /// # Errors
+    /// The log cannot be read or the snapshot cannot be written; the old snapshots are still there.
+    pub fn take_snapshot(&self) -> Result<(u64, u64), JournalError> {
+        let since = self.view.head().seq;
+        let mut copied = Vec::with_capacity(self.view.known());
+        self.view.for_each(|published, last_record| {
+            copied.push(Entry {
+                product: published.product.clone(),
+                live: published.live,
+                last_record,
+            });
+        });
+        let cut = Cut::complete(copied, since, &*self.journal, self.keys)?;
+        let mut bytes = 0;
+        let mut parts = cut.parts().inspect(|part| bytes += part.len() as u64);
+        self.journal.write_snapshot(cut.seq(), &mut parts)?;
+        drop(parts);
+        Ok((cut.seq(), bytes))
+    }
+
+    /// Shows what is durable, and then tells those who wait for it.
+    pub(super) fn publish(&self, publication: Publication, replies: Vec<Replies>) {
+        publication.show(&self.view);
+        let Publication {
+            frame,
+            decided: _,
+            touched: _,
+            generations,
+            head,
+        } = publication;
+        if let Some((frame, spans)) = frame {
+            self.ring.push(Chunk::new(&frame, spans), head);
+        }
+        if !generations.is_empty() {
+            self.generations.write().extend(generations);
+        }
+        self.heralds.tell(head, replies);
+    }
+}
