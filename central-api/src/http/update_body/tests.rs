@@ -1,3 +1,5 @@
+use shared::domain::inventory::Reason;
+
 use super::*;
 
 fn fields(result: Result<UpdateBody, Problem>) -> (ProblemCode, Vec<String>) {

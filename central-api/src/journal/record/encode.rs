@@ -1,0 +1,167 @@
+//! How a record becomes its line, and where in it the events stand.
+//!
+//! By hand and not by a serializer, because these bytes are made once and used three times: the
+//! journal keeps them, the feed sends the events out of them, and replays are read from them. The
+//! order of the members is fixed; a member that says nothing is left out.
+//!
+//! What must stay true: the same decision always gives the same bytes, and a span covers exactly one
+//! event. Framing and checksums are the frame's business.
+
+use shared::clock::Timestamp;
+use shared::domain::ids::{CorrelationId, IdempotencyKey, ProductId, StoreId};
+use shared::domain::inventory::Decision;
+use shared::domain::origin::Origin;
+use shared::wire::event::{Batch, Position};
+use shared::wire::product::{Encoder, integer, optional_string, string};
+
+use super::{EventSpan, Generation, hex16};
+
+/// The parts of a decision record that are not the decision itself.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordHead<'a> {
+    /// Its number.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// The kind of command.
+    pub kind: &'a str,
+    /// Who asked.
+    pub origin: &'a Origin,
+    /// Fingerprint of the command.
+    pub fingerprint: u64,
+    /// For each product concerned, the record about it before this one.
+    pub prev: &'a [(ProductId, u64)],
+    /// Offset of the first event.
+    pub first_offset: u64,
+}
+
+/// Appends the line of a decision to a frame under construction, and its events to `spans`.
+pub fn encode_decision(
+    out: &mut Vec<u8>,
+    encoder: &mut Encoder,
+    head: RecordHead<'_>,
+    decision: &Decision,
+    spans: &mut Vec<EventSpan>,
+) {
+    let RecordHead {
+        seq,
+        at,
+        kind,
+        origin,
+        fingerprint,
+        prev,
+        first_offset,
+    } = head;
+    open(out, encoder, seq, at, outcome(decision));
+    out.extend_from_slice(b",\"kind\":");
+    string(out, kind);
+    out.extend_from_slice(b",\"principal\":");
+    string(out, origin.principal.as_str());
+    optional_string(
+        out,
+        b",\"storeId\":",
+        origin.store.as_ref().map(StoreId::as_str),
+    );
+    optional_string(
+        out,
+        b",\"key\":",
+        origin.key.as_ref().map(IdempotencyKey::as_str),
+    );
+    out.extend_from_slice(b",\"fingerprint\":\"");
+    hex16(out, fingerprint);
+    out.extend_from_slice(b"\",\"requestId\":");
+    string(out, origin.request.as_str());
+    let correlation = origin.correlation.as_ref().map(CorrelationId::as_str);
+    optional_string(out, b",\"correlationId\":", correlation);
+    out.extend_from_slice(b",\"prev\":{");
+    for (index, (product, before)) in prev.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        string(out, product.as_str());
+        out.push(b':');
+        integer(out, *before);
+    }
+    out.push(b'}');
+    if !decision.is_plain() {
+        out.extend_from_slice(b",\"results\":");
+        serde_json::to_writer(&mut *out, &decision.results)
+            .expect("writing results to a Vec cannot fail");
+    }
+    out.extend_from_slice(b",\"offset\":");
+    integer(out, first_offset);
+    out.extend_from_slice(b",\"events\":[");
+    encode_events(out, encoder, at, first_offset, origin, decision, spans);
+    out.extend_from_slice(b"]}\n");
+}
+
+fn encode_events(
+    out: &mut Vec<u8>,
+    encoder: &mut Encoder,
+    at: Timestamp,
+    first_offset: u64,
+    origin: &Origin,
+    decision: &Decision,
+    spans: &mut Vec<EventSpan>,
+) {
+    let size = u32::try_from(decision.events.len()).expect("a decision is bounded by its batch");
+    for (index, event) in (0_u32..).zip(&decision.events) {
+        if index > 0 {
+            out.push(b',');
+        }
+        let start = position(out);
+        let batch = (size > 1).then_some(Batch {
+            id: first_offset,
+            size,
+            index,
+        });
+        let offset = first_offset + u64::from(index);
+        encoder.event(out, Position { offset, at, batch }, event, origin);
+        spans.push(EventSpan {
+            start,
+            end: position(out),
+            last: index + 1 == size,
+        });
+    }
+}
+
+/// Appends the line that begins a life of the log.
+pub fn encode_generation(
+    out: &mut Vec<u8>,
+    encoder: &mut Encoder,
+    seq: u64,
+    at: Timestamp,
+    generation: Generation,
+) {
+    open(out, encoder, seq, at, "generation");
+    out.extend_from_slice(b",\"gen\":\"");
+    hex16(out, generation.log_gen.0);
+    out.extend_from_slice(b"\",\"offset\":");
+    integer(out, generation.start_offset);
+    out.extend_from_slice(b",\"events\":[]}\n");
+}
+
+fn open(out: &mut Vec<u8>, encoder: &mut Encoder, seq: u64, at: Timestamp, outcome: &str) {
+    out.extend_from_slice(b"{\"seq\":");
+    integer(out, seq);
+    out.extend_from_slice(b",\"at\":");
+    encoder.timestamp(out, at);
+    out.extend_from_slice(b",\"outcome\":\"");
+    out.extend_from_slice(outcome.as_bytes());
+    out.push(b'"');
+}
+
+fn outcome(decision: &Decision) -> &'static str {
+    if !decision.events.is_empty() {
+        "applied"
+    } else if decision.has_refusal() {
+        "refused"
+    } else {
+        "unchanged"
+    }
+}
+
+/// Where the next byte goes; frames are bounded far below 4 GiB.
+fn position(out: &[u8]) -> u32 {
+    u32::try_from(out.len()).expect("a frame is bounded far below 4 GiB")
+}

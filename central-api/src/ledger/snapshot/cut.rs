@@ -1,0 +1,253 @@
+//! Cutting a snapshot while the writer goes on.
+//!
+//! The catalogue view is copied product by product, which takes a while and is therefore not the
+//! state at any one moment; the records that became durable meanwhile are then folded over the copy.
+//! Every copied product is some durable state, and every record after the beginning of the copy is
+//! folded, so the result is the state after the last of them, exactly. The keys come from the
+//! snapshot before this one and the records since, not from the writer's memory.
+
+use shared::clock::Timestamp;
+use shared::domain::inventory::EventKind;
+use shared::domain::inventory::state::{Entry, ProductMap};
+
+use super::write::key_line;
+use super::{Header, PART_BYTES, generations};
+use crate::journal::{Body, Generation, JournalError, JournalReader, Record};
+use crate::ledger::fold::refused;
+use crate::ledger::keys::KeyRetention;
+
+/// Bytes of the log that are read at a time while a snapshot is cut.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// The state at a record, ready to be written.
+#[derive(Debug)]
+pub struct Cut {
+    pub(super) seq: u64,
+    pub(super) offset: u64,
+    pub(super) at: Timestamp,
+    pub(super) generations: Vec<Generation>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) keys: KeyLines,
+}
+
+/// Lines of keys, oldest first. In pieces, because there may be hundreds of megabytes of them and one
+/// growing vector would need twice as much.
+#[derive(Debug, Default)]
+pub(super) struct KeyLines {
+    pub(super) pieces: Vec<Vec<u8>>,
+    pub(super) count: usize,
+}
+
+impl KeyLines {
+    /// The piece that the next line goes to.
+    fn piece(&mut self) -> &mut Vec<u8> {
+        let full = self
+            .pieces
+            .last()
+            .is_none_or(|piece| piece.len() >= PART_BYTES);
+        if full {
+            self.pieces.push(Vec::with_capacity(PART_BYTES + 1_024));
+        }
+        self.count += 1;
+        self.pieces
+            .last_mut()
+            .expect("there is one that is not full")
+    }
+
+    fn append(&mut self, mut later: Self) {
+        self.pieces.append(&mut later.pieces);
+        self.count += later.count;
+    }
+}
+
+/// What the log says about products since the copy was begun.
+#[derive(Default)]
+struct Overlay {
+    entries: ProductMap<Entry>,
+    /// Last record of products that were refused something.
+    touched: ProductMap<u64>,
+}
+
+impl Cut {
+    /// The record it is cut at.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Completes a copy of the catalogue that was begun after record `since` had been published:
+    /// folds in what became durable meanwhile, and gathers the keys.
+    ///
+    /// # Errors
+    /// The log or the previous snapshot cannot be read.
+    pub fn complete(
+        copied: Vec<Entry>,
+        since: u64,
+        journal: &dyn JournalReader,
+        retention: KeyRetention,
+    ) -> Result<Self, JournalError> {
+        let previous = previous(journal, since)?;
+        let mut cut = Self {
+            seq: since,
+            offset: 0,
+            at: Timestamp::default(),
+            generations: Vec::new(),
+            entries: copied,
+            keys: KeyLines::default(),
+        };
+        let mut from = 1;
+        if let Some(header) = &previous {
+            from = header.seq + 1;
+            cut.generations = generations(header)?;
+            cut.offset = header.offset;
+            cut.at = header.at;
+        }
+        let mut overlay = Overlay::default();
+        cut.fold_log(journal, from, since, &mut overlay)?;
+        if let Some(header) = &previous {
+            prepend_keys(journal, header, retention, &mut cut)?;
+        }
+        for entry in &mut cut.entries {
+            if let Some(newer) = overlay.entries.remove(entry.product.id.as_str()) {
+                *entry = newer;
+            }
+        }
+        cut.entries.extend(overlay.entries.into_values());
+        if !overlay.touched.is_empty() {
+            for entry in &mut cut.entries {
+                let touched = overlay.touched.get(&entry.product.id).copied().unwrap_or(0);
+                entry.last_record = entry.last_record.max(touched);
+            }
+        }
+        Ok(cut)
+    }
+
+    /// Folds every durable record from `from` on: keys and generations always, products only after
+    /// `since`, where the copy may be older.
+    fn fold_log(
+        &mut self,
+        journal: &dyn JournalReader,
+        from: u64,
+        since: u64,
+        overlay: &mut Overlay,
+    ) -> Result<(), JournalError> {
+        let mut next = from;
+        loop {
+            let frames = journal.frames_from_seq(next, READ_BYTES)?;
+            if frames.is_empty() {
+                return Ok(());
+            }
+            for frame in frames {
+                for text in frame.lines() {
+                    let record =
+                        Record::parse(text).map_err(|error| frame.damaged(error.to_string()))?;
+                    if record.seq < next {
+                        continue;
+                    }
+                    next = record.seq + 1;
+                    self.seq = self.seq.max(record.seq);
+                    self.at = record.at;
+                    self.fold_record(record, since, overlay);
+                }
+                self.offset = frame.header.next_offset();
+            }
+        }
+    }
+
+    fn fold_record(&mut self, record: Record, since: u64, overlay: &mut Overlay) {
+        let decision = match record.body {
+            Body::Generation(generation) => {
+                self.generations.push(generation);
+                return;
+            }
+            Body::Decision(decision) => decision,
+        };
+        if let Some(key) = &decision.origin.key {
+            let principal = &decision.origin.principal;
+            let (seq, at, fingerprint) = (record.seq, record.at, decision.fingerprint);
+            key_line(self.keys.piece(), key, principal, seq, at, fingerprint);
+        }
+        if record.seq <= since {
+            return;
+        }
+        for id in refused(&decision.decision.results) {
+            overlay.touched.insert(id.clone(), record.seq);
+        }
+        for event in decision.decision.events {
+            let live = event.kind != EventKind::Deleted;
+            let id = event.product.id.clone();
+            overlay.entries.insert(
+                id,
+                Entry {
+                    product: event.product,
+                    live,
+                    last_record: record.seq,
+                },
+            );
+        }
+    }
+}
+
+/// The newest snapshot that is not beyond `seq`, by its header.
+fn previous(journal: &dyn JournalReader, seq: u64) -> Result<Option<Header>, JournalError> {
+    for found in journal
+        .snapshots()?
+        .into_iter()
+        .filter(|found| *found <= seq)
+    {
+        let head = journal.read_snapshot(found, 0, PART_BYTES)?;
+        let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if let Ok(header) = serde_json::from_slice::<Header>(line) {
+            return Ok(Some(header));
+        }
+    }
+    Ok(None)
+}
+
+/// Copies the lines of the keys that are still to be remembered from the previous snapshot.
+fn prepend_keys(
+    journal: &dyn JournalReader,
+    header: &Header,
+    retention: KeyRetention,
+    cut: &mut Cut,
+) -> Result<(), JournalError> {
+    // Those since then take their places first.
+    let room = retention.count.saturating_sub(cut.keys.count);
+    let mut older = KeyLines::default();
+    let mut skip = header.keys.saturating_sub(room);
+    let mut at = 0_u64;
+    let mut rest: Vec<u8> = Vec::new();
+    let mut seen = 0_usize;
+    let mut is_header = true;
+    while seen < header.keys {
+        let part = journal.read_snapshot(header.seq, at, PART_BYTES)?;
+        if part.is_empty() {
+            break;
+        }
+        at += part.len() as u64;
+        rest.extend_from_slice(&part);
+        let end = rest
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |last| last + 1);
+        let tail = rest.split_off(end);
+        for line in rest.split_inclusive(|byte| *byte == b'\n') {
+            if std::mem::take(&mut is_header) {
+                continue;
+            }
+            if seen == header.keys {
+                break;
+            }
+            seen += 1;
+            if skip > 0 {
+                skip -= 1;
+            } else {
+                older.piece().extend_from_slice(line);
+            }
+        }
+        rest = tail;
+    }
+    older.append(std::mem::take(&mut cut.keys));
+    cut.keys = older;
+    Ok(())
+}
