@@ -16,6 +16,7 @@ use shared::domain::inventory::command::fingerprint;
 use shared::domain::inventory::{Atomicity, Command, Deletion, Details, Move, NewProduct, Reason};
 use shared::domain::origin::Origin;
 use shared::service::auth::ApiKeys;
+use shared::service::cors::Origins;
 use shared::service::server::{self, ServeReport, ServerOptions};
 use shared::service::telemetry::LogFormat;
 use tempfile::TempDir;
@@ -178,6 +179,7 @@ impl Served {
 pub(crate) fn config(data_dir: PathBuf) -> Config {
     let api_keys = format!("{SHOP}@store-s1,{READER}:read");
     Config {
+        origins: Origins::default(),
         host: "127.0.0.1".parse().unwrap(),
         port: 0,
         data_dir,
