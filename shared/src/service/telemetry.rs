@@ -195,24 +195,29 @@ fn write_lines(
 ) {
     let mut output = io::BufWriter::new(output);
     while let Ok(Entry::Line(line)) = waiting.recv() {
-        // Everything that waits goes out with one flush. An output that is gone (a closed pipe)
-        // must not end the service, so its errors are dropped with the line.
         drop(output.write_all(&line));
-        while let Ok(Entry::Line(line)) = waiting.try_recv() {
-            drop(output.write_all(&line));
-        }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let line = format!(
-                "{{\"level\":\"WARN\",\"message\":\"log lines dropped\",\"count\":{lost}}}\n"
-            );
-            drop(output.write_all(line.as_bytes()));
-        }
-        drop(output.flush());
+        write_waiting(waiting, dropped, &mut output);
         // Set before the word is sent: if it is not set yet, the word is still to come and will
         // find room.
         if ending.load(Ordering::SeqCst) {
-            return;
+            break;
         }
     }
+    // What came in while the last lines were on their way out.
+    write_waiting(waiting, dropped, &mut output);
+}
+
+/// Writes everything that waits with one flush. An output that is gone (a closed pipe) must not end the
+/// service, so its errors are dropped with the lines.
+fn write_waiting(waiting: &Receiver<Entry>, dropped: &AtomicU64, output: &mut impl Write) {
+    while let Ok(Entry::Line(line)) = waiting.try_recv() {
+        drop(output.write_all(&line));
+    }
+    let lost = dropped.swap(0, Ordering::Relaxed);
+    if lost > 0 {
+        let line =
+            format!("{{\"level\":\"WARN\",\"message\":\"log lines dropped\",\"count\":{lost}}}\n");
+        drop(output.write_all(line.as_bytes()));
+    }
+    drop(output.flush());
 }
