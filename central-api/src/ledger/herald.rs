@@ -14,7 +14,8 @@
 //! a rest of the same length, up to [`REST_MAX`], and then another sweep. Meanwhile the worker is
 //! *pressed*: readers who come back and find a few events wait for that sweep instead of taking them
 //! one by one. So under a stream of writes a thousand readers each get one answer a sweep, with all
-//! that happened since the last, and fan-out takes about half of the worker's time.
+//! that happened since the last. The rest is short on purpose: what protects callers is that they
+//! come between the shards, not the rest.
 //!
 //! What must stay true: no reader misses a move. A reader subscribes, then reads the head, then
 //! waits. Whoever moves the head does that before it looks whether there are readers. Both go
