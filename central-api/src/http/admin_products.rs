@@ -268,8 +268,8 @@ fn ids(command: &Command) -> Vec<ProductId> {
 /// A product of the create call, in the words of seed 003.
 fn new_product(fields: &mut Fields<'_, '_>) -> Option<NewProduct> {
     let product = seed_id(fields);
-    let name = fields.text("name", limits::NAME_BYTES).unwrap_or_default();
-    if name.is_empty() {
+    let name = fields.text("name", limits::NAME_BYTES);
+    if name.is_none_or(str::is_empty) && !fields.faulty("name") {
         fields.fault("name", "Product name is required");
     }
     let (on_hand, price) = figures(fields);
@@ -278,7 +278,7 @@ fn new_product(fields: &mut Fields<'_, '_>) -> Option<NewProduct> {
     Some(NewProduct {
         product: product?,
         details: Details {
-            name: name.into(),
+            name: name.unwrap_or_default().into(),
             description: changes.description.flatten(),
             category: changes.category.flatten(),
             sku: changes.sku.flatten(),
@@ -320,14 +320,16 @@ fn edit(fields: &mut Fields<'_, '_>) -> Option<Edit> {
 }
 
 fn seed_id(fields: &mut Fields<'_, '_>) -> Option<ProductId> {
-    let text = fields.text("productId", usize::MAX).unwrap_or_default();
-    if text.is_empty() {
-        fields.fault("productId", "Product ID is required");
-        return None;
+    match fields.text("productId", usize::MAX) {
+        None if fields.faulty("productId") => None,
+        None | Some("") => {
+            fields.fault("productId", "Product ID is required");
+            None
+        }
+        Some(text) => ProductId::parse(text)
+            .map_err(|error| fields.fault("productId", error.to_string()))
+            .ok(),
     }
-    ProductId::parse(text)
-        .map_err(|error| fields.fault("productId", error.to_string()))
-        .ok()
 }
 
 /// `available` and `price`, refused in the words of seed 003 when negative.

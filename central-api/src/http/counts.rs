@@ -117,9 +117,7 @@ fn parse(body: &[u8], header: Option<&str>, head: u64) -> Result<Count, Problem>
     fields.only(&["lines", "countedBy", "reference", "idempotencyKey"]);
     let key = key(header, &mut fields);
     let counted_by = fields.text("countedBy", limits::NOTE_BYTES);
-    if counted_by.is_none_or(str::is_empty) && !fields.faulty("countedBy") {
-        fields.fault("countedBy", "is required");
-    }
+    let counted_by = fields.required("countedBy", counted_by.filter(|text| !text.is_empty()));
     let reference = fields.text("reference", limits::NOTE_BYTES);
     let objects = fields.objects("lines", limits::BATCH_LINES);
     if objects.is_empty() && !fields.faulty("lines") {
@@ -132,9 +130,7 @@ fn parse(body: &[u8], header: Option<&str>, head: u64) -> Result<Count, Problem>
         fields.only(&["productId", "counted", "basisOffset"]);
         let product = fields.product_id("productId");
         let counted = fields.integer("counted", 0, limits::STOCK_UNITS);
-        if counted.is_none() && !fields.faulty("counted") {
-            fields.fault("counted", "is required");
-        }
+        let counted = fields.required("counted", counted);
         let head = i64::try_from(head).unwrap_or(i64::MAX);
         let basis = fields.integer("basisOffset", 0, head);
         if let (Some(product), Some(counted)) = (product, counted) {
@@ -255,10 +251,9 @@ fn refused(decided: &Decided) -> Option<Problem> {
         })
         .collect();
     let (_, first) = refused.first()?;
-    let mut problem = Problem::new(
-        refusal::code(first),
-        format!("nothing was recorded: {} lines are refused", refused.len()),
-    );
+    let lines = refusal::so_many(refused.len() as u64, "line");
+    let sentence = format!("nothing was recorded: {lines} refused");
+    let mut problem = Problem::new(refusal::code(first), sentence);
     problem.details = refused
         .iter()
         .map(|(index, rejection)| {

@@ -134,10 +134,22 @@ impl<'a, 'f> Fields<'a, 'f> {
     /// Whether a fault of `name`, or of something in it, was noted.
     #[must_use]
     pub fn faulty(&self, name: &str) -> bool {
-        let field = format!("{}{name}", self.prefix);
-        self.faults
-            .iter()
-            .any(|fault| fault.field.starts_with(&field))
+        let of_name = |fault: &Detail| {
+            let rest = fault.field.strip_prefix(self.prefix.as_str());
+            let rest = rest.and_then(|rest| rest.strip_prefix(name));
+            // `countedBy` is not in `counted`.
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.faults.iter().any(of_name)
+    }
+
+    /// Gives `value` back, and notes that `name` is required if there is none and nothing else is
+    /// wrong with it.
+    pub fn required<T>(&mut self, name: &str, value: Option<T>) -> Option<T> {
+        if value.is_none() && !self.faulty(name) {
+            self.fault(name, "is required");
+        }
+        value
     }
 
     /// Notes every member that is not in `known`.
@@ -230,12 +242,8 @@ impl<'a, 'f> Fields<'a, 'f> {
 
     /// A product id that must be there.
     pub fn product_id(&mut self, name: &str) -> Option<ProductId> {
-        let Some(text) = self.text(name, usize::MAX) else {
-            if self.value(name).is_none() {
-                self.fault(name, "is required");
-            }
-            return None;
-        };
+        let text = self.text(name, usize::MAX);
+        let text = self.required(name, text)?;
         ProductId::parse(text)
             .map_err(|error| self.fault(name, error.to_string()))
             .ok()

@@ -28,6 +28,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 use super::admin_products::origin;
 use super::import_report::ImportReport;
 use super::importer::{Importer, KEY_SUFFIX_BYTES, Rules};
+use super::refusal;
 use super::updates::{header_key, mark};
 use super::{AppState, examples};
 use crate::import::{Format, RowError, read};
@@ -224,9 +225,9 @@ fn complaint(path: &Path, report: &ImportReport) -> Result<(), String> {
             issue,
             ..
         }) => Err(format!(
-            "{}: {} rows are wrong; the first in line {line}, {column}: {issue}",
+            "{}: {} wrong; the first in line {line}, {column}: {issue}",
             path.display(),
-            report.rejected
+            refusal::so_many(report.rejected, "row")
         )),
     }
 }

@@ -7,6 +7,7 @@ use shared::wire::problem::{Detail, Problem, ProblemCode};
 use utoipa::ToSchema;
 
 use super::importer::UnderWay;
+use super::refusal;
 use crate::import::{FileError, RowError};
 use crate::ledger::Decided;
 
@@ -135,7 +136,8 @@ impl ImportReport {
 
 /// The problem of a file that was refused because of some rows.
 pub(super) fn refused_whole(report: &ImportReport) -> Problem {
-    let sentence = format!("nothing was imported: {} rows are wrong", report.rejected);
+    let rows = refusal::so_many(report.rejected, "row");
+    let sentence = format!("nothing was imported: {rows} wrong");
     let details = report.errors.iter().map(|error| {
         Detail::new(
             format!("line {}, {}", error.line, error.column),

@@ -279,9 +279,7 @@ fn parse_check(body: &[u8]) -> Result<Vec<(ProductId, i64)>, Problem> {
         fields.only(&["productId", "quantity"]);
         let product = fields.product_id("productId");
         let quantity = fields.integer("quantity", 1, limits::DELTA_UNITS);
-        if quantity.is_none() && !fields.faulty("quantity") {
-            fields.fault("quantity", "is required");
-        }
+        let quantity = fields.required("quantity", quantity);
         asked.extend(product.zip(quantity));
     }
     if faults.is_empty() {

@@ -93,6 +93,15 @@ pub fn key_reused() -> Problem {
     )
 }
 
+/// `1 row is`, `2 rows are`.
+#[must_use]
+pub fn so_many(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun} is"),
+        many => format!("{many} {noun}s are"),
+    }
+}
+
 /// The problem of a log that cannot be read. What exactly went wrong stands in the service's log.
 #[must_use]
 pub fn unreadable(error: &JournalError) -> Problem {

@@ -259,16 +259,11 @@ fn parse_report(id: &str, body: &[u8]) -> Result<(StoreId, Heartbeat), Problem> 
         "version",
     ]);
     let applied_offset = fields.integer("appliedOffset", 0, i64::MAX);
-    if applied_offset.is_none() && !fields.faulty("appliedOffset") {
-        fields.fault("appliedOffset", "is required");
-    }
+    let applied_offset = fields.required("appliedOffset", applied_offset);
     let [log_gen, digest, breaker, started_at, version] =
         ["gen", "digest", "breaker", "startedAt", "version"].map(|name| {
             let text = fields.text(name, TEXT_BYTES);
-            if text.is_none() && !fields.faulty(name) {
-                fields.fault(name, "is required");
-            }
-            text
+            fields.required(name, text)
         });
     for (name, text) in [("gen", log_gen), ("digest", digest)] {
         if let Some(Err(error)) = text.map(str::parse::<LogGen>) {

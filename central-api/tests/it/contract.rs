@@ -258,6 +258,11 @@ async fn a_key_is_needed_known_and_allowed() {
         "another store",
     )
     .await;
+    let request = central.request(Method::POST, UPDATES, KEY);
+    let request = request.bearer_auth(ADMIN_KEY).json(&sale("k"));
+    let answer = request.send().await.unwrap();
+    let two = problem(answer, 400, "invalid_request", "two keys").await;
+    assert_eq!(fields(&two), ["header.X-API-Key", "header.Authorization"]);
     assert_eq!(central.head().await, before);
     // The controls: a bearer key and a bound key are as good as any.
     let request = central.client.post(&url).bearer_auth(KEY).json(&sale("k1"));

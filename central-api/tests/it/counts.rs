@@ -103,7 +103,7 @@ async fn a_bad_count_changes_nothing_and_every_fault_is_named() {
         {"productId": "A", "counted": 1.5, "basisOffset": 99},
         {"productId": "a b", "counted": 1, "shelf": 3},
         {"productId": "A", "counted": 1}, {"productId": "A", "counted": 2},
-        {"productId": "A"}, 7,
+        {"productId": "A", "countedTwice": true}, 7,
     ]});
     let reply = count(&central, "c1", &body).await.expect(400);
     let mut fields: Vec<&str> = reply["details"]
@@ -124,6 +124,7 @@ async fn a_bad_count_changes_nothing_and_every_fault_is_named() {
             "lines[2].shelf",
             "lines[4].productId",
             "lines[5].counted",
+            "lines[5].countedTwice",
             "lines[6]",
         ]
     );
@@ -153,7 +154,11 @@ async fn a_bad_count_changes_nothing_and_every_fault_is_named() {
             .map(|detail| &detail["field"])
             .collect();
         assert_eq!(fields, ["lines[1].productId", "lines[2].productId"]);
+        assert_eq!(reply["detail"], "nothing was recorded: 2 lines are refused");
     }
+    let one = json!({"countedBy": "Ada", "lines": [{"productId": "B", "counted": 1}]});
+    let reply = count(&central, "c3", &one).await.expect(404);
+    assert_eq!(reply["detail"], "nothing was recorded: 1 line is refused");
     let after = central.ledger.published().head();
     assert_eq!((after.offset, after.digest), (before.offset, before.digest));
     central.stop().await;

@@ -135,6 +135,7 @@ async fn mode_all_takes_every_row_or_none() {
         (400, &json!("validation_error"))
     );
     assert_eq!(problem["errors"][0]["line"], 1_501);
+    assert_eq!(problem["detail"], "nothing was imported: 1 row is wrong");
     // A row that only the catalogue can refuse: it creates a product without a name.
     let nameless = format!("{}{{\"productId\":\"X\"}}\n", rows(1_500, 1));
     let (status, problem) = imported(import(&central, "?mode=all", NDJSON, nameless)).await;

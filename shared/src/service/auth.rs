@@ -160,15 +160,43 @@ impl<S: Authenticate + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The key that a request presents: `X-API-Key`, else `Authorization: Bearer`.
+/// The key that a request presents, as `X-API-Key` or `Authorization: Bearer`.
 ///
 /// # Errors
-/// 401 when there is none.
+/// 401 when there is none; 400 when there are two, since whichever was taken, the caller may have
+/// meant the other one.
 pub fn presented_key(headers: &HeaderMap) -> Result<&[u8], Problem> {
-    let own = headers.get(API_KEY).map(|value| value.as_bytes());
-    let key = own.or_else(|| bearer(headers.get(AUTHORIZATION)?.as_bytes()));
-    key.filter(|key| !key.is_empty())
-        .ok_or_else(|| Problem::new(ProblemCode::Unauthorized, "API key required"))
+    let own = headers.get_all(API_KEY).iter();
+    let bearers = headers.get_all(AUTHORIZATION).iter();
+    let own = own.map(|value| value.as_bytes());
+    let bearers = bearers.filter_map(|value| bearer(value.as_bytes()));
+    let mut keys = own.chain(bearers).filter(|key| !key.is_empty());
+    let Some(key) = keys.next() else {
+        return Err(Problem::new(ProblemCode::Unauthorized, "API key required"));
+    };
+    if keys.any(|other| other != key) {
+        return Err(two_keys(headers));
+    }
+    Ok(key)
+}
+
+/// The answer to a request that presents different keys; names the headers and shows no key.
+fn two_keys(headers: &HeaderMap) -> Problem {
+    let names = [(API_KEY, "X-API-Key"), (AUTHORIZATION, "Authorization")];
+    let present = names
+        .iter()
+        .filter(|(header, _)| headers.contains_key(header));
+    let details = present.map(|(_, name)| {
+        let issue = "carries one key and the request another one; send one key";
+        Detail::new(format!("header.{name}"), issue)
+    });
+    Problem {
+        details: details.collect(),
+        ..Problem::new(
+            ProblemCode::InvalidRequest,
+            "the request presents different API keys",
+        )
+    }
 }
 
 /// The answer to a key that nobody has.

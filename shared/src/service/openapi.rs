@@ -2,7 +2,7 @@
 //!
 //! Each service describes its routes beside its handlers and generates `/openapi.json` from that.
 //! Here is what would otherwise be said twice, and what nobody should have to remember: every
-//! operation that needs a key may answer 401 and 403, every one with a body 413, and so on.
+//! operation that needs a key may answer 400, 401 and 403, every one with a body 413, and so on.
 //! [`Common`] adds those, and each problem comes with an example made by the very code that writes
 //! problems.
 //!
@@ -153,6 +153,8 @@ fn name(status: &str, response: &mut RefOr<Response>) {
 /// The problems of every operation that wants a key, and of every one that reads a JSON body.
 fn shared_problems(keyed: bool, body: bool) -> impl Iterator<Item = &'static ProblemCode> {
     const KEYED: &[ProblemCode] = &[
+        // Two different keys in one request.
+        ProblemCode::InvalidRequest,
         ProblemCode::Unauthorized,
         ProblemCode::Forbidden,
         ProblemCode::RateLimited,

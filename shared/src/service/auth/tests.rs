@@ -55,6 +55,61 @@ fn no_key_and_an_unknown_key_are_told_apart() {
 }
 
 #[test]
+fn two_different_keys_are_a_fault_that_names_both_headers() {
+    let present = |pairs: &[(&'static str, &str)]| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    };
+    let both: &[_] = &["header.X-API-Key", "header.Authorization"];
+    for (pairs, fields) in [
+        // Either could be the one that was meant, known or not.
+        (
+            &[("x-api-key", "demo"), ("authorization", "Bearer root-key")][..],
+            both,
+        ),
+        (
+            &[("x-api-key", "demo"), ("authorization", "Bearer nope")],
+            both,
+        ),
+        (
+            &[("x-api-key", "nope"), ("authorization", "Bearer demo")],
+            both,
+        ),
+        (
+            &[("x-api-key", "demo"), ("x-api-key", "root-key")],
+            &both[..1],
+        ),
+        (
+            &[
+                ("authorization", "Bearer demo"),
+                ("authorization", "Bearer root-key"),
+            ],
+            &both[1..],
+        ),
+    ] {
+        let problem = keys().authenticate(&present(pairs)).unwrap_err();
+        assert_eq!(problem.code, ProblemCode::InvalidRequest, "{pairs:?}");
+        let found: Vec<_> = problem.details.iter().map(|one| &one.field).collect();
+        assert_eq!(found, fields, "{pairs:?}");
+        let printed = format!("{problem:?}");
+        assert!(!printed.contains("root-key"), "{printed}");
+    }
+    // The controls: one key said twice is one key, and another scheme or nothing is no key.
+    for pairs in [
+        &[("x-api-key", "demo"), ("authorization", "Bearer demo")][..],
+        &[("x-api-key", "demo"), ("x-api-key", "demo")],
+        &[("x-api-key", "demo"), ("authorization", "Basic ZGVtbw==")],
+        &[("x-api-key", ""), ("authorization", "Bearer demo")],
+    ] {
+        let caller = keys().authenticate(&present(pairs)).unwrap();
+        assert_eq!(caller.scope(), Scope::Store, "{pairs:?}");
+    }
+}
+
+#[test]
 fn scopes_contain_each_other() {
     use Scope::{Admin, Read, Store};
     for (key, read, store, admin) in [
