@@ -9,60 +9,24 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
-use shared::domain::ids::{IdempotencyKey, ProductId};
-use shared::domain::inventory::command::{Changes, fingerprint};
+use shared::domain::ids::ProductId;
+use shared::domain::inventory::command::Changes;
 use shared::domain::inventory::{
     Atomicity, Command, Deletion, Details, Edit, ItemResult, NewProduct, Rejection,
 };
-use shared::domain::origin::Origin;
+use shared::domain::money::{InvalidMoney, Money};
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
+use super::decision::{decide, header_key, mark, origin};
 use super::fields::{Fields, object};
 use super::refusal;
 use super::schema_products::{SeedAnswer, SeedCreate, SeedDelete, SeedSet};
-use super::updates::{bounded, header_key, mark};
 use super::{AppState, examples};
-use crate::ledger::{Decided, Outcome, Request as LedgerRequest};
-
-/// Who asks, under which key.
-pub(super) fn origin(
-    caller: &Caller,
-    context: &RequestContext,
-    key: Option<IdempotencyKey>,
-) -> Origin {
-    Origin {
-        principal: caller.principal_for(None),
-        store: caller.store().cloned(),
-        key,
-        request: context.request_id(),
-        correlation: context.correlation_id(),
-    }
-}
-
-/// Has a command decided for `origin`.
-///
-/// # Errors
-/// 422 for a key that was used for another command; 503 or 504 without an answer.
-pub(super) async fn decide(
-    state: &AppState,
-    origin: Origin,
-    command: Command,
-) -> Result<(std::sync::Arc<Decided>, bool), Problem> {
-    let fingerprint = fingerprint(&command, origin.store.as_ref());
-    let request = LedgerRequest {
-        origin,
-        command,
-        fingerprint,
-    };
-    match bounded(state.ledger.decide(request)).await? {
-        Outcome::Decided { decided, replayed } => Ok((decided, replayed)),
-        Outcome::KeyReused => Err(refusal::key_reused()),
-    }
-}
+use crate::ledger::Decided;
 
 shared::problem_set! {
     /// What a whole request can be refused for; items are refused one by one.
@@ -151,7 +115,7 @@ pub async fn delete(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
-    let key = parse_header_key(&headers)?;
+    let key = header_key(&headers)?;
     let members = object(&read_body(request).await?)?;
     let ids = match members.get("productIds") {
         Some(Value::Array(ids)) if !ids.is_empty() => ids,
@@ -195,7 +159,8 @@ pub async fn delete(
         items,
         atomicity: Atomicity::PerItem,
     };
-    let (decided, replayed) = decide(&state, origin(&caller, &context, key), command).await?;
+    let origin = origin(&caller, &context, caller.store(), key);
+    let (decided, replayed) = decide(&state, origin, command).await?;
     let body = answer(&ids, &decided, "successfulDeletions", "failedDeletions");
     Ok(mark(Json(body).into_response(), replayed))
 }
@@ -210,7 +175,7 @@ async fn perform(
     call: &Call,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
-    let key = parse_header_key(request.headers())?;
+    let key = header_key(request.headers())?;
     let members = object(&read_body(request).await?)?;
     let mut faults = Vec::new();
     let items = Fields::new(&members, "", &mut faults).objects("products", limits::BATCH_LINES);
@@ -223,7 +188,8 @@ async fn perform(
         return Err(invalid(faults));
     }
     let ids = ids(&command);
-    let (decided, replayed) = decide(state, origin(caller, context, key), command).await?;
+    let origin = origin(caller, context, caller.store(), key);
+    let (decided, replayed) = decide(state, origin, command).await?;
     let body = answer(&ids, &decided, call.succeeded, call.failed);
     Ok(mark(Json(body).into_response(), replayed))
 }
@@ -242,11 +208,6 @@ fn each<T>(
         ))
     });
     items.collect()
-}
-
-fn parse_header_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let text = header_key(headers)?;
-    Ok(text.and_then(|text| IdempotencyKey::parse(&text).ok()))
 }
 
 fn invalid(details: Vec<Detail>) -> Problem {
@@ -273,19 +234,14 @@ fn new_product(fields: &mut Fields<'_, '_>) -> Option<NewProduct> {
         fields.fault("name", "Product name is required");
     }
     let (on_hand, price) = figures(fields);
-    let mut changes = fields.changes_but_name_and_price();
-    changes.price = price;
+    let changes = Changes {
+        name: name.map(Box::from),
+        price,
+        ..fields.changes_but_name_and_price()
+    };
     Some(NewProduct {
         product: product?,
-        details: Details {
-            name: name.unwrap_or_default().into(),
-            description: changes.description.flatten(),
-            category: changes.category.flatten(),
-            sku: changes.sku.flatten(),
-            barcode: changes.barcode.flatten(),
-            price: changes.price.unwrap_or_default(),
-            low_stock_threshold: changes.low_stock_threshold.flatten(),
-        },
+        details: changes.onto(&Details::default()),
         on_hand: on_hand.unwrap_or(0),
     })
 }
@@ -333,14 +289,13 @@ fn seed_id(fields: &mut Fields<'_, '_>) -> Option<ProductId> {
 }
 
 /// `available` and `price`, refused in the words of seed 003 when negative.
-fn figures(fields: &mut Fields<'_, '_>) -> (Option<i64>, Option<shared::domain::money::Money>) {
-    use shared::domain::money::InvalidMoney;
+fn figures(fields: &mut Fields<'_, '_>) -> (Option<i64>, Option<Money>) {
     let available = fields.integer("available", i64::MIN, limits::STOCK_UNITS);
     if available.is_some_and(i64::is_negative) {
         fields.fault("available", "Available quantity cannot be negative");
     }
     let price = fields.amount("price").and_then(|amount| {
-        let parsed = shared::domain::money::Money::from_number(amount);
+        let parsed = Money::from_number(amount);
         let refused = |error| match error {
             InvalidMoney::Negative => "Price cannot be negative".to_owned(),
             other @ (InvalidMoney::Inexact | InvalidMoney::TooLarge) => other.to_string(),

@@ -11,27 +11,24 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderValue;
 use serde_json::json;
 use shared::domain::ids::{IdempotencyKey, ProductId};
-use shared::domain::inventory::command::{CountLine, fingerprint};
-use shared::domain::inventory::{Command, ItemResult, Rejection};
-use shared::domain::origin::Origin;
+use shared::domain::inventory::command::CountLine;
+use shared::domain::inventory::{Command, Rejection};
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::request_context::RequestContext;
-use shared::wire::headers::IDEMPOTENT_REPLAYED;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
-use super::fields::{Fields, key, object};
+use super::decision::{decide, header_key, mark, origin};
+use super::fields::{Fields, checked, key, object};
 use super::history::dropped;
 use super::refusal;
 use super::schema::{CountAnswer, CountRequest};
-use super::updates::{bounded, header_key};
 use super::{AppState, examples};
+use crate::ledger::Decided;
 use crate::ledger::history::{Moment, Stood, as_it_stood};
-use crate::ledger::{Decided, Outcome, Request as LedgerRequest};
 
 /// A parsed body.
 struct Count {
@@ -75,42 +72,23 @@ pub async fn post_counts(
     let header = header_key(request.headers())?;
     let body = read_body(request).await?;
     let head = state.ledger.published().head().offset;
-    let count = parse(&body, header.as_deref(), head)?;
-    let store = caller.check_store(None)?;
+    let count = parse(&body, header, head)?;
     let counted: Vec<i64> = count.lines.iter().map(|line| line.counted).collect();
-    let lines = expected(&state, count.lines).await?;
     let command = Command::Count {
-        lines,
+        lines: expected(&state, count.lines).await?,
         counted_by: count.counted_by,
         reference: count.reference,
     };
-    let request = LedgerRequest {
-        fingerprint: fingerprint(&command, store.as_ref()),
-        origin: Origin {
-            principal: caller.principal_for(store.as_ref()),
-            store,
-            key: Some(count.key),
-            request: context.request_id(),
-            correlation: context.correlation_id(),
-        },
-        command,
-    };
-    let (decided, replayed) = match bounded(state.ledger.decide(request)).await? {
-        Outcome::Decided { decided, replayed } => (decided, replayed),
-        Outcome::KeyReused => return Err(refusal::key_reused()),
-    };
-    let mut answer = match refused(&decided) {
+    let origin = origin(&caller, &context, caller.store(), Some(count.key));
+    let (decided, replayed) = decide(&state, origin, command).await?;
+    let answer = match refused(&decided) {
         Some(problem) => problem.into_response(),
         None => applied(&decided, &counted).into_response(),
     };
-    if replayed {
-        let headers = answer.headers_mut();
-        headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(answer)
+    Ok(mark(answer, replayed))
 }
 
-fn parse(body: &[u8], header: Option<&str>, head: u64) -> Result<Count, Problem> {
+fn parse(body: &[u8], header: Option<IdempotencyKey>, head: u64) -> Result<Count, Problem> {
     let members = object(body)?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
@@ -145,9 +123,7 @@ fn parse(body: &[u8], header: Option<&str>, head: u64) -> Result<Count, Problem>
             });
         }
     }
-    if !faults.is_empty() {
-        return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
-    }
+    checked((), faults)?;
     let Some(key) = key else {
         return Err(Problem::new(
             ProblemCode::IdempotencyKeyRequired,
@@ -213,11 +189,7 @@ async fn expected(state: &AppState, lines: Vec<Line>) -> Result<Vec<CountLine>, 
             expected,
         });
     }
-    if faults.is_empty() {
-        Ok(lines)
-    } else {
-        Err(Problem::with_details(ProblemCode::InvalidRequest, faults))
-    }
+    checked(lines, faults)
 }
 
 fn applied(decided: &Decided, counted: &[i64]) -> Json<serde_json::Value> {
@@ -241,15 +213,7 @@ fn applied(decided: &Decided, counted: &[i64]) -> Json<serde_json::Value> {
 
 /// The problem of a count that was refused: every line that is at fault, none that only went along.
 fn refused(decided: &Decided) -> Option<Problem> {
-    let results = decided.decision.results.iter().enumerate();
-    let refused: Vec<(usize, &Rejection)> = results
-        .filter_map(|(index, result)| match result {
-            ItemResult::Refused(Rejection::NotAlone { .. })
-            | ItemResult::Applied(_)
-            | ItemResult::Unchanged => None,
-            ItemResult::Refused(rejection) => Some((index, rejection)),
-        })
-        .collect();
+    let refused: Vec<(usize, &Rejection)> = refusal::reasons(&decided.decision).collect();
     let (_, first) = refused.first()?;
     let lines = refusal::so_many(refused.len() as u64, "line");
     let sentence = format!("nothing was recorded: {lines} refused");

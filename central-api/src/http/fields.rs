@@ -335,16 +335,28 @@ impl<'a, 'f> Fields<'a, 'f> {
 }
 
 /// The key of a call: the header's, or the body's; both and different is a fault.
-pub fn key(header: Option<&str>, fields: &mut Fields<'_, '_>) -> Option<IdempotencyKey> {
+pub fn key(header: Option<IdempotencyKey>, fields: &mut Fields<'_, '_>) -> Option<IdempotencyKey> {
     let body = fields.text("idempotencyKey", usize::MAX);
-    if let (Some(header), Some(body)) = (header, body)
-        && header != body
-    {
-        fields.fault("idempotencyKey", "differs from the Idempotency-Key header");
+    match (header, body) {
+        (Some(header), Some(body)) if header.as_str() != body => {
+            fields.fault("idempotencyKey", "differs from the Idempotency-Key header");
+            Some(header)
+        }
+        (Some(header), _) => Some(header),
+        (None, body) => IdempotencyKey::parse(body?)
+            .map_err(|error| fields.fault("idempotencyKey", error.to_string()))
+            .ok(),
     }
-    let text = header.or(body)?;
-    let parsed = IdempotencyKey::parse(text);
-    parsed
-        .map_err(|error| fields.fault("idempotencyKey", error.to_string()))
-        .ok()
+}
+
+/// What was read, if nothing was wrong with it.
+///
+/// # Errors
+/// 400 with every fault.
+pub fn checked<T>(value: T, faults: Vec<Detail>) -> Result<T, Problem> {
+    if faults.is_empty() {
+        Ok(value)
+    } else {
+        Err(Problem::with_details(ProblemCode::InvalidRequest, faults))
+    }
 }

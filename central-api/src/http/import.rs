@@ -25,11 +25,10 @@ use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::admin_products::origin;
+use super::decision::{header_key, mark, origin};
 use super::import_report::ImportReport;
 use super::importer::{Importer, KEY_SUFFIX_BYTES, Rules};
 use super::refusal;
-use super::updates::{header_key, mark};
 use super::{AppState, examples};
 use crate::import::{Format, RowError, read};
 
@@ -75,7 +74,7 @@ pub async fn post_import(
     }
     if key
         .as_ref()
-        .is_some_and(|key| key.len() + KEY_SUFFIX_BYTES > limits::IDEMPOTENCY_KEY_BYTES)
+        .is_some_and(|key| key.as_str().len() + KEY_SUFFIX_BYTES > limits::IDEMPOTENCY_KEY_BYTES)
     {
         let issue = "must leave 12 characters for the number of the chunk";
         let detail = Detail::new("header.Idempotency-Key", issue);
@@ -87,7 +86,7 @@ pub async fn post_import(
     let body = in_time(request.into_body());
     let importer = Importer {
         state,
-        origin: origin(&caller, &context, None),
+        origin: origin(&caller, &context, caller.store(), None),
         key,
         rules,
     };

@@ -26,7 +26,7 @@ use shared::wire::problem::{Detail, Problem, ProblemCode};
 use tokio::sync::mpsc;
 
 use super::AppState;
-use super::admin_products::decide;
+use super::decision::decide;
 use super::import_report::{ImportReport, Progress, refused_whole};
 use crate::import::{FileError, Format, Row, RowError, read};
 use crate::ledger::Decided;
@@ -55,7 +55,7 @@ pub(super) struct Rules {
 pub(super) struct Importer {
     pub(super) state: AppState,
     pub(super) origin: Origin,
-    pub(super) key: Option<String>,
+    pub(super) key: Option<IdempotencyKey>,
     pub(super) rules: Rules,
 }
 

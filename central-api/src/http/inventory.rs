@@ -6,7 +6,7 @@
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde::Serialize;
 use shared::domain::ids::ProductId;
@@ -21,7 +21,8 @@ use shared::wire::product::Encoder;
 
 use utoipa::ToSchema;
 
-use super::fields::{Fields, object};
+use super::fields::{Fields, checked, object};
+use super::precondition::{etag, is_known};
 use super::{AppState, examples};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -119,24 +120,13 @@ pub async fn get(
         .view()
         .get(id.as_str())
         .ok_or_else(|| not_found(&id))?;
-    let etag = format!("\"{}\"", product.version);
-    let known = headers
-        .get(IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok());
-    let etag_header = HeaderValue::try_from(&etag).expect("a number is a valid header");
-    if known.is_some_and(|known| matches(known, &etag)) {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag_header)]).into_response());
+    let etag = etag(product.version);
+    if is_known(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
     }
     let mut body = Vec::with_capacity(384);
     Encoder::new().product(&mut body, &product.product);
-    Ok(([(CONTENT_TYPE, JSON), (ETAG, etag_header)], body).into_response())
-}
-
-/// Whether `If-None-Match` names `etag`; comparison is weak, as RFC 9110 wants it here.
-#[must_use]
-pub fn matches(known: &str, etag: &str) -> bool {
-    let mut tags = known.split(',').map(str::trim);
-    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    Ok(([(CONTENT_TYPE, JSON), (ETAG, etag)], body).into_response())
 }
 
 /// The answer of [`availability`].
@@ -282,11 +272,7 @@ fn parse_check(body: &[u8]) -> Result<Vec<(ProductId, i64)>, Problem> {
         let quantity = fields.required("quantity", quantity);
         asked.extend(product.zip(quantity));
     }
-    if faults.is_empty() {
-        Ok(asked)
-    } else {
-        Err(Problem::with_details(ProblemCode::InvalidRequest, faults))
-    }
+    checked(asked, faults)
 }
 
 /// The categories, in order.

@@ -6,6 +6,7 @@
 
 pub mod admin_products;
 pub mod counts;
+mod decision;
 pub mod examples;
 pub mod export;
 pub mod feed;
@@ -17,6 +18,8 @@ pub mod import_report;
 mod importer;
 pub mod inventory;
 pub mod live;
+mod precondition;
+mod product_body;
 pub mod products;
 pub mod refusal;
 pub mod schema;

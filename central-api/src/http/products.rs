@@ -15,13 +15,10 @@
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, LOCATION};
+use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use shared::domain::ids::{IdempotencyKey, ProductId};
-use shared::domain::inventory::{
-    Atomicity, Command, Deletion, Details, Edit, ItemResult, NewProduct, Product, Rejection,
-};
-use shared::limits;
+use shared::domain::ids::ProductId;
+use shared::domain::inventory::{Atomicity, Command, Deletion, ItemResult, Product, Rejection};
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::openapi::{ListParams, PageBody, ProductBody};
@@ -30,29 +27,17 @@ use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::Encoder;
 
-use super::admin_products::{decide, origin};
-use super::fields::{Fields, key, object};
+use super::decision::{decide, header_key, mark, origin};
+use super::fields::checked;
 use super::inventory::{self, ListProblems, ProductProblems, not_found, path_id};
+use super::precondition::{Condition, etag, if_match};
+use super::product_body::{parse_change, parse_new};
 use super::refusal;
 use super::schema_products::{ProductChange, ProductRequest};
-use super::updates::{header_key, mark};
 use super::{AppState, examples};
 use crate::ledger::Decided;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// The fields that can be set at any time.
-const EDITABLE: [&str; 7] = [
-    "name",
-    "description",
-    "category",
-    "sku",
-    "barcode",
-    "price",
-    "lowStockThreshold",
-];
-const KEY_MISSING: &str =
-    "is required where units come into the house, here or as the Idempotency-Key header";
-
 shared::problem_set! {
     /// What creating a product can be refused for.
     CreateProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | ProductExists
@@ -137,23 +122,13 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
     let header = header_key(&headers)?;
-    let members = object(&read_body(request).await?)?;
-    let mut faults = Vec::new();
-    let mut fields = Fields::new(&members, "", &mut faults);
-    let key = key(header.as_deref(), &mut fields);
-    let item = new_product(&mut fields);
-    let moves_stock = item.as_ref().is_some_and(|item| item.on_hand != 0);
-    if moves_stock && key.is_none() && faults.is_empty() {
-        let detail = Detail::new("idempotencyKey", KEY_MISSING);
-        let code = ProblemCode::IdempotencyKeyRequired;
-        return Err(Problem::with_details(code, vec![detail]));
-    }
-    let item = parsed(item, faults)?;
+    let (item, key) = parse_new(&read_body(request).await?, header)?;
     let command = Command::Create {
         items: vec![item],
         atomicity: Atomicity::PerItem,
     };
-    let (decided, replayed) = decide(&state, origin(&caller, &context, key), command).await?;
+    let origin = origin(&caller, &context, caller.store(), key);
+    let (decided, replayed) = decide(&state, origin, command).await?;
     let answer = match outcome(&decided)? {
         Done::Refused(rejection) => refusal::problem(rejection).into_response(),
         Done::Unchanged => return Err(undecided()),
@@ -165,31 +140,6 @@ pub async fn create(
         }
     };
     Ok(mark(answer, replayed))
-}
-
-fn new_product(fields: &mut Fields<'_, '_>) -> Option<NewProduct> {
-    let mut known = vec!["productId", "onHand", "idempotencyKey"];
-    known.extend(EDITABLE);
-    fields.only(&known);
-    let product = fields.product_id("productId");
-    let changes = fields.changes();
-    if !fields.has("name") {
-        fields.fault("name", "is required");
-    }
-    let on_hand = fields.integer("onHand", 0, limits::STOCK_UNITS);
-    Some(NewProduct {
-        product: product?,
-        details: Details {
-            name: changes.name.unwrap_or_default(),
-            description: changes.description.flatten(),
-            category: changes.category.flatten(),
-            sku: changes.sku.flatten(),
-            barcode: changes.barcode.flatten(),
-            price: changes.price.unwrap_or_default(),
-            low_stock_threshold: changes.low_stock_threshold.flatten(),
-        },
-        on_hand: on_hand.unwrap_or(0),
-    })
 }
 
 /// Changes the fields that the body names.
@@ -214,17 +164,14 @@ pub async fn edit(
     let product = path_id(&id)?;
     let header = header_key(&headers)?;
     let if_match = if_match(&headers);
-    let members = object(&read_body(request).await?)?;
-    let mut faults = Vec::new();
-    let mut fields = Fields::new(&members, "", &mut faults);
-    let key = key(header.as_deref(), &mut fields);
-    let item = changed(product.clone(), &if_match, &mut fields);
-    let item = parsed(Some(item), faults)?;
+    let body = read_body(request).await?;
+    let (item, key) = parse_change(product.clone(), &body, header, &if_match)?;
     let command = Command::Edit {
         items: vec![item],
         atomicity: Atomicity::PerItem,
     };
-    let (decided, replayed) = decide(&state, origin(&caller, &context, key), command).await?;
+    let origin = origin(&caller, &context, caller.store(), key);
+    let (decided, replayed) = decide(&state, origin, command).await?;
     let conditional = !matches!(if_match, Ok(None));
     let answer = match outcome(&decided)? {
         Done::Refused(rejection) => refused(&state, rejection, conditional).into_response(),
@@ -235,58 +182,6 @@ pub async fn edit(
         }
     };
     Ok(mark(answer, replayed))
-}
-
-fn changed(product: ProductId, if_match: &IfMatch, fields: &mut Fields<'_, '_>) -> Edit {
-    let mut known = vec!["productId", "onHand", "version", "idempotencyKey"];
-    known.extend(EDITABLE);
-    fields.only(&known);
-    if fields.has("productId")
-        && fields
-            .product_id("productId")
-            .is_some_and(|id| id != product)
-    {
-        fields.fault("productId", "must be the id of the path: ids do not change");
-    }
-    if fields.has("onHand") {
-        let issue = "is taken when a product is created; afterwards stock is moved or counted";
-        fields.fault("onHand", issue);
-    }
-    let changes = fields.changes();
-    let expected_version = version(if_match, fields);
-    Edit {
-        product,
-        changes,
-        expected_version,
-    }
-}
-
-/// The version that the caller saw, from the body or the header; `None` overwrites.
-fn version(if_match: &IfMatch, fields: &mut Fields<'_, '_>) -> Option<u64> {
-    let named = fields.version("version");
-    match if_match {
-        Err(detail) => {
-            fields.add(detail.clone());
-            None
-        }
-        Ok(None) => {
-            if !fields.has("version") {
-                let issue = "is required: the version that you saw, or null to overwrite";
-                fields.fault("version", issue);
-            }
-            named
-        }
-        Ok(Some(condition)) => {
-            let seen = match condition {
-                Condition::Any => None,
-                Condition::Version(version) => Some(*version),
-            };
-            if fields.has("version") && named != seen {
-                fields.fault("version", "differs from the If-Match header");
-            }
-            seen
-        }
-    }
 }
 
 /// Deletes a product.
@@ -312,7 +207,7 @@ pub async fn delete(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
     let product = path_id(&id)?;
-    let header = header_key(&headers)?;
+    let key = header_key(&headers)?;
     let mut params = QueryParams::parse(&uri);
     let force = params.boolean("force").unwrap_or(false);
     params.unknown_rejected(&["force"]);
@@ -321,8 +216,7 @@ pub async fn delete(
         faults.push(detail);
         None
     });
-    let condition = parsed(Some(condition), faults)?;
-    let expected_version = match condition {
+    let expected_version = match checked(condition, faults)? {
         Some(Condition::Any) => None,
         Some(Condition::Version(version)) => Some(version),
         None => {
@@ -339,56 +233,13 @@ pub async fn delete(
         items: vec![item],
         atomicity: Atomicity::PerItem,
     };
-    // The header was checked above.
-    let key = header.and_then(|text| IdempotencyKey::parse(&text).ok());
-    let (decided, replayed) = decide(&state, origin(&caller, &context, key), command).await?;
+    let origin = origin(&caller, &context, caller.store(), key);
+    let (decided, replayed) = decide(&state, origin, command).await?;
     let answer = match outcome(&decided)? {
         Done::Refused(rejection) => refused(&state, rejection, true).into_response(),
         Done::Product(_) | Done::Unchanged => StatusCode::NO_CONTENT.into_response(),
     };
     Ok(mark(answer, replayed))
-}
-
-/// What `If-Match` asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
-    /// Whatever is there.
-    Any,
-    /// This version.
-    Version(u64),
-}
-
-/// What `If-Match` says, if it is there; a fault if it is nothing that can hold here.
-pub(super) type IfMatch = Result<Option<Condition>, Detail>;
-
-/// What `If-Match` of `headers` says.
-pub(super) fn if_match(headers: &HeaderMap) -> IfMatch {
-    let Some(value) = headers.get(IF_MATCH) else {
-        return Ok(None);
-    };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(Some(Condition::Any));
-    }
-    let digits = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    match digits.and_then(|digits| digits.parse().ok()) {
-        Some(version) => Ok(Some(Condition::Version(version))),
-        // A list, a weak tag, a bare number: never what our ETag says, so more likely a mistake.
-        None => Err(Detail::new(
-            "header.If-Match",
-            "must be one version in quotes, as ETag gives it, or *",
-        )),
-    }
-}
-
-fn parsed<T>(value: Option<T>, faults: Vec<Detail>) -> Result<T, Problem> {
-    match value {
-        Some(value) if faults.is_empty() => Ok(value),
-        _ => Err(Problem::with_details(ProblemCode::InvalidRequest, faults)),
-    }
 }
 
 /// What became of the one item.
@@ -442,9 +293,7 @@ fn refused(state: &AppState, rejection: &Rejection, conditional: bool) -> Proble
 fn shown(product: &Product) -> Response {
     let mut body = Vec::with_capacity(384);
     Encoder::new().product(&mut body, product);
-    let etag = HeaderValue::try_from(format!("\"{}\"", product.version));
-    let etag = etag.expect("a number is a valid header");
-    ([(CONTENT_TYPE, JSON), (ETAG, etag)], body).into_response()
+    ([(CONTENT_TYPE, JSON), (ETAG, etag(product.version))], body).into_response()
 }
 
 /// Where a product is found; what means something in a URL is escaped.

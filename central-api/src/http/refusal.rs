@@ -1,6 +1,6 @@
 //! What the domain and the ledger refuse, as problems. The only place where one becomes the other.
 
-use shared::domain::inventory::Rejection;
+use shared::domain::inventory::{Decision, ItemResult, Rejection};
 use shared::wire::problem::{Problem, ProblemCode};
 
 use crate::journal::JournalError;
@@ -32,11 +32,8 @@ pub fn problem(rejection: &Rejection) -> Problem {
             available,
             last_updated,
             ..
-        } => problem
-            .with("version", *version)
-            .with("available", *available)
-            .with("lastUpdated", last_updated.to_string()),
-        Rejection::InsufficientInventory {
+        }
+        | Rejection::InsufficientInventory {
             version,
             available,
             last_updated,
@@ -64,6 +61,17 @@ pub fn problem(rejection: &Rejection) -> Problem {
         | Rejection::NameRequired { .. }
         | Rejection::NotAlone { .. } => problem,
     }
+}
+
+/// The items for whose sake a decision was refused, with their place; not those that only went along.
+pub fn reasons(decision: &Decision) -> impl Iterator<Item = (usize, &Rejection)> {
+    let results = decision.results.iter().enumerate();
+    results.filter_map(|(index, result)| match result {
+        ItemResult::Refused(Rejection::NotAlone { .. })
+        | ItemResult::Applied(_)
+        | ItemResult::Unchanged => None,
+        ItemResult::Refused(rejection) => Some((index, rejection)),
+    })
 }
 
 /// The problem of a command that has no answer: 503 if nothing happened, 504 if nobody knows.

@@ -14,8 +14,7 @@ use flate2::Compression;
 use flate2::read::GzEncoder;
 use futures_util::Stream;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
-    VARY,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use shared::service::auth::{Caller, Scope};
@@ -24,7 +23,7 @@ use shared::service::request_context::WaitedOnPurpose;
 use shared::wire::headers::LOG_GEN;
 use shared::wire::problem::{Problem, ProblemCode};
 
-use super::inventory::matches;
+use super::precondition::is_known;
 use super::refusal::chain;
 use super::{AppState, examples};
 use crate::feed::exports::{Export, ExportError};
@@ -112,10 +111,8 @@ pub async fn one(
     })?;
     let coding = Coding::accepted(&headers);
     let etag = format!("\"{name}{}\"", coding.tag_suffix());
-    let known = headers
-        .get(IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok());
-    let mut response = if known.is_some_and(|known| matches(known, &etag)) {
+    let etag = HeaderValue::try_from(etag).expect("digits are a valid header");
+    let mut response = if is_known(&headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else if method == Method::HEAD {
         described(Body::empty(), &export, coding)
@@ -126,7 +123,6 @@ pub async fn one(
         })?));
         described(body, &export, coding)
     };
-    let etag = HeaderValue::try_from(etag).expect("digits are a valid header");
     let headers = response.headers_mut();
     headers.insert(ETAG, etag);
     headers.insert(CACHE_CONTROL, IMMUTABLE);

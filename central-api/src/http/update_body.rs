@@ -93,6 +93,8 @@ struct BodyText<'a> {
     note: Option<Cow<'a, str>>,
 }
 
+/// One line of a batch; the members of a body that is one movement are the same. They stand there
+/// twice because serde's `flatten` would keep every member as a tree before it reads one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LineText<'a> {

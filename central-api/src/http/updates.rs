@@ -4,36 +4,30 @@
 //! Its shape, and that of a batch, is seed 003's with additions.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use shared::domain::ids::{IdempotencyKey, StoreId};
-use shared::domain::inventory::command::fingerprint;
 use shared::domain::inventory::{Atomicity, Command, Event, ItemResult, Move, Rejection};
 use shared::domain::origin::Origin;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::request_context::RequestContext;
-use shared::wire::headers::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::{Encoder, integer, string};
 
-use super::products::{Condition, IfMatch, if_match};
+use super::decision::{bounded, decide, header_key, mark, origin, request};
+use super::precondition::{Condition, IfMatch, if_match};
 use super::refusal;
 use super::schema::{UpdateAnswer, UpdateRequest};
 use super::update_body::{LineFault, UpdateKind, parse};
 use super::{AppState, examples};
-use crate::ledger::{Answer, Decided, Outcome, Request as LedgerRequest, SubmitError};
-
-/// How long a caller waits for its decision. Far above any sync; past it, nobody knows.
-const DECISION_WAIT: Duration = Duration::from_secs(10);
+use crate::ledger::{Answer, Decided, Outcome, SubmitError};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 thread_local! {
     static ENCODER: RefCell<Encoder> = RefCell::new(Encoder::new());
@@ -66,10 +60,10 @@ pub async fn post_updates(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
-    let header_key = header_key(request.headers())?;
+    let header = header_key(request.headers())?;
     let if_match = if_match(request.headers());
     let body = read_body(request).await?;
-    let mut body = parse(&body, header_key.as_deref())?;
+    let mut body = parse(&body, header.as_ref().map(IdempotencyKey::as_str))?;
     let conditional = matches!(if_match, Ok(Some(_)));
     if conditional || if_match.is_err() {
         expect_version(&mut body.kind, if_match)?;
@@ -109,46 +103,6 @@ fn expect_version(kind: &mut UpdateKind, if_match: IfMatch) -> Result<(), Proble
     ))
 }
 
-/// The `Idempotency-Key` header, bare or quoted.
-///
-/// # Errors
-/// 400 if it is not one idempotency key.
-pub fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let wrong = |issue: String| {
-        let details = vec![Detail::new("header.Idempotency-Key", issue)];
-        Problem::with_details(ProblemCode::InvalidRequest, details)
-    };
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(wrong("must be given once".to_owned()));
-    }
-    let text = value.to_str().unwrap_or_default();
-    let bare = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text);
-    match IdempotencyKey::parse(bare) {
-        Ok(_) => Ok(Some(bare.to_owned())),
-        Err(error) => Err(wrong(error.to_string())),
-    }
-}
-
-/// Waits for `answer` as long as a caller should.
-///
-/// # Errors
-/// 503 if nothing happened, 504 if nobody knows.
-pub async fn bounded<T>(
-    answer: impl Future<Output = Result<T, SubmitError>>,
-) -> Result<T, Problem> {
-    match tokio::time::timeout(DECISION_WAIT, answer).await {
-        Ok(answer) => answer.map_err(refusal::unanswered),
-        Err(_) => Err(refusal::unanswered(SubmitError::Unknown)),
-    }
-}
-
 /// One request's way through the ledger.
 struct Ask<'a> {
     state: &'a AppState,
@@ -159,28 +113,7 @@ struct Ask<'a> {
 
 impl Ask<'_> {
     fn origin(&self, key: IdempotencyKey) -> Origin {
-        Origin {
-            principal: self.caller.principal_for(self.store.as_ref()),
-            store: self.store.clone(),
-            key: Some(key),
-            request: self.context.request_id(),
-            correlation: self.context.correlation_id(),
-        }
-    }
-
-    fn request(
-        &self,
-        lines: Vec<Move>,
-        atomicity: Atomicity,
-        key: IdempotencyKey,
-    ) -> LedgerRequest {
-        let command = Command::Move { lines, atomicity };
-        let fingerprint = fingerprint(&command, self.store.as_ref());
-        LedgerRequest {
-            origin: self.origin(key),
-            command,
-            fingerprint,
-        }
+        origin(self.caller, self.context, self.store.as_ref(), Some(key))
     }
 
     async fn single(
@@ -190,11 +123,8 @@ impl Ask<'_> {
         conditional: bool,
     ) -> Result<Response, Problem> {
         let delta = line.delta;
-        let request = self.request(vec![line], Atomicity::PerItem, key.clone());
-        let (decided, replayed) = match bounded(self.state.ledger.decide(request)).await? {
-            Outcome::Decided { decided, replayed } => (decided, replayed),
-            Outcome::KeyReused => return Err(refusal::key_reused()),
-        };
+        let origin = self.origin(key.clone());
+        let (decided, replayed) = decide(self.state, origin, alone(line)).await?;
         let answer = match decided.decision.results.first() {
             Some(ItemResult::Refused(rejection)) => {
                 let mut problem = refused(rejection);
@@ -217,7 +147,7 @@ impl Ask<'_> {
         for line in lines {
             ids.push(line.map(|(line, key)| {
                 let id = line.product.clone();
-                requests.push(self.request(vec![line], Atomicity::PerItem, key));
+                requests.push(request(self.origin(key), alone(line)));
                 id
             }));
         }
@@ -247,26 +177,17 @@ impl Ask<'_> {
     }
 
     async fn all(&self, lines: Vec<Move>, key: IdempotencyKey) -> Result<Response, Problem> {
-        let request = self.request(lines, Atomicity::All, key);
-        let (decided, replayed) = match bounded(self.state.ledger.decide(request)).await? {
-            Outcome::Decided { decided, replayed } => (decided, replayed),
-            Outcome::KeyReused => return Err(refusal::key_reused()),
+        let command = Command::Move {
+            lines,
+            atomicity: Atomicity::All,
         };
+        let (decided, replayed) = decide(self.state, self.origin(key), command).await?;
         let mut rows = Rows::default();
         rows.decided(&decided);
-        let reason = decided
-            .decision
-            .results
-            .iter()
-            .find_map(|result| match result {
-                ItemResult::Refused(Rejection::NotAlone { .. })
-                | ItemResult::Applied(_)
-                | ItemResult::Unchanged => None,
-                ItemResult::Refused(rejection) => Some(rejection),
-            });
+        let reason = refusal::reasons(&decided.decision).next();
         let answer = match reason {
             None => rows.into_response(self.store.as_ref(), StatusCode::OK),
-            Some(first) => {
+            Some((_, first)) => {
                 let mut problem = Problem::new(
                     refusal::code(first),
                     "nothing was applied: at least one line was refused",
@@ -281,12 +202,12 @@ impl Ask<'_> {
     }
 }
 
-/// Marks an answer that was given before.
-pub(super) fn mark(mut answer: Response, replayed: bool) -> Response {
-    if replayed {
-        answer.headers_mut().insert(IDEMPOTENT_REPLAYED, TRUE);
+/// A movement that stands for itself.
+fn alone(line: Move) -> Command {
+    Command::Move {
+        lines: vec![line],
+        atomicity: Atomicity::PerItem,
     }
-    answer
 }
 
 /// The answer to an applied movement.

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{KEY, TestCentral, header};
+use crate::harness::{KEY, TestCentral, header, sorted_fields};
 
 const CREATE: &str = "/v1/admin/products/create";
 const SET: &str = "/v1/admin/products/set";
@@ -24,16 +24,6 @@ fn without_times(mut answer: Value) -> Value {
         row.as_object_mut().unwrap().remove("lastUpdated");
     }
     answer
-}
-
-/// The fields that a refusal names.
-fn sorted_fields(problem: &Value) -> Vec<&str> {
-    let details = problem["details"].as_array().unwrap().iter();
-    let mut fields: Vec<_> = details
-        .map(|detail| detail["field"].as_str().unwrap())
-        .collect();
-    fields.sort_unstable();
-    fields
 }
 
 #[tokio::test]

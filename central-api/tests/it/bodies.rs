@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{ADMIN_KEY, KEY, TestCentral, header};
+use crate::harness::{ADMIN_KEY, KEY, TestCentral, fields, header, sorted_fields};
 
 const UPDATES: &str = "/v1/inventory/updates";
 const SALE: &str = r#"{"storeId":"store-s1","productId":"A","delta":-1,"idempotencyKey":"k"}"#;
@@ -38,14 +38,6 @@ async fn refused(central: &TestCentral, request: RequestBuilder, of: &str) -> Va
     );
     assert_eq!(central.head().await, before, "something happened: {of}");
     problem
-}
-
-fn fields(problem: &Value) -> Vec<&str> {
-    let details = problem["details"].as_array().unwrap();
-    details
-        .iter()
-        .map(|detail| detail["field"].as_str().unwrap())
-        .collect()
 }
 
 #[tokio::test]
@@ -614,11 +606,9 @@ async fn every_fault_of_a_check_and_of_a_report_is_named() {
         ),
     ] {
         let problem = refused(&central, central.admin(method, path).json(&body), path).await;
-        let mut found = fields(&problem);
         let mut named = named.to_vec();
-        found.sort_unstable();
         named.sort_unstable();
-        assert_eq!(found, named, "{problem}");
+        assert_eq!(sorted_fields(&problem), named, "{problem}");
     }
 }
 

@@ -6,7 +6,7 @@
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_KEY, KEY, READ_KEY, TestCentral, header};
+use crate::harness::{ADMIN_KEY, KEY, READ_KEY, TestCentral, fields, header, sorted_fields};
 
 const UPDATES: &str = "/v1/inventory/updates";
 
@@ -65,14 +65,6 @@ async fn problem(answer: Response, status: u16, code: &str, of: &str) -> Value {
     assert!(body["retryable"].is_boolean(), "{body}");
     assert_eq!(later.is_some(), matches!(status, 429 | 503), "{body}");
     body
-}
-
-fn fields(problem: &Value) -> Vec<&str> {
-    let details = problem["details"].as_array().unwrap();
-    details
-        .iter()
-        .map(|detail| detail["field"].as_str().unwrap())
-        .collect()
 }
 
 async fn units(central: &TestCentral, id: &str) -> i64 {
@@ -209,10 +201,8 @@ async fn every_fault_is_named_at_once() {
     let central = shop().await;
     let body = json!({"storeId": "a b", "productId": "c/d", "delta": 0, "reason": "no"});
     let problem = bad(&central, body, 400, "invalid_request").await;
-    let mut found = fields(&problem);
-    found.sort_unstable();
     assert_eq!(
-        found,
+        sorted_fields(&problem),
         ["delta", "idempotencyKey", "productId", "reason", "storeId"]
     );
     let text = r#"{"storeId":1,"productId":2,"delta":"x","idempotencyKey":[]}"#;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::sorted_fields;
 use crate::served::{READER, SHOP, Served, create, decide, delete, id, movement};
 
 async fn count(central: &Served, key: &str, body: &Value) -> crate::served::Reply {
@@ -106,15 +107,8 @@ async fn a_bad_count_changes_nothing_and_every_fault_is_named() {
         {"productId": "A", "countedTwice": true}, 7,
     ]});
     let reply = count(&central, "c1", &body).await.expect(400);
-    let mut fields: Vec<&str> = reply["details"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|detail| detail["field"].as_str().unwrap())
-        .collect();
-    fields.sort_unstable();
     assert_eq!(
-        fields,
+        sorted_fields(&reply),
         [
             "countedBy",
             "lines[0].counted",
@@ -147,13 +141,8 @@ async fn a_bad_count_changes_nothing_and_every_fault_is_named() {
     for _ in 0..2 {
         let reply = count(&central, "c2", &unknown).await.expect(404);
         assert_eq!(reply["code"], "product_not_found");
-        let fields: Vec<&Value> = reply["details"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|detail| &detail["field"])
-            .collect();
-        assert_eq!(fields, ["lines[1].productId", "lines[2].productId"]);
+        let named = ["lines[1].productId", "lines[2].productId"];
+        assert_eq!(sorted_fields(&reply), named);
         assert_eq!(reply["detail"], "nothing was recorded: 2 lines are refused");
     }
     let one = json!({"countedBy": "Ada", "lines": [{"productId": "B", "counted": 1}]});

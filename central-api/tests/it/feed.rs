@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::harness::eventually;
+use crate::harness::{eventually, fields};
 use crate::served::{ADMIN, PATIENCE, Reply, Served, config, create, decide, movement, movements};
 
 const FEED: &str = "/v1/inventory/events";
@@ -130,10 +130,8 @@ async fn every_value_of_offset_and_limit_is_taken_capped_or_named() {
     }
     let problem = ask(&central, "offset=x&limit=0&wait=y&gen=z").await;
     let problem = problem.expect(400);
-    let details = problem["details"].as_array().unwrap();
-    let named: Vec<_> = details.iter().map(|one| &one["field"]).collect();
     let expected = ["query.offset", "query.limit", "query.wait", "query.gen"];
-    assert_eq!(named, expected, "{problem}");
+    assert_eq!(fields(&problem), expected, "{problem}");
     central.stop().await;
 }
 
@@ -141,7 +139,7 @@ async fn every_value_of_offset_and_limit_is_taken_capped_or_named() {
 async fn every_wrong_parameter_is_named_and_all_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let central = stocked(&dir, 1).await;
-    for (query, fields) in [
+    for (query, expected) in [
         ("limit=0", "limit"),
         ("limit=-1", "limit"),
         ("limit=", "limit"),
@@ -173,12 +171,8 @@ async fn every_wrong_parameter_is_named_and_all_at_once() {
         let query = format!("offset=0&{query}");
         let problem = ask(&central, &query).await.expect(400);
         assert_eq!(problem["code"], "invalid_request", "{query}");
-        let details = problem["details"].as_array().unwrap();
-        let named: BTreeSet<&str> = details
-            .iter()
-            .map(|detail| detail["field"].as_str().unwrap())
-            .collect();
-        let expected = fields.split(' ').map(|field| format!("query.{field}"));
+        let named: BTreeSet<&str> = fields(&problem).into_iter().collect();
+        let expected = expected.split(' ').map(|field| format!("query.{field}"));
         let expected: BTreeSet<String> = expected.collect();
         assert!(
             named.iter().copied().eq(expected.iter()),

@@ -198,3 +198,18 @@ pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
 pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
+
+/// The fields that a problem names, in its order.
+pub(crate) fn fields(problem: &Value) -> Vec<&str> {
+    let details = problem["details"].as_array().unwrap().iter();
+    details
+        .map(|detail| detail["field"].as_str().unwrap())
+        .collect()
+}
+
+/// The fields that a problem names, for tests to which their order is nothing.
+pub(crate) fn sorted_fields(problem: &Value) -> Vec<&str> {
+    let mut fields = fields(problem);
+    fields.sort_unstable();
+    fields
+}

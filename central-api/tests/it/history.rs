@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::sorted_fields;
 use crate::served::{SHOP, Served, create, decide, delete, id, movement, movements};
 
 /// Sells units of `product` as store `store-s1`; answers the status.
@@ -161,15 +162,8 @@ async fn every_fault_of_the_query_is_named() {
         .get("/v1/inventory/A/history?limit=0&before=x&kind=magic&storeId=a%20b&from=1&page=2")
         .await
         .expect(400);
-    let mut fields: Vec<&str> = reply["details"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|detail| detail["field"].as_str().unwrap())
-        .collect();
-    fields.sort_unstable();
     assert_eq!(
-        fields,
+        sorted_fields(&reply),
         [
             "query.before",
             "query.from",

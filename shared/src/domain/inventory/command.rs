@@ -69,6 +69,26 @@ pub struct Changes {
     pub available: Option<i64>,
 }
 
+impl Changes {
+    /// The details that `present` becomes.
+    #[must_use]
+    pub fn onto(&self, present: &Details) -> Details {
+        fn pick<T: Clone>(change: Option<&T>, present: &T) -> T {
+            change.unwrap_or(present).clone()
+        }
+        let threshold = self.low_stock_threshold.as_ref();
+        Details {
+            name: pick(self.name.as_ref(), &present.name),
+            description: pick(self.description.as_ref(), &present.description),
+            category: pick(self.category.as_ref(), &present.category),
+            sku: pick(self.sku.as_ref(), &present.sku),
+            barcode: pick(self.barcode.as_ref(), &present.barcode),
+            price: pick(self.price.as_ref(), &present.price),
+            low_stock_threshold: pick(threshold, &present.low_stock_threshold),
+        }
+    }
+}
+
 /// An edit of one product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {

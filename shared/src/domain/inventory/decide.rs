@@ -342,14 +342,14 @@ impl<'a> Draft<'a> {
         }
         self.create(&NewProduct {
             product: row.product.clone(),
-            details: merged(&Details::default(), &row.changes),
+            details: row.changes.onto(&Details::default()),
             on_hand: row.on_hand.unwrap_or(0),
         })
     }
 
     /// The event for `changes` and a change of `onHand`, or none if nothing changes.
     fn changed(&self, product: &Product, changes: &Changes, delta: i64) -> Step {
-        let details = merged(&product.details, changes);
+        let details = changes.onto(&product.details);
         let edited = details != *product.details;
         if !edited && delta == 0 {
             return Ok(None);
@@ -417,22 +417,4 @@ fn add_on_hand(product: &Product, delta: i64) -> Result<Stock, Rejection> {
         on_hand,
         ..product.stock
     })
-}
-
-fn merged(details: &Details, changes: &Changes) -> Details {
-    fn pick<T: Clone>(change: Option<&T>, present: &T) -> T {
-        change.unwrap_or(present).clone()
-    }
-    Details {
-        name: pick(changes.name.as_ref(), &details.name),
-        description: pick(changes.description.as_ref(), &details.description),
-        category: pick(changes.category.as_ref(), &details.category),
-        sku: pick(changes.sku.as_ref(), &details.sku),
-        barcode: pick(changes.barcode.as_ref(), &details.barcode),
-        price: pick(changes.price.as_ref(), &details.price),
-        low_stock_threshold: pick(
-            changes.low_stock_threshold.as_ref(),
-            &details.low_stock_threshold,
-        ),
-    }
 }

@@ -1,0 +1,119 @@
+//! The bodies of `POST` and `PUT /v1/products`: a product to create, and what is to change of one.
+//!
+//! A member that the call does not know is a fault, so that a misspelt one is not silently left out;
+//! seed 003's admin calls, which ignore it, have bodies of their own. Each function notes what is
+//! wrong in its fields and gives what it could read; the caller asks at the end.
+
+use shared::domain::ids::{IdempotencyKey, ProductId};
+use shared::domain::inventory::{Details, Edit, NewProduct};
+use shared::limits;
+use shared::wire::problem::{Detail, Problem, ProblemCode};
+
+use super::fields::{Fields, checked, key, object};
+use super::precondition::{Condition, IfMatch};
+use crate::import::COLUMNS;
+
+const KEY_MISSING: &str =
+    "is required where units come into the house, here or as the Idempotency-Key header";
+
+/// A product to create, and the key of the call.
+///
+/// # Errors
+/// 400 with every fault.
+pub(super) fn parse_new(
+    body: &[u8],
+    header: Option<IdempotencyKey>,
+) -> Result<(NewProduct, Option<IdempotencyKey>), Problem> {
+    let members = object(body)?;
+    let mut faults = Vec::new();
+    let mut fields = Fields::new(&members, "", &mut faults);
+    only_columns(&mut fields, &["idempotencyKey"]);
+    let key = key(header, &mut fields);
+    let product = fields.product_id("productId");
+    let changes = fields.changes();
+    if !fields.has("name") {
+        fields.fault("name", "is required");
+    }
+    let on_hand = fields.integer("onHand", 0, limits::STOCK_UNITS);
+    let (Some(product), true) = (product, faults.is_empty()) else {
+        return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
+    };
+    let item = NewProduct {
+        product,
+        details: changes.onto(&Details::default()),
+        on_hand: on_hand.unwrap_or(0),
+    };
+    if item.on_hand != 0 && key.is_none() {
+        let details = vec![Detail::new("idempotencyKey", KEY_MISSING)];
+        let code = ProblemCode::IdempotencyKeyRequired;
+        return Err(Problem::with_details(code, details));
+    }
+    Ok((item, key))
+}
+
+/// What is to change of `product`, and the key of the call.
+///
+/// # Errors
+/// 400 with every fault.
+pub(super) fn parse_change(
+    product: ProductId,
+    body: &[u8],
+    header: Option<IdempotencyKey>,
+    if_match: &IfMatch,
+) -> Result<(Edit, Option<IdempotencyKey>), Problem> {
+    let members = object(body)?;
+    let mut faults = Vec::new();
+    let mut fields = Fields::new(&members, "", &mut faults);
+    only_columns(&mut fields, &["version", "idempotencyKey"]);
+    let key = key(header, &mut fields);
+    if fields.has("productId")
+        && fields
+            .product_id("productId")
+            .is_some_and(|id| id != product)
+    {
+        fields.fault("productId", "must be the id of the path: ids do not change");
+    }
+    if fields.has("onHand") {
+        let issue = "is taken when a product is created; afterwards stock is moved or counted";
+        fields.fault("onHand", issue);
+    }
+    let item = Edit {
+        product,
+        changes: fields.changes(),
+        expected_version: version(if_match, &mut fields),
+    };
+    checked((item, key), faults)
+}
+
+/// Notes every member that is neither a field of a product nor one of `more`.
+fn only_columns(fields: &mut Fields<'_, '_>, more: &[&str]) {
+    fields.only(&[COLUMNS.as_slice(), more].concat());
+}
+
+/// The version that the caller saw, from the body or the header; `None` overwrites.
+fn version(if_match: &IfMatch, fields: &mut Fields<'_, '_>) -> Option<u64> {
+    let named = fields.version("version");
+    match if_match {
+        Err(detail) => {
+            fields.add(detail.clone());
+            None
+        }
+        Ok(None) => {
+            if !fields.has("version") {
+                let issue = "is required: the version that you saw, or null to overwrite";
+                fields.fault("version", issue);
+            }
+            named
+        }
+        Ok(Some(condition)) => {
+            let seen = match condition {
+                Condition::Any => None,
+                Condition::Version(version) => Some(*version),
+            };
+            if fields.has("version") && named != seen {
+                fields.fault("version", "differs from the If-Match header");
+            }
+            seen
+        }
+    }
+}
