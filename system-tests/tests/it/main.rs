@@ -10,6 +10,7 @@ mod histories;
 mod hot_product;
 mod kills;
 mod other_centrals;
+mod promises;
 mod scene;
 mod start_script;
 mod store_faults;
