@@ -1,0 +1,248 @@
+//! Idempotency keys: where one comes from, what it stands for, and what a repeat is told. Section 1 of
+//! the contract.
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use crate::harness::{ADMIN_KEY, KEY, READ_KEY, TestCentral, fields, header};
+use crate::requests::{SALE, UPDATES, bad, problem, refused, sale, shop, text, units, with};
+
+#[tokio::test]
+async fn the_key_is_in_the_header_or_in_the_body_and_needed() {
+    let central = shop().await;
+    let mut bare = sale("k");
+    bare.as_object_mut().unwrap().remove("idempotencyKey");
+    bad(&central, bare.clone(), 400, "idempotency_key_required").await;
+    let send = |key: &'static str, body: &Value| {
+        let request = central.request(Method::POST, UPDATES, KEY);
+        request.header("idempotency-key", key).json(body).send()
+    };
+    let first = send("\"h1\"", &bare).await.unwrap();
+    assert_eq!(first.status(), 200);
+    let again = send("h1", &bare).await.unwrap();
+    assert_eq!(
+        header(&again, "idempotent-replayed"),
+        Some("true"),
+        "quoted is bare"
+    );
+    assert_eq!(send("same", &sale("same")).await.unwrap().status(), 200);
+    let before = central.head().await;
+    let both = send("one", &sale("other")).await.unwrap();
+    problem(both, 400, "invalid_request", "two keys").await;
+    assert_eq!(central.head().await, before);
+}
+
+async fn keyed(central: &TestCentral, keys: &[&str], body: &str) -> Response {
+    let mut request = text(central.request(Method::POST, UPDATES, KEY), body.to_owned());
+    for key in keys {
+        request = request.header("idempotency-key", *key);
+    }
+    request.send().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_key_in_the_header_is_one_good_key() {
+    let central = shop().await;
+    let bare = SALE.replace(",\"idempotencyKey\":\"k\"", "");
+    let long = "x".repeat(128);
+    let before = central.head().await;
+    for keys in [
+        &["two words"][..],
+        &["a/b"],
+        &["\"\""],
+        &["one", "other"],
+        &[&format!("{long}x")],
+    ] {
+        let answer = keyed(&central, keys, &bare).await;
+        let status = answer.status();
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(status, 400, "{keys:?}: {problem}");
+    }
+    let empty = keyed(&central, &[""], &bare).await;
+    assert_eq!(empty.status(), 400);
+    assert_eq!(central.head().await, before);
+    for key in [&long, "constructor", "7"] {
+        let answer = keyed(&central, &[key], &bare).await;
+        assert_eq!(answer.status(), 200, "{key}");
+        assert_eq!(header(&answer, "idempotent-replayed"), None, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn an_atomic_batch_has_one_key_and_its_lines_have_none() {
+    let central = shop().await;
+    let line = json!({"productId": "A", "delta": -1});
+    let mut keyed_line = line.clone();
+    keyed_line["idempotencyKey"] = "l".into();
+    let all = json!({"storeId": "store-s1", "atomicity": "all", "updates": [line, keyed_line]});
+    let request = central
+        .request(Method::POST, UPDATES, KEY)
+        .header("idempotency-key", "k");
+    let problem = refused(&central, request.json(&all), "a line's key").await;
+    assert_eq!(fields(&problem), ["updates[1].idempotencyKey"], "{problem}");
+    let bare = json!({"storeId": "store-s1", "atomicity": "all", "updates": [line]});
+    let request = central.request(Method::POST, UPDATES, KEY).json(&bare);
+    let problem = refused(&central, request, "no key").await;
+    assert_eq!(problem["code"], "idempotency_key_required", "{problem}");
+    let send = || {
+        let request = central.request(Method::POST, UPDATES, KEY);
+        request.header("idempotency-key", "k").json(&bare).send()
+    };
+    assert_eq!(header(&send().await.unwrap(), "idempotent-replayed"), None);
+    assert_eq!(
+        header(&send().await.unwrap(), "idempotent-replayed"),
+        Some("true")
+    );
+}
+
+#[tokio::test]
+async fn a_repeat_gets_the_first_answer_also_after_a_restart() {
+    let mut central = shop().await;
+    let refused = with(sale("short"), "delta", -1_000);
+    let unknown = with(sale("unknown"), "productId", "nothing");
+    let asked = [(sale("k"), 200), (refused, 409), (unknown, 404)];
+    let mut first = Vec::new();
+    for (body, status) in &asked {
+        let answer = central.post(UPDATES, body).await;
+        assert_eq!(answer.status(), *status);
+        assert_eq!(header(&answer, "idempotent-replayed"), None);
+        first.push(stable(answer.json().await.unwrap()));
+    }
+    // What made the refusals true has changed since; what was said stays said.
+    central.create("nothing", 5).await;
+    assert_eq!(central.update("A", 10_000, "more").await.status(), 200);
+    for _ in 0..2 {
+        let before = central.head().await;
+        for ((body, status), first) in asked.iter().zip(&first) {
+            let answer = central.post(UPDATES, body).await;
+            assert_eq!(answer.status(), *status);
+            assert_eq!(header(&answer, "idempotent-replayed"), Some("true"));
+            assert_eq!(stable(answer.json().await.unwrap()), *first);
+        }
+        assert_eq!(central.head().await, before);
+        central = central.restart().await;
+    }
+}
+
+/// An answer without the name of the request that fetched it.
+fn stable(mut body: Value) -> Value {
+    body.as_object_mut().unwrap().remove("requestId");
+    body
+}
+
+#[tokio::test]
+async fn a_key_stands_for_one_command_of_one_caller() {
+    let central = shop().await;
+    assert_eq!(central.post(UPDATES, &sale("k")).await.status(), 200);
+    bad(
+        &central,
+        with(sale("k"), "delta", -2),
+        422,
+        "idempotency_key_reused",
+    )
+    .await;
+    bad(
+        &central,
+        with(sale("k"), "productId", "B"),
+        422,
+        "idempotency_key_reused",
+    )
+    .await;
+    // Another shop's key of the same name is another key.
+    let other = with(sale("k"), "storeId", "store-s2");
+    let answer = central.post(UPDATES, &other).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "idempotent-replayed"), None);
+    assert_eq!(units(&central, "A").await, 98);
+}
+
+#[tokio::test]
+async fn one_key_at_the_same_time_is_one_effect_and_one_answer() {
+    let central = shop().await;
+    let body = sale("k");
+    let all = (0..32).map(|_| central.post(UPDATES, &body));
+    let answers = futures_util::future::join_all(all).await;
+    let mut bodies = Vec::new();
+    for answer in answers {
+        assert_eq!(answer.status(), 200);
+        bodies.push(answer.json::<Value>().await.unwrap());
+    }
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+    assert_eq!(units(&central, "A").await, 99);
+}
+
+#[tokio::test]
+async fn a_version_conflict_is_not_remembered_and_says_where_things_stand() {
+    let central = shop().await;
+    let ahead = with(sale("k"), "version", 2);
+    let problem = bad(&central, ahead.clone(), 409, "version_conflict").await;
+    assert_eq!(
+        (&problem["newVersion"], &problem["newQuantity"]),
+        (&json!(1), &json!(100))
+    );
+    assert_eq!(central.update("A", -1, "other").await.status(), 200);
+    // The very same request, now true.
+    let answer = central.post(UPDATES, &ahead).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "idempotent-replayed"), None);
+}
+
+#[tokio::test]
+async fn a_key_is_not_used_up_by_what_was_never_decided() {
+    let central = shop().await;
+    let send = async |key: &str, body: String| {
+        let request = text(central.request(Method::POST, UPDATES, key), body);
+        request.send().await.unwrap()
+    };
+    for (key, body, status) in [
+        (KEY, SALE.replace("-1", "\"x\""), 400),
+        (KEY, SALE.replace("-1", "0"), 400),
+        ("nonsense", SALE.to_owned(), 401),
+        (READ_KEY, SALE.to_owned(), 403),
+        (KEY, SALE.replace("-1", "-1,\"version\":9"), 409),
+    ] {
+        assert_eq!(send(key, body.clone()).await.status(), status, "{body}");
+    }
+    let answer = send(KEY, SALE.to_owned()).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(header(&answer, "idempotent-replayed"), None);
+    let again = send(KEY, SALE.to_owned()).await;
+    assert_eq!(header(&again, "idempotent-replayed"), Some("true"));
+}
+
+#[tokio::test]
+async fn the_fingerprint_is_of_the_command_and_not_of_the_text() {
+    let central = shop().await;
+    assert_eq!(keyed(&central, &[], SALE).await.status(), 200);
+    for same in [
+        format!(" {SALE}\n"),
+        SALE.replace("\"A\"", "\"\\u0041\""),
+        SALE.replace("-1", "-1,\"reason\":\"sale\""),
+        SALE.replace("-1", "-1,\"till\":7"),
+        r#"{"idempotencyKey":"k","delta":-1,"productId":"A","storeId":"store-s1"}"#.to_owned(),
+    ] {
+        let answer = keyed(&central, &[], &same).await;
+        assert_eq!(answer.status(), 200, "{same}");
+        assert_eq!(
+            header(&answer, "idempotent-replayed"),
+            Some("true"),
+            "{same}"
+        );
+    }
+    for other in [
+        SALE.replace("-1", "-2"),
+        SALE.replace("-1", "-1,\"version\":2"),
+        SALE.replace("-1", "-1,\"note\":\"n\""),
+        SALE.replace("-1", "-1,\"reference\":\"r\""),
+        SALE.replace("-1", "1,\"reason\":\"returned\""),
+    ] {
+        let answer = keyed(&central, &[], &other).await;
+        let status = answer.status();
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(status, 422, "{other}: {problem}");
+        assert_eq!(problem["code"], "idempotency_key_reused");
+    }
+    let request = central.request(Method::POST, UPDATES, ADMIN_KEY);
+    let answer = text(request, SALE).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "unbound keys share the store's scope");
+}
