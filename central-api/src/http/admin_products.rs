@@ -1,13 +1,12 @@
 //! Seed 003's admin calls: create, set and delete products, each item for itself.
 //!
-//! They come without a key, as that API had none; an `Idempotency-Key` header is honoured. A body
+//! They come without a key, as that API had none; a key in the header or the body is honoured. A body
 //! that breaks a rule refuses the request and names every fault; what only the catalogue can refuse
 //! is refused by item.
 
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
 use serde_json::{Map, Value, json};
 use shared::domain::ids::ProductId;
 use shared::domain::inventory::command::Changes;
@@ -22,7 +21,7 @@ use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
 use super::decision::{decide, header_key, mark, origin};
-use super::fields::{Fields, object};
+use super::fields::{Fields, key, object};
 use super::refusal;
 use super::schema_products::{SeedAnswer, SeedCreate, SeedDelete, SeedSet};
 use super::{AppState, examples};
@@ -34,29 +33,44 @@ shared::problem_set! {
         | ShuttingDown | Timeout;
 }
 
-/// One call: what its items mean, and what its summary counts.
+/// One call: what its body means, and what its summary counts.
 struct Call {
-    command: fn(&Items<'_>, &mut Vec<Detail>) -> Command,
+    command: fn(&mut Fields<'_, '_>) -> Result<Command, Problem>,
     succeeded: &'static str,
     failed: &'static str,
 }
 
 const CREATE: Call = Call {
-    command: |items, faults| Command::Create {
-        items: each(items, faults, new_product),
-        atomicity: Atomicity::PerItem,
+    command: |fields| {
+        Ok(Command::Create {
+            items: each(fields, new_product)?,
+            atomicity: Atomicity::PerItem,
+        })
     },
     succeeded: "successfulCreations",
     failed: "failedCreations",
 };
 
 const SET: Call = Call {
-    command: |items, faults| Command::Edit {
-        items: each(items, faults, edit),
-        atomicity: Atomicity::PerItem,
+    command: |fields| {
+        Ok(Command::Edit {
+            items: each(fields, edit)?,
+            atomicity: Atomicity::PerItem,
+        })
     },
     succeeded: "successfulUpdates",
     failed: "failedUpdates",
+};
+
+const DELETE: Call = Call {
+    command: |fields| {
+        Ok(Command::Delete {
+            items: deletions(fields)?,
+            atomicity: Atomicity::PerItem,
+        })
+    },
+    succeeded: "successfulDeletions",
+    failed: "failedDeletions",
 };
 
 /// Creates products, each for itself, as seed 003 does.
@@ -111,29 +125,57 @@ pub async fn delete(
     State(state): State<AppState>,
     caller: Caller,
     context: RequestContext,
-    headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
+    perform(&state, &caller, &context, request, &DELETE).await
+}
+
+async fn perform(
+    state: &AppState,
+    caller: &Caller,
+    context: &RequestContext,
+    request: Request,
+    call: &Call,
+) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
-    let key = header_key(&headers)?;
+    let header = header_key(request.headers())?;
     let members = object(&read_body(request).await?)?;
-    let ids = match members.get("productIds") {
-        Some(Value::Array(ids)) if !ids.is_empty() => ids,
-        Some(Value::Array(_) | Value::Null) | None => {
-            return Err(Problem::new(
-                ProblemCode::InvalidRequest,
-                "No product IDs specified",
-            ));
-        }
-        Some(_) => {
-            let detail = Detail::new("productIds", "must be an array");
-            return Err(invalid(vec![detail]));
-        }
-    };
     let mut faults = Vec::new();
-    if ids.len() > limits::BATCH_LINES {
-        let issue = format!("must hold at most {} items", limits::BATCH_LINES);
-        faults.push(Detail::new("productIds", issue));
+    let mut fields = Fields::new(&members, "", &mut faults);
+    let key = key(header, &mut fields);
+    let command = (call.command)(&mut fields)?;
+    if !faults.is_empty() {
+        return Err(invalid(faults));
+    }
+    let ids = ids(&command);
+    let origin = origin(caller, context, caller.store(), key);
+    let (decided, replayed) = decide(state, origin, command).await?;
+    let body = answer(&ids, &decided, call.succeeded, call.failed);
+    Ok(mark(Json(body).into_response(), replayed))
+}
+
+/// Reads each item of `products`; what is wrong with one does not keep the others from being looked
+/// at.
+fn each<T>(
+    fields: &mut Fields<'_, '_>,
+    read: fn(&mut Fields<'_, '_>) -> Option<T>,
+) -> Result<Vec<T>, Problem> {
+    let items = fields.objects("products", limits::BATCH_LINES);
+    if items.is_empty() && !fields.faulty("products") {
+        return Err(nothing("No products specified"));
+    }
+    let items = items.into_iter().filter_map(|(index, members)| {
+        let name = format!("products[{index}]");
+        read(&mut fields.within(name, members))
+    });
+    Ok(items.collect())
+}
+
+/// The items of the delete call.
+fn deletions(fields: &mut Fields<'_, '_>) -> Result<Vec<Deletion>, Problem> {
+    let ids = fields.array("productIds", limits::BATCH_LINES);
+    if ids.is_empty() && !fields.faulty("productIds") {
+        return Err(nothing("No product IDs specified"));
     }
     let mut items = Vec::with_capacity(ids.len());
     for (index, id) in ids.iter().enumerate() {
@@ -148,66 +190,15 @@ pub async fn delete(
                 expected_version: None,
                 force: false,
             }),
-            Err(issue) => faults.push(Detail::new(format!("productIds[{index}]"), issue)),
+            Err(issue) => fields.fault(&format!("productIds[{index}]"), issue),
         }
     }
-    if !faults.is_empty() {
-        return Err(invalid(faults));
-    }
-    let ids: Vec<ProductId> = items.iter().map(|item| item.product.clone()).collect();
-    let command = Command::Delete {
-        items,
-        atomicity: Atomicity::PerItem,
-    };
-    let origin = origin(&caller, &context, caller.store(), key);
-    let (decided, replayed) = decide(&state, origin, command).await?;
-    let body = answer(&ids, &decided, "successfulDeletions", "failedDeletions");
-    Ok(mark(Json(body).into_response(), replayed))
+    Ok(items)
 }
 
-type Items<'a> = Vec<(usize, &'a Map<String, Value>)>;
-
-async fn perform(
-    state: &AppState,
-    caller: &Caller,
-    context: &RequestContext,
-    request: Request,
-    call: &Call,
-) -> Result<Response, Problem> {
-    caller.require(Scope::Admin)?;
-    let key = header_key(request.headers())?;
-    let members = object(&read_body(request).await?)?;
-    let mut faults = Vec::new();
-    let items = Fields::new(&members, "", &mut faults).objects("products", limits::BATCH_LINES);
-    if items.is_empty() && faults.is_empty() {
-        let sentence = "No products specified";
-        return Err(Problem::new(ProblemCode::InvalidRequest, sentence));
-    }
-    let command = (call.command)(&items, &mut faults);
-    if !faults.is_empty() {
-        return Err(invalid(faults));
-    }
-    let ids = ids(&command);
-    let origin = origin(caller, context, caller.store(), key);
-    let (decided, replayed) = decide(state, origin, command).await?;
-    let body = answer(&ids, &decided, call.succeeded, call.failed);
-    Ok(mark(Json(body).into_response(), replayed))
-}
-
-/// Reads each item; what is wrong with one does not keep the others from being looked at.
-fn each<T>(
-    items: &Items<'_>,
-    faults: &mut Vec<Detail>,
-    read: fn(&mut Fields<'_, '_>) -> Option<T>,
-) -> Vec<T> {
-    let items = items.iter().filter_map(|(index, members)| {
-        read(&mut Fields::new(
-            members,
-            format!("products[{index}]."),
-            faults,
-        ))
-    });
-    items.collect()
+/// The problem of a call about nothing, in the words of seed 003.
+fn nothing(sentence: &str) -> Problem {
+    Problem::new(ProblemCode::InvalidRequest, sentence)
 }
 
 fn invalid(details: Vec<Detail>) -> Problem {
@@ -219,10 +210,8 @@ fn ids(command: &Command) -> Vec<ProductId> {
     match command {
         Command::Create { items, .. } => items.iter().map(|item| item.product.clone()).collect(),
         Command::Edit { items, .. } => items.iter().map(|item| item.product.clone()).collect(),
-        Command::Move { .. }
-        | Command::Delete { .. }
-        | Command::Count { .. }
-        | Command::Import { .. } => Vec::new(),
+        Command::Delete { items, .. } => items.iter().map(|item| item.product.clone()).collect(),
+        Command::Move { .. } | Command::Count { .. } | Command::Import { .. } => Vec::new(),
     }
 }
 

@@ -13,16 +13,16 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use shared::domain::ids::{IdempotencyKey, ProductId};
+use shared::domain::inventory::Command;
 use shared::domain::inventory::command::CountLine;
-use shared::domain::inventory::{Command, Rejection};
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::request_context::RequestContext;
-use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::problem::{Detail, Problem};
 
 use super::decision::{decide, header_key, mark, origin};
-use super::fields::{Fields, checked, key, object};
+use super::fields::{Fields, checked, code_of, object, required_key};
 use super::history::dropped;
 use super::refusal;
 use super::schema::{CountAnswer, CountRequest};
@@ -93,7 +93,7 @@ fn parse(body: &[u8], header: Option<IdempotencyKey>, head: u64) -> Result<Count
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     fields.only(&["lines", "countedBy", "reference", "idempotencyKey"]);
-    let key = key(header, &mut fields);
+    let key = required_key(header, &mut fields);
     let counted_by = fields.text("countedBy", limits::NOTE_BYTES);
     let counted_by = fields.required("countedBy", counted_by.filter(|text| !text.is_empty()));
     let reference = fields.text("reference", limits::NOTE_BYTES);
@@ -123,12 +123,8 @@ fn parse(body: &[u8], header: Option<IdempotencyKey>, head: u64) -> Result<Count
             });
         }
     }
-    checked((), faults)?;
-    let Some(key) = key else {
-        return Err(Problem::new(
-            ProblemCode::IdempotencyKeyRequired,
-            "a count needs an Idempotency-Key",
-        ));
+    let (Some(key), true) = (key, faults.is_empty()) else {
+        return Err(Problem::with_details(code_of(&faults), faults));
     };
     Ok(Count {
         lines,
@@ -213,16 +209,11 @@ fn applied(decided: &Decided, counted: &[i64]) -> Json<serde_json::Value> {
 
 /// The problem of a count that was refused: every line that is at fault, none that only went along.
 fn refused(decided: &Decided) -> Option<Problem> {
-    let refused: Vec<(usize, &Rejection)> = refusal::reasons(&decided.decision).collect();
-    let (_, first) = refused.first()?;
-    let lines = refusal::so_many(refused.len() as u64, "line");
+    let details = refusal::details(&decided.decision, |at| format!("lines[{at}].productId"));
+    let (_, first) = refusal::reasons(&decided.decision).next()?;
+    let lines = refusal::so_many(details.len() as u64, "line");
     let sentence = format!("nothing was recorded: {lines} refused");
-    let mut problem = Problem::new(refusal::code(first), sentence);
-    problem.details = refused
-        .iter()
-        .map(|(index, rejection)| {
-            Detail::new(format!("lines[{index}].productId"), rejection.to_string())
-        })
-        .collect();
+    let problem = Problem::new(refusal::code(first), sentence);
+    let problem = Problem { details, ..problem };
     Some(problem)
 }

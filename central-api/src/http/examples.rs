@@ -245,7 +245,7 @@ pub fn info() -> Value {
             "feedLimit": 1000, "feedWaitSeconds": 60, "pageByOffset": 200, "pageByCursor": 1000,
         },
         "retention": {"idempotencyHours": 168, "eventHours": 0},
-        "features": ["inventory", "feed", "counts", "import"],
+        "features": ["inventory", "products", "feed", "snapshots", "counts", "history", "import", "export", "stores"],
     })
 }
 

@@ -242,7 +242,7 @@ fn located(state: &AppState, problem: Problem) -> Problem {
         .with("gen", published.log_gen().to_string())
         .with("headOffset", published.head().offset)
         .with("oldestOffset", published.journal.oldest().1)
-        .with("snapshotUrl", "/v1/inventory/snapshot")
+        .with("snapshotUrl", refusal::SNAPSHOT_URL)
 }
 
 async fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: bool) -> Response {

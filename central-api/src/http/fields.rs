@@ -98,6 +98,12 @@ impl<'de> Visitor<'de> for UniqueVisitor {
     }
 }
 
+/// Members that are no fields of a call and are named one by one; more are only counted, so that an
+/// answer does not grow with a body of nothing else.
+const UNKNOWN_NAMED: usize = 100;
+/// Said of an idempotency key that is needed and not there.
+pub(super) const KEY_MISSING: &str = "is required, here or as the Idempotency-Key header";
+
 /// The members of one object, and where faults go.
 #[derive(Debug)]
 pub struct Fields<'a, 'f> {
@@ -154,17 +160,24 @@ impl<'a, 'f> Fields<'a, 'f> {
 
     /// Notes every member that is not in `known`.
     pub fn only(&mut self, known: &[&str]) {
-        for name in self
-            .members
-            .keys()
-            .filter(|name| !known.contains(&name.as_str()))
-        {
-            let issue = Detail::new(
-                format!("{}{name}", self.prefix),
-                "is not a field of this call",
-            );
-            self.faults.push(issue);
+        let members = self.members.keys();
+        let mut unknown = members.filter(|name| !known.contains(&name.as_str()));
+        for name in unknown.by_ref().take(UNKNOWN_NAMED) {
+            self.fault(name, "is not a field of this call");
         }
+        match unknown.count() {
+            0 => {}
+            more => self.fault("…", format!("{more} more are not fields of this call")),
+        }
+    }
+
+    /// The members of an object in this one, at `name`; faults go to the same list.
+    pub fn within<'s>(
+        &'s mut self,
+        name: impl fmt::Display,
+        members: &'a Map<String, Value>,
+    ) -> Fields<'a, 's> {
+        Fields::new(members, format!("{}{name}.", self.prefix), self.faults)
     }
 
     /// Whether `name` is there, null or not.
@@ -249,20 +262,20 @@ impl<'a, 'f> Fields<'a, 'f> {
             .ok()
     }
 
-    /// Objects of the array `name`, with their place; at least one, at most `max`.
-    pub fn objects(&mut self, name: &str, max: usize) -> Vec<(usize, &'a Map<String, Value>)> {
-        let items = match self.value(name) {
-            Some(Value::Array(items)) => items,
-            Some(_) => {
-                self.fault(name, "must be an array");
-                return Vec::new();
-            }
-            None => return Vec::new(),
-        };
-        if items.len() > max {
-            self.fault(name, format!("must hold at most {max} items"));
-            return Vec::new();
+    /// The array `name`; none if it has more than `max` items.
+    pub fn array(&mut self, name: &str, max: usize) -> &'a [Value] {
+        match self.value(name) {
+            Some(Value::Array(items)) if items.len() <= max => return items,
+            Some(Value::Array(_)) => self.fault(name, format!("must hold at most {max} items")),
+            Some(_) => self.fault(name, "must be an array"),
+            None => {}
         }
+        &[]
+    }
+
+    /// Objects of the array `name`, with their place; none if it has more than `max` items.
+    pub fn objects(&mut self, name: &str, max: usize) -> Vec<(usize, &'a Map<String, Value>)> {
+        let items = self.array(name, max);
         let mut found = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             match item {
@@ -349,6 +362,29 @@ pub fn key(header: Option<IdempotencyKey>, fields: &mut Fields<'_, '_>) -> Optio
     }
 }
 
+/// The key of a call that needs one; see [`key`].
+pub fn required_key(
+    header: Option<IdempotencyKey>,
+    fields: &mut Fields<'_, '_>,
+) -> Option<IdempotencyKey> {
+    let key = key(header, fields);
+    if key.is_none() && !fields.faulty("idempotencyKey") {
+        fields.fault("idempotencyKey", KEY_MISSING);
+    }
+    key
+}
+
+/// The code of a refused body. A missing key has one of its own, but only where it is the only fault.
+#[must_use]
+pub fn code_of(faults: &[Detail]) -> ProblemCode {
+    match faults {
+        [only] if only.field == "idempotencyKey" && only.issue == KEY_MISSING => {
+            ProblemCode::IdempotencyKeyRequired
+        }
+        _ => ProblemCode::InvalidRequest,
+    }
+}
+
 /// What was read, if nothing was wrong with it.
 ///
 /// # Errors
@@ -357,6 +393,6 @@ pub fn checked<T>(value: T, faults: Vec<Detail>) -> Result<T, Problem> {
     if faults.is_empty() {
         Ok(value)
     } else {
-        Err(Problem::with_details(ProblemCode::InvalidRequest, faults))
+        Err(Problem::with_details(code_of(&faults), faults))
     }
 }

@@ -18,6 +18,19 @@ use super::{AppState, examples};
 /// Name of the service in answers and logs.
 pub const SERVICE: &str = "central-api";
 
+/// What this service can do beyond seed 003, for clients that ask before they try.
+const FEATURES: [&str; 9] = [
+    "inventory",
+    "products",
+    "feed",
+    "snapshots",
+    "counts",
+    "history",
+    "import",
+    "export",
+    "stores",
+];
+
 /// Whether the process answers at all.
 #[utoipa::path(
     get, path = "/health/live", tag = "operations", operation_id = "healthLive",
@@ -151,6 +164,6 @@ pub async fn info(State(state): State<AppState>) -> Json<Info> {
             idempotency_hours: state.shared.idempotency_retention_hours,
             event_hours: state.shared.event_retention_hours,
         },
-        features: vec!["inventory", "feed", "counts", "import"],
+        features: FEATURES.to_vec(),
     })
 }

@@ -141,8 +141,7 @@ async fn at(state: &AppState, id: ProductId, moment: Moment) -> Result<Value, Pr
 /// The problem of a past that retention has dropped.
 pub(super) fn dropped(state: &AppState) -> Problem {
     let oldest = state.ledger.published().journal.oldest().1;
-    let sentence = format!("the log begins at offset {oldest}");
-    Problem::new(ProblemCode::OffsetGone, sentence).with("oldestOffset", oldest)
+    refusal::gone(format!("the log begins at offset {oldest}"), oldest)
 }
 
 fn shape(id: &ProductId, page: &Page, state: &AppState) -> Value {

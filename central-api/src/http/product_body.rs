@@ -7,14 +7,11 @@
 use shared::domain::ids::{IdempotencyKey, ProductId};
 use shared::domain::inventory::{Details, Edit, NewProduct};
 use shared::limits;
-use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::problem::Problem;
 
-use super::fields::{Fields, checked, key, object};
+use super::fields::{Fields, checked, code_of, key, object, required_key};
 use super::precondition::{Condition, IfMatch};
 use crate::import::COLUMNS;
-
-const KEY_MISSING: &str =
-    "is required where units come into the house, here or as the Idempotency-Key header";
 
 /// A product to create, and the key of the call.
 ///
@@ -28,26 +25,28 @@ pub(super) fn parse_new(
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     only_columns(&mut fields, &["idempotencyKey"]);
-    let key = key(header, &mut fields);
     let product = fields.product_id("productId");
     let changes = fields.changes();
     if !fields.has("name") {
         fields.fault("name", "is required");
     }
-    let on_hand = fields.integer("onHand", 0, limits::STOCK_UNITS);
+    let on_hand = fields
+        .integer("onHand", 0, limits::STOCK_UNITS)
+        .unwrap_or(0);
+    // Units that come into the house are a movement of stock.
+    let key = if on_hand == 0 {
+        key(header, &mut fields)
+    } else {
+        required_key(header, &mut fields)
+    };
     let (Some(product), true) = (product, faults.is_empty()) else {
-        return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
+        return Err(Problem::with_details(code_of(&faults), faults));
     };
     let item = NewProduct {
         product,
         details: changes.onto(&Details::default()),
-        on_hand: on_hand.unwrap_or(0),
+        on_hand,
     };
-    if item.on_hand != 0 && key.is_none() {
-        let details = vec![Detail::new("idempotencyKey", KEY_MISSING)];
-        let code = ProblemCode::IdempotencyKeyRequired;
-        return Err(Problem::with_details(code, details));
-    }
     Ok((item, key))
 }
 

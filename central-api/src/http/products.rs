@@ -111,7 +111,7 @@ pub async fn search(state: State<AppState>, caller: Caller, uri: Uri) -> Result<
     post, path = "/v1/products", tag = "products", operation_id = "createProduct", security(("apiKey" = [])),
     params(("Idempotency-Key" = Option<String>, Header, nullable = false)),
     request_body(content = ProductRequest, example = json!(examples::new_product())),
-    responses((status = 201, description = "It is created.", body = ProductBody, example = json!(examples::product())), CreateProblems)
+    responses((status = 201, description = "It is created.", body = ProductBody, headers(("ETag" = String), ("Location" = String)), example = json!(examples::product())), CreateProblems)
 )]
 pub async fn create(
     State(state): State<AppState>,
@@ -150,7 +150,7 @@ pub async fn create(
     put, path = "/v1/products/{productId}", tag = "products", operation_id = "editProduct", security(("apiKey" = [])),
     params(("productId" = String, Path, example = "GRO-0101"), ("Idempotency-Key" = Option<String>, Header, nullable = false), ("If-Match" = Option<String>, Header, nullable = false, description = "The version in quotes, or *")),
     request_body(content = ProductChange, example = json!(examples::changed_product())),
-    responses((status = 200, description = "It is as it shall be.", body = ProductBody, example = json!(examples::product())), EditProblems)
+    responses((status = 200, description = "It is as it shall be.", body = ProductBody, headers(("ETag" = String)), example = json!(examples::product())), EditProblems)
 )]
 pub async fn edit(
     State(state): State<AppState>,

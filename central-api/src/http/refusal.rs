@@ -1,11 +1,14 @@
 //! What the domain and the ledger refuse, as problems. The only place where one becomes the other.
 
 use shared::domain::inventory::{Decision, ItemResult, Rejection};
-use shared::wire::problem::{Problem, ProblemCode};
+use shared::wire::problem::{Detail, Problem, ProblemCode};
 
 use crate::journal::JournalError;
 use crate::ledger::SubmitError;
 use crate::ledger::inbox::Refused;
+
+/// Where whoever is lost in the log begins again.
+pub const SNAPSHOT_URL: &str = "/v1/inventory/snapshot";
 
 /// The problem code of a rejection, whose word is also seed 003's `errorType`.
 #[must_use]
@@ -74,6 +77,13 @@ pub fn reasons(decision: &Decision) -> impl Iterator<Item = (usize, &Rejection)>
     })
 }
 
+/// Those items as faults, each where `place` says that it stands.
+pub fn details(decision: &Decision, place: impl Fn(usize) -> String) -> Vec<Detail> {
+    reasons(decision)
+        .map(|(at, rejection)| Detail::new(place(at), rejection.to_string()))
+        .collect()
+}
+
 /// The problem of a command that has no answer: 503 if nothing happened, 504 if nobody knows.
 #[must_use]
 pub fn unanswered(error: SubmitError) -> Problem {
@@ -110,13 +120,21 @@ pub fn so_many(count: u64, noun: &str) -> String {
     }
 }
 
+/// The problem of a log that no longer goes back far enough, with the way back to its present.
+#[must_use]
+pub fn gone(sentence: String, oldest: u64) -> Problem {
+    Problem::new(ProblemCode::OffsetGone, sentence)
+        .with("oldestOffset", oldest)
+        .with("snapshotUrl", SNAPSHOT_URL)
+}
+
 /// The problem of a log that cannot be read. What exactly went wrong stands in the service's log.
 #[must_use]
 pub fn unreadable(error: &JournalError) -> Problem {
     match error {
         JournalError::Gone { wanted, oldest } => {
             let sentence = format!("{wanted} is older than the oldest that is kept, {oldest}");
-            Problem::new(ProblemCode::OffsetGone, sentence).with("oldestOffset", *oldest)
+            gone(sentence, *oldest)
         }
         JournalError::Io { .. }
         | JournalError::Damaged { .. }

@@ -62,9 +62,13 @@ pub struct ProductChange {
 
 /// Products to be created, seed 003's way.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct SeedCreate {
     #[schema(min_items = 1, max_items = 1_000)]
     products: Vec<SeedProduct>,
+    /// Or the header `Idempotency-Key`; a repeat with the same one changes nothing.
+    #[schema(min_length = 1, max_length = 128)]
+    idempotency_key: Option<String>,
 }
 
 /// One of them. Unknown members are ignored, as in seed 003.
@@ -89,9 +93,13 @@ pub struct SeedProduct {
 
 /// Products to be changed, seed 003's way: without a version, the last one wins.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct SeedSet {
     #[schema(min_items = 1, max_items = 1_000)]
     products: Vec<SeedChange>,
+    /// Or the header `Idempotency-Key`; a repeat with the same one changes nothing.
+    #[schema(min_length = 1, max_length = 128)]
+    idempotency_key: Option<String>,
 }
 
 /// One of them; at least one of name, available and price.
@@ -114,6 +122,9 @@ pub struct SeedChange {
 pub struct SeedDelete {
     #[schema(min_items = 1, max_items = 1_000)]
     product_ids: Vec<String>,
+    /// Or the header `Idempotency-Key`; a repeat with the same one changes nothing.
+    #[schema(min_length = 1, max_length = 128)]
+    idempotency_key: Option<String>,
 }
 
 /// What became of one item.

@@ -24,7 +24,7 @@ use shared::wire::headers::LOG_GEN;
 use shared::wire::problem::{Problem, ProblemCode};
 
 use super::precondition::is_known;
-use super::refusal::chain;
+use super::refusal::{SNAPSHOT_URL, chain};
 use super::{AppState, examples};
 use crate::feed::exports::{Export, ExportError};
 
@@ -107,7 +107,7 @@ pub async fn one(
             ProblemCode::NotFound,
             "there is no such snapshot; ask for the newest",
         )
-        .with("snapshotUrl", "/v1/inventory/snapshot")
+        .with("snapshotUrl", SNAPSHOT_URL)
     })?;
     let coding = Coding::accepted(&headers);
     let etag = format!("\"{name}{}\"", coding.tag_suffix());

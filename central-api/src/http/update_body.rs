@@ -22,6 +22,7 @@ use shared::wire::problem::{Detail, Problem, ProblemCode};
 use self::line::parse_line;
 use self::lines::Lines;
 use self::malformed::{malformed, too_many_lines};
+use super::fields::{KEY_MISSING, code_of};
 
 /// A parsed body.
 #[derive(Debug, PartialEq, Eq)]
@@ -175,37 +176,38 @@ pub fn parse(body: &[u8], header_key: Option<&str>) -> Result<UpdateBody, Proble
                     store,
                     kind: UpdateKind::Single { line, key },
                 }),
-                Ok(_) => Err(Problem::with_details(ProblemCode::InvalidRequest, faults)),
+                Ok((line, _)) => {
+                    let problem = Problem::with_details(ProblemCode::InvalidRequest, faults);
+                    let problem = problem.with("productId", line.product.as_str());
+                    Err(refused(problem, "invalid_request"))
+                }
                 Err(fault) => Err(line_problem(fault, faults)),
             }
         }
     }
 }
 
-/// The missing key has a code of its own, but only where it is the only fault.
-fn code_of(faults: &[Detail]) -> ProblemCode {
-    match faults {
-        [only] if only.field == "idempotencyKey" && only.issue == KEY_MISSING => {
-            ProblemCode::IdempotencyKeyRequired
-        }
-        _ => ProblemCode::InvalidRequest,
-    }
-}
-
-const KEY_MISSING: &str = "is required, here or as the Idempotency-Key header";
-
-/// A refused single movement, with the members that seed-003 clients read.
 fn line_problem(fault: LineFault, mut faults: Vec<Detail>) -> Problem {
     faults.extend(fault.details);
-    let mut problem = Problem::new(fault.code, fault.message.clone());
+    let mut problem = Problem::new(fault.code, fault.message);
     problem.details = faults;
     if !fault.product_id.is_empty() {
         problem = problem.with("productId", fault.product_id);
     }
+    refused(problem, fault.error_type)
+}
+
+/// A refused single movement, with the members that seed-003 clients read. No product was looked at,
+/// so there are no figures.
+fn refused(problem: Problem, error_type: &str) -> Problem {
+    let message = problem.detail.clone();
     problem
         .with("applied", false)
-        .with("errorType", fault.error_type)
-        .with("errorMessage", fault.message)
+        .with("newQuantity", 0)
+        .with("newVersion", 0)
+        .with("lastUpdated", "")
+        .with("errorType", error_type)
+        .with("errorMessage", message)
 }
 
 fn parse_store(text: Option<&str>, faults: &mut Vec<Detail>) -> Option<StoreId> {

@@ -192,6 +192,8 @@ impl Ask<'_> {
                     refusal::code(first),
                     "nothing was applied: at least one line was refused",
                 );
+                let decision = &decided.decision;
+                problem.details = refusal::details(decision, |at| format!("updates[{at}]"));
                 if let Value::Object(members) = rows.into_body(self.store.as_ref()) {
                     problem.extra = members;
                 }

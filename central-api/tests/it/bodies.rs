@@ -327,3 +327,24 @@ async fn every_fault_of_a_check_and_of_a_report_is_named() {
         assert_eq!(sorted_fields(&problem), named, "{problem}");
     }
 }
+
+#[tokio::test]
+async fn a_body_of_nothing_but_faults_gets_a_short_answer() {
+    let central = shop().await;
+    let mut unknown = json!({"productId": "N", "name": "n"});
+    for number in 0..20_000 {
+        unknown[format!("x{number}")] = 0.into();
+    }
+    let request = central.admin(Method::POST, "/v1/products").json(&unknown);
+    let problem = refused(&central, request, "unknown fields").await;
+    let details = problem["details"].as_array().unwrap();
+    assert_eq!(details.len(), 101);
+    assert_eq!(
+        details[100]["issue"],
+        "19900 more are not fields of this call"
+    );
+    let nameless = json!({"productIds": vec![""; 300_000]});
+    let request = central.admin(Method::DELETE, "/v1/admin/products/delete");
+    let problem = refused(&central, request.json(&nameless), "ids").await;
+    assert_eq!(fields(&problem), ["productIds"]);
+}

@@ -304,3 +304,78 @@ async fn health_says_how_full_the_disk_is_and_how_far_behind_the_followers_are()
         );
     }
 }
+
+#[tokio::test]
+async fn every_refused_movement_has_the_members_of_seed_003() {
+    let central = shop().await;
+    for (body, status, word, figures) in [
+        (
+            with(sale("k"), "version", 9),
+            409,
+            "version_conflict",
+            (100, 1),
+        ),
+        (
+            with(sale("k"), "delta", -999),
+            409,
+            "insufficient_inventory",
+            (100, 1),
+        ),
+        (
+            with(sale("l"), "productId", "none"),
+            404,
+            "product_not_found",
+            (0, 0),
+        ),
+        (
+            with(sale("k"), "productId", ""),
+            400,
+            "missing_product_id",
+            (0, 0),
+        ),
+        (with(sale("k"), "delta", 0), 400, "invalid_delta", (0, 0)),
+        (
+            with(sale("k"), "reason", "because"),
+            400,
+            "invalid_request",
+            (0, 0),
+        ),
+        (
+            with(sale("k"), "storeId", "a b"),
+            400,
+            "invalid_request",
+            (0, 0),
+        ),
+    ] {
+        let answer = central.post(UPDATES, &body).await;
+        assert_eq!(answer.status(), status, "{body}");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["applied"], false, "{problem}");
+        assert_eq!(problem["errorType"], word, "{problem}");
+        assert_eq!(problem["code"], word, "{problem}");
+        let found = (&problem["newQuantity"], &problem["newVersion"]);
+        assert_eq!(found, (&figures.0.into(), &figures.1.into()), "{problem}");
+        for name in ["lastUpdated", "errorMessage"] {
+            assert!(problem[name].is_string(), "{name}: {problem}");
+        }
+        if word != "missing_product_id" {
+            assert_eq!(problem["productId"], body["productId"], "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_happens_whole_or_not_at_all_says_why_not() {
+    let central = shop().await;
+    let line = |id: &str, delta: i64| json!({"productId": id, "delta": delta});
+    let lines = [line("A", -1), line("A", -100), line("none", -1)];
+    let body =
+        json!({"storeId": "store-s1", "atomicity": "all", "idempotencyKey": "k", "updates": lines});
+    let problem = bad(&central, body, 409, "insufficient_inventory").await;
+    // The first line only went along: it would have been applied.
+    assert_eq!(fields(&problem), ["updates[1]", "updates[2]"], "{problem}");
+    let rows = problem["results"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    assert!(rows.iter().all(|row| row["applied"] == false), "{problem}");
+    assert_eq!(units(&central, "A").await, 100);
+}

@@ -168,6 +168,7 @@ async fn if_none_match_compares_weakly_and_knows_the_star() {
             ("W/\"1\"", 304),
             ("*", 304),
             ("\"7\",W/\"1\"", 304),
+            ("\"7\", \"1\"", 304),
             ("\"2\"", 200),
             ("1", 200),
             ("\"11\"", 200),
@@ -199,6 +200,9 @@ async fn a_version_in_a_header_is_a_precondition_of_one_movement() {
         let answer = ask(if_match, body(if_match.trim_matches('"'))).send().await;
         assert_eq!(answer.unwrap().status(), 200, "{if_match}");
     }
+    let twice = ask("\"3\"", body("twice")).header("if-match", "\"2\"");
+    let problem = refused(&central, twice, "two versions").await;
+    assert_eq!(fields(&problem), ["header.If-Match"], "{problem}");
     let late = ask("\"1\"", body("late")).send().await.unwrap();
     assert_eq!(late.status(), 412);
     let late: Value = late.json().await.unwrap();

@@ -199,7 +199,9 @@ async fn history_says_where_it_begins_when_retention_has_dropped_the_rest() {
     assert!(last.get("before").is_none(), "it is not known any more");
     assert!(last.get("after").is_some());
     let gone = central.get("/v1/inventory/A/history?at=2").await;
-    assert_eq!(gone.expect(410)["oldestOffset"], oldest);
+    let gone = gone.expect(410);
+    assert_eq!(gone["oldestOffset"], oldest);
+    assert_eq!(gone["snapshotUrl"], "/v1/inventory/snapshot");
     assert_eq!(
         central
             .ledger

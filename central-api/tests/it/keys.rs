@@ -4,7 +4,7 @@
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_KEY, KEY, READ_KEY, TestCentral, fields, header};
+use crate::harness::{ADMIN_KEY, KEY, READ_KEY, TestCentral, fields, header, sorted_fields};
 use crate::requests::{SALE, UPDATES, bad, problem, refused, sale, shop, text, units, with};
 
 #[tokio::test]
@@ -245,4 +245,78 @@ async fn the_fingerprint_is_of_the_command_and_not_of_the_text() {
     let request = central.request(Method::POST, UPDATES, ADMIN_KEY);
     let answer = text(request, SALE).send().await.unwrap();
     assert_eq!(answer.status(), 200, "unbound keys share the store's scope");
+}
+
+#[tokio::test]
+async fn a_missing_key_is_named_beside_every_other_fault() {
+    let central = shop().await;
+    for (path, body, named) in [
+        (
+            "/v1/inventory/counts",
+            json!({"lines": [{"productId": "A"}]}),
+            &["countedBy", "idempotencyKey", "lines[0].counted"][..],
+        ),
+        (
+            "/v1/inventory/counts",
+            json!({"countedBy": "Ada", "lines": [{"productId": "A", "counted": 1}]}),
+            &["idempotencyKey"],
+        ),
+        (
+            "/v1/products",
+            json!({"productId": "N", "onHand": 5}),
+            &["idempotencyKey", "name"],
+        ),
+        (
+            "/v1/products",
+            json!({"productId": "N", "name": "n", "onHand": 5}),
+            &["idempotencyKey"],
+        ),
+    ] {
+        let request = central.admin(Method::POST, path).json(&body);
+        let problem = refused(&central, request, path).await;
+        assert_eq!(sorted_fields(&problem), named, "{problem}");
+        let code = match named {
+            [_] => "idempotency_key_required",
+            _ => "invalid_request",
+        };
+        assert_eq!(problem["code"], code, "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_the_body_of_an_admin_call_is_honoured() {
+    let central = shop().await;
+    let product = json!({"productId": "N", "name": "n", "available": 1, "price": 1});
+    for (method, path, mut body) in [
+        (
+            Method::POST,
+            "/v1/admin/products/create",
+            json!({"products": [product]}),
+        ),
+        (
+            Method::PUT,
+            "/v1/admin/products/set",
+            json!({"products": [{"productId": "N", "available": 7}]}),
+        ),
+        (
+            Method::DELETE,
+            "/v1/admin/products/delete",
+            json!({"productIds": ["N"]}),
+        ),
+    ] {
+        body["idempotencyKey"] = path.replace('/', "-").into();
+        let mut answers = Vec::new();
+        for replayed in [None, Some("true")] {
+            let answer = central.admin_json(method.clone(), path, &body).await;
+            assert_eq!(answer.status(), 200, "{path}");
+            assert_eq!(header(&answer, "idempotent-replayed"), replayed, "{path}");
+            answers.push(answer.json::<Value>().await.unwrap());
+        }
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0]["results"][0]["success"], true, "{path}");
+        let request = central.admin(method, path).json(&body);
+        let request = request.header("idempotency-key", "another");
+        let problem = refused(&central, request, path).await;
+        assert_eq!(fields(&problem), ["idempotencyKey"], "{problem}");
+    }
 }

@@ -13,7 +13,8 @@ use shared::domain::inventory::{Move, Reason};
 use shared::limits;
 use shared::wire::problem::{Detail, ProblemCode};
 
-use super::{KEY_MISSING, LineFault, LineText};
+use super::super::fields::KEY_MISSING;
+use super::{LineFault, LineText};
 
 /// The faults of one line so far. Rules are checked in the order in which seed 003 reports them: the
 /// first fault gives the line its code, all are listed.
