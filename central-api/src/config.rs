@@ -3,6 +3,8 @@
 //! `central-api --help` documents every variable. All faults are reported together, before anything
 //! is opened.
 
+mod payments;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -14,6 +16,8 @@ use shared::service::telemetry::LogFormat;
 use tracing::Level;
 
 use crate::export::ExportFormat;
+
+pub use payments::{PaymentConfig, PaymentSettings, ProviderConfig};
 
 /// The central inventory service.
 #[derive(Debug, Parser)]
@@ -88,6 +92,9 @@ pub struct Settings {
     /// Bytes after which a journal segment is sealed.
     #[arg(long, env = "SEGMENT_BYTES", default_value_t = limits::SEGMENT_BYTES, hide = true)]
     pub segment_bytes: u64,
+    /// Who moves money, and when nobody is asked to.
+    #[command(flatten)]
+    pub payments: PaymentSettings,
 }
 
 /// What holds where nothing is set, without a look at the environment.
@@ -107,6 +114,7 @@ impl Default for Settings {
             seed_catalog: None,
             currency: "USD".to_owned(),
             segment_bytes: limits::SEGMENT_BYTES,
+            payments: PaymentSettings::default(),
         }
     }
 }
@@ -136,6 +144,8 @@ pub struct Config {
     pub currency: String,
     /// Bytes after which a journal segment is sealed.
     pub segment_bytes: u64,
+    /// Who moves money.
+    pub payments: PaymentConfig,
 }
 
 impl Config {
@@ -194,8 +204,9 @@ impl Config {
         {
             faults.push(format!("SEED_CATALOG: there is no file {}", file.display()));
         }
-        match (host, level, format) {
-            (Ok(host), Some(level), Ok(format)) if faults.is_empty() => Ok(Self {
+        let payments = PaymentConfig::check(settings.payments, &mut faults);
+        match (host, level, format, payments) {
+            (Ok(host), Some(level), Ok(format), Some(payments)) if faults.is_empty() => Ok(Self {
                 host,
                 port: settings.port,
                 data_dir: settings.data_dir,
@@ -207,6 +218,7 @@ impl Config {
                 seed_catalog: settings.seed_catalog,
                 currency: settings.currency,
                 segment_bytes: settings.segment_bytes,
+                payments,
             }),
             _ => Err(faults),
         }

@@ -1,7 +1,7 @@
 //! The central inventory service.
 //!
 //! See `ARCHITECTURE.md` for the map. [`journal`] is what was decided, durably; [`ledger`] decides;
-//! [`feed`] is how others follow; [`http`] is what crosses the network; [`startup`] puts them
+//! [`feed`] is how others follow; [`payments`] takes money; [`http`] is what crosses the network; [`startup`] puts them
 //! together.
 
 pub mod cli;
@@ -13,6 +13,7 @@ pub mod http;
 pub mod import;
 pub mod journal;
 pub mod ledger;
+pub mod payments;
 pub mod startup;
 mod tasks;
 pub mod verify;

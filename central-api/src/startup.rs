@@ -21,6 +21,7 @@ use crate::journal::embedded::EmbeddedOptions;
 use crate::journal::{JournalError, LogGen};
 use crate::ledger::open::recover;
 use crate::ledger::{KeyRetention, Ledger, LedgerOptions, LedgerThreads};
+use crate::payments::{self, PaymentsFault};
 use crate::{cli, tasks};
 
 /// Why the service cannot start.
@@ -47,6 +48,9 @@ pub enum StartError {
     /// There is no key, and none can be made.
     #[error("cannot give out a first admin key")]
     FirstKey(#[from] FirstKeyError),
+    /// The payment provider cannot be set up.
+    #[error("cannot set up payments")]
+    Payments(#[from] PaymentsFault),
     /// The first catalogue cannot be imported.
     #[error("cannot import the first catalogue: {0}")]
     Seed(String),
@@ -206,6 +210,9 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
+    // One TLS provider for the process; a second call in one process finds it there.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let payments = Arc::new(payments::start(&config.payments, Arc::new(SystemClock))?);
     let workers = Workers::start_one_per_core().map_err(StartError::Workers)?;
     let homes = workers.handles();
     let opened = open_ledger(&config, homes.clone()).await?;
@@ -217,7 +224,7 @@ pub async fn run(
     } = opened;
     let (dir, now) = (&config.data_dir, SystemClock.now());
     first_key::ensure(&FsDisk, dir, &mut config.keys, now, cli::show_first_key)?;
-    let state = AppState::new(ledger.clone(), &config, shutdown.clone());
+    let state = AppState::new(ledger.clone(), &config, payments, shutdown.clone());
     if let Some(file) = &config.seed_catalog {
         import_first_catalogue(&state, &config.data_dir, file).await?;
     }

@@ -142,6 +142,14 @@ pub const WRITE_STALL: Duration = Duration::from_secs(60);
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(120);
 /// Time after which an answer is logged as slow, unless it waited on purpose.
 pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
+/// Payments that the simulated provider remembers; half a kilobyte each.
+pub const SIMULATED_PAYMENTS: usize = 100_000;
+/// Largest charge in hundredths that the simulated provider approves: eight digits, as with others.
+pub const SIMULATED_CHARGE_MINOR: i64 = 99_999_999;
+/// Largest answer of a payment provider in bytes; the usual ones have some thousands.
+pub const PAYMENT_ANSWER_BYTES: usize = 1024 * 1024;
+/// Latest calls whose latencies a breaker's percentiles are told from.
+pub const LATENCIES_KEPT: usize = 512;
 /// Longest text of one fault in bytes; what a client sent is not echoed without bound.
 pub const FAULT_TEXT_BYTES: usize = 200;
 /// Log lines that may wait for a slow log reader; past that they are dropped and counted.

@@ -11,8 +11,9 @@ use clap::Parser;
 use secrecy::{ExposeSecret, SecretString};
 use shared::domain::ids::StoreId;
 use shared::limits;
-use shared::policy::{Backoff, BackoffSettings, Breaker, BreakerSettings};
+use shared::policy::{Backoff, BackoffSettings, BreakerSettings};
 use shared::service::auth::ApiKeys;
+use shared::service::breakers::BreakerArgs;
 use shared::service::cors::Origins;
 
 /// The shop's own inventory service.
@@ -92,24 +93,9 @@ pub struct Settings {
     /// Milliseconds of any wait between attempts, at most.
     #[arg(long, env = "RETRY_CAP_MS", default_value_t = 1000)]
     pub retry_cap_ms: u64,
-    /// Seconds over which the breaker counts.
-    #[arg(long, env = "BREAKER_WINDOW_SECONDS", default_value_t = 10)]
-    pub breaker_window_seconds: u64,
-    /// Percentage of failures in the window that opens the breaker.
-    #[arg(long, env = "BREAKER_FAILURE_PERCENT", default_value_t = 50)]
-    pub breaker_failure_percent: u8,
-    /// Calls in the window below which the percentage says nothing.
-    #[arg(long, env = "BREAKER_MIN_CALLS", default_value_t = 5)]
-    pub breaker_min_calls: u32,
-    /// Failures in a row that open the breaker.
-    #[arg(long, env = "BREAKER_CONSECUTIVE_FAILURES", default_value_t = 5)]
-    pub breaker_consecutive_failures: u32,
-    /// Milliseconds from opening to the first probe.
-    #[arg(long, env = "BREAKER_OPEN_MS", default_value_t = 30_000)]
-    pub breaker_open_ms: u64,
-    /// Successful probes that close the breaker.
-    #[arg(long, env = "BREAKER_PROBE_SUCCESSES", default_value_t = 2)]
-    pub breaker_probe_successes: u32,
+    /// When calls to central are not made.
+    #[command(flatten)]
+    pub breaker: BreakerArgs,
     /// Seconds of age from which on the store calls itself degraded.
     #[arg(long, env = "MAX_STALE_SOFT_SECONDS", default_value_t = 300)]
     pub max_stale_soft_seconds: u64,
@@ -355,17 +341,8 @@ fn central(settings: &Settings, faults: &mut Faults) -> Option<CentralConfig> {
         ..BackoffSettings::default()
     });
     let backoff = faults.take("RETRY_BASE_MS, RETRY_CAP_MS", backoff);
-    let breaker = BreakerSettings {
-        window: Duration::from_secs(settings.breaker_window_seconds),
-        failure_percent: settings.breaker_failure_percent,
-        calls_min: settings.breaker_min_calls,
-        consecutive_failures: settings.breaker_consecutive_failures,
-        open_for: millis(settings.breaker_open_ms),
-        probe_successes: settings.breaker_probe_successes,
-        probe_timeout: millis(settings.central_timeout_ms.saturating_mul(2)),
-        ..BreakerSettings::default()
-    };
-    faults.take("BREAKER_*", Breaker::try_new(breaker));
+    let timeout = millis(settings.central_timeout_ms);
+    let breaker = faults.take("BREAKER_*", settings.breaker.check(timeout));
     // A base URL is joined with paths, so it must end like a folder.
     let slash = if settings.central_api_url.ends_with('/') {
         ""
@@ -375,11 +352,11 @@ fn central(settings: &Settings, faults: &mut Faults) -> Option<CentralConfig> {
     Some(CentralConfig {
         url: format!("{}{slash}", settings.central_api_url),
         key: key.map(SecretString::from),
-        timeout: millis(settings.central_timeout_ms),
+        timeout,
         deadline: millis(settings.retry_deadline_ms),
         attempts: settings.retry_max_attempts,
         backoff: backoff?,
-        breaker,
+        breaker: breaker?,
     })
 }
 
@@ -407,7 +384,10 @@ mod tests {
             event_batch_limit: 5000,
             central_api_url: "ftp://x".into(),
             central_api_key: Some("se cret".into()),
-            breaker_failure_percent: 0,
+            breaker: BreakerArgs {
+                failure_percent: 0,
+                ..BreakerArgs::default()
+            },
             retry_cap_ms: 1,
             ..Settings::default()
         })

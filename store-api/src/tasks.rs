@@ -93,7 +93,7 @@ async fn beat(state: &AppState) {
         applied_offset: tip.position.offset,
         r#gen: tip.position.r#gen,
         digest: format!("{:016x}", tip.summary.digest),
-        breaker: state.central.state().as_str(),
+        breaker: state.central.guard().state().as_str(),
         started_at: state.started_at.to_string(),
         version: env!("CARGO_PKG_VERSION"),
     };

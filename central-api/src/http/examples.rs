@@ -262,3 +262,16 @@ pub fn health() -> Value {
         },
     })
 }
+
+/// A breaker as it stands.
+pub fn breaker() -> Value {
+    json!({
+        "name": "payments", "state": "closed", "successes": 1204, "failures": 3, "rejected": 0,
+        "timeouts": 2, "latencyMs": {"p50": 181.4, "p99": 902.7},
+    })
+}
+
+/// Every breaker.
+pub fn breakers() -> Value {
+    json!({"circuitBreakers": [breaker()]})
+}

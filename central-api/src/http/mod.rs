@@ -5,6 +5,7 @@
 //! sign that something belongs one layer down.
 
 pub mod admin_products;
+pub mod breakers;
 pub mod counts;
 mod decision;
 pub mod examples;
@@ -98,6 +99,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(products::get, products::edit, products::delete))
         .routes(routes!(stores::list).layer(from_fn(compress)))
         .routes(routes!(stores::heartbeat))
+        .routes(routes!(breakers::list))
+        .routes(routes!(breakers::reset))
         .routes(routes!(admin_products::create).layer(from_fn(compress)))
         .routes(routes!(admin_products::set).layer(from_fn(compress)))
         .routes(routes!(admin_products::delete).layer(from_fn(compress)))

@@ -17,6 +17,7 @@ use crate::feed::exports::Exports;
 use crate::feed::packed::PackedSlices;
 use crate::journal::JournalError;
 use crate::ledger::{Ledger, Published};
+use crate::payments::Guarded;
 
 /// Handles to everything a request may use. Every request clones this, several times over, so it is
 /// one reference count.
@@ -43,6 +44,8 @@ pub struct SharedState {
     pub origins: Origins,
     /// Currency of all prices.
     pub currency: String,
+    /// Moves money, behind its breaker.
+    pub payments: Arc<Guarded>,
     /// Who follows the feed.
     pub stores: Stores,
     /// Snapshots of the catalogue for followers.
@@ -62,11 +65,17 @@ pub struct SharedState {
 impl AppState {
     /// The state of a service over `ledger`.
     #[must_use]
-    pub fn new(ledger: Ledger, config: &Config, shutdown: CancellationToken) -> Self {
+    pub fn new(
+        ledger: Ledger,
+        config: &Config,
+        payments: Arc<Guarded>,
+        shutdown: CancellationToken,
+    ) -> Self {
         let shared = SharedState {
             keys: config.keys.clone(),
             origins: config.origins.clone(),
             currency: config.currency.clone(),
+            payments,
             stores: Stores::default(),
             packed: PackedSlices::default(),
             log_readers: tokio::sync::Semaphore::new(limits::LOG_READERS),

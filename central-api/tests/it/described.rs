@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{ADMIN_KEY, TestCentral, header};
 use crate::schema_check::Schemas;
-use crate::served::{Served, config};
+use crate::served::{Served, config, simulated};
 
 /// Routes that describe the others, and axum's own two for whatever else is asked.
 const NOT_DESCRIBED: [&str; 6] = [
@@ -107,7 +107,12 @@ async fn routed() -> BTreeSet<String> {
     let dir = tempfile::tempdir().unwrap();
     let served = Served::start(&dir).await;
     let config = config(dir.path().to_owned());
-    let state = AppState::new(served.ledger.clone(), &config, CancellationToken::new());
+    let state = AppState::new(
+        served.ledger.clone(),
+        &config,
+        simulated(&config),
+        CancellationToken::new(),
+    );
     // The only way that axum offers to look into a router.
     let text = format!("{:?}", http::router(state));
     served.stop().await;

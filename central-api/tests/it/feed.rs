@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::harness::{eventually, fields};
-use crate::served::{ADMIN, PATIENCE, Reply, Served, config, create, decide, movement, movements};
+use crate::served::{
+    ADMIN, PATIENCE, Reply, Served, config, create, decide, movement, movements, simulated,
+};
 
 const FEED: &str = "/v1/inventory/events";
 
@@ -189,7 +191,12 @@ async fn waits_are_as_long_as_they_were_asked_for_and_never_longer_than_promised
     let opened = open_ledger(&config, Vec::new()).await.unwrap();
     decide(&opened.ledger, create(["A".to_owned()], 1)).await;
     let shutdown = CancellationToken::new();
-    let router = http::router(AppState::new(opened.ledger, &config, shutdown));
+    let router = http::router(AppState::new(
+        opened.ledger,
+        &config,
+        simulated(&config),
+        shutdown,
+    ));
     // The clock jumps to the next timer as soon as nothing else is to be done.
     for (query, seconds, status) in [
         ("offset=1", 0, 200),

@@ -12,7 +12,7 @@ use shared::service::auth::{Caller, Scope};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::served::{PATIENCE, READER, Served, config, create, decide, movement};
+use crate::served::{PATIENCE, READER, Served, config, create, decide, movement, simulated};
 
 /// One event as a browser takes it.
 #[derive(Debug, Default, PartialEq)]
@@ -191,7 +191,12 @@ async fn a_quiet_page_hears_a_ping_every_ten_seconds() {
     let dir = tempfile::tempdir().unwrap();
     let central = Served::start(&dir).await;
     let config = config(dir.path().to_owned());
-    let state = AppState::new(central.ledger.clone(), &config, CancellationToken::new());
+    let state = AppState::new(
+        central.ledger.clone(),
+        &config,
+        simulated(&config),
+        CancellationToken::new(),
+    );
     tokio::time::pause();
     let caller = Caller::new(Scope::Read, None, None);
     let mut headers = HeaderMap::new();

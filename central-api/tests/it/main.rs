@@ -10,10 +10,12 @@ mod harness;
 
 mod admin_products;
 mod bodies;
+mod breakers;
 mod compressed;
 mod contract;
 mod counts;
 mod described;
+mod fake_stripe;
 mod feed;
 mod first_key;
 mod headers;
@@ -29,4 +31,5 @@ mod schema_check;
 mod seed_003;
 mod served;
 mod snapshots;
+mod stripe;
 mod verify;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use central_api::config::Config;
+use central_api::config::{Config, PaymentConfig};
 use central_api::http::{self, AppState};
 use central_api::ledger::{Decided, Ledger, LedgerThreads, Outcome, Request};
+use central_api::payments::{self, Guarded};
 use central_api::startup::{DataLock, OpenLedger, open_ledger};
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
@@ -18,6 +19,7 @@ use shared::domain::origin::Origin;
 use shared::service::auth::ApiKeys;
 use shared::service::cors::Origins;
 use shared::service::server::{self, ServeReport, ServerOptions};
+use shared::service::system_clock::SystemClock;
 use shared::service::telemetry::LogFormat;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -101,7 +103,12 @@ impl Served {
             ..
         } = open_ledger(&config, Vec::new()).await.unwrap();
         let shutdown = CancellationToken::new();
-        let state = AppState::new(ledger.clone(), &config, shutdown.clone());
+        let state = AppState::new(
+            ledger.clone(),
+            &config,
+            simulated(&config),
+            shutdown.clone(),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = http::router(state);
@@ -190,7 +197,13 @@ pub(crate) fn config(data_dir: PathBuf) -> Config {
         seed_catalog: None,
         currency: "USD".to_owned(),
         segment_bytes: 64 * 1024,
+        payments: PaymentConfig::default(),
     }
+}
+
+/// The payments of `config`.
+pub(crate) fn simulated(config: &Config) -> Arc<Guarded> {
+    Arc::new(payments::start(&config.payments, Arc::new(SystemClock)).unwrap())
 }
 
 /// Has `command` decided.

@@ -4,18 +4,20 @@
 //! meets one layer,
 //! [`request_context`] (ids, access log, panics, problems), is read with [`extract`] and [`auth`],
 //! and what goes wrong leaves as a [`problem_response`]. Beside that: [`telemetry`] writes the log,
-//! [`shutdown`] turns signals into a token, [`health`] says how the service is, [`system_clock`] is
-//! the one reader of the wall clock.
+//! [`shutdown`] turns signals into a token, [`health`] says how the service is, [`guard`] keeps calls
+//! to others behind a breaker, [`system_clock`] is the one reader of the wall clock.
 //!
 //! Nothing here knows what a product is. What stays out: metrics, rate limits and sessions, which
 //! each have their own module, and whatever only one service needs.
 
 pub mod auth;
+pub mod breakers;
 pub mod compression;
 pub mod cors;
 pub mod disk_space;
 pub mod encoding;
 pub mod extract;
+pub mod guard;
 pub mod health;
 pub mod openapi;
 pub mod problem_response;

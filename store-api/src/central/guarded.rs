@@ -10,25 +10,21 @@
 //! answer into "nothing happened". The feed does not come through here: it has its own pace, and a
 //! long poll that ends without an event says nothing about writes.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use shared::clock::Clock;
-use shared::policy::{Backoff, Breaker, BreakerSnapshot, BreakerState, Outcome, Permit};
+use shared::policy::{Backoff, Breaker, Outcome};
+use shared::service::guard::Guard;
 use tokio::time::Instant;
 
 use super::contact::ContactNote;
 use super::http::problem_code;
 use super::{Call, CallFault, Central, FeedReply, Reply, SnapshotStream, SyncFault};
 use crate::replica::answer::Poll;
-
-/// Latencies that are kept to tell percentiles from.
-const LATENCIES: usize = 512;
 
 /// The numbers of a [`Guarded`].
 #[derive(Clone, Copy, Debug)]
@@ -46,22 +42,9 @@ pub struct GuardSettings {
 pub struct Guarded {
     inner: Arc<dyn Central>,
     settings: GuardSettings,
-    breaker: Mutex<Breaker>,
-    latencies: Mutex<VecDeque<Duration>>,
-    started: Instant,
+    guard: Guard,
     contact: Arc<ContactNote>,
     clock: Arc<dyn Clock>,
-}
-
-/// The breaker as people see it.
-#[derive(Clone, Debug)]
-pub struct BreakerView {
-    /// Its state and counts.
-    pub breaker: BreakerSnapshot,
-    /// Half of the recent calls took at most this long, and 99 of 100.
-    pub latency: Option<(Duration, Duration)>,
-    /// The present instant, in the breaker's time.
-    pub now: Duration,
 }
 
 /// What came of one attempt.
@@ -91,9 +74,7 @@ impl Guarded {
         Self {
             inner,
             settings,
-            breaker: Mutex::new(breaker),
-            latencies: Mutex::new(VecDeque::with_capacity(LATENCIES)),
-            started: Instant::now(),
+            guard: Guard::new(breaker),
             contact,
             clock,
         }
@@ -105,37 +86,10 @@ impl Guarded {
         &*self.inner
     }
 
-    fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// The breaker as it stands.
+    /// The breaker.
     #[must_use]
-    pub fn view(&self) -> BreakerView {
-        let now = self.now();
-        let mut sorted: Vec<_> = self.latencies.lock().iter().copied().collect();
-        sorted.sort_unstable();
-        let at = |percent: usize| {
-            sorted
-                .get(sorted.len().saturating_sub(1) * percent / 100)
-                .copied()
-        };
-        BreakerView {
-            breaker: self.breaker.lock().snapshot(now),
-            latency: at(50).zip(at(99)),
-            now,
-        }
-    }
-
-    /// The breaker's state.
-    #[must_use]
-    pub fn state(&self) -> BreakerState {
-        self.breaker.lock().snapshot(self.now()).state
-    }
-
-    /// Closes the breaker, as an operator may ask.
-    pub fn reset(&self) {
-        self.breaker.lock().reset();
+    pub const fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     async fn attempt(&self, call: &Call, within: Duration) -> (Attempt, Outcome) {
@@ -154,18 +108,13 @@ impl Guarded {
         }
     }
 
-    fn note(&self, started: Instant, outcome: Outcome) {
+    fn note(&self, outcome: Outcome) {
         match outcome {
             Outcome::Success => self.contact.answered(self.clock.now()),
             Outcome::Failure => self.contact.failed("a call failed"),
             Outcome::Timeout => self.contact.failed("a call timed out"),
             Outcome::Ignored => {}
         }
-        let mut latencies = self.latencies.lock();
-        if latencies.len() >= LATENCIES {
-            latencies.pop_front();
-        }
-        latencies.push_back(started.elapsed());
     }
 
     async fn guarded_call(&self, call: &Call, within: Duration) -> Result<Reply, CallFault> {
@@ -177,19 +126,14 @@ impl Guarded {
             if retry > 0 && left.is_zero() {
                 break;
             }
-            let permit = self.breaker.lock().try_acquire(self.now());
-            let permit = match permit {
-                Ok(permit) => Held::new(self, permit),
+            let permit = match self.guard.acquire() {
+                Ok(permit) => permit,
                 Err(_) if doubt.is_some() || busy.is_some() => break,
-                Err(open) => {
-                    let retry_after = open.wait(self.now());
-                    return Err(CallFault::Open { retry_after });
-                }
+                Err(retry_after) => return Err(CallFault::Open { retry_after }),
             };
-            let started = Instant::now();
             let (attempt, outcome) = self.attempt(call, left.min(self.settings.attempt)).await;
             permit.record(outcome);
-            self.note(started, outcome);
+            self.note(outcome);
             let retry_after = match attempt {
                 Attempt::Answered(reply) => return Ok(reply),
                 Attempt::KeyRefused => return Err(CallFault::KeyRefused),
@@ -254,38 +198,6 @@ fn classify(reply: Reply) -> (Attempt, Outcome) {
 fn seconds(reply: &Reply) -> Option<Duration> {
     let value = reply.headers.get(RETRY_AFTER)?.to_str().ok()?;
     value.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// A permit that is given back even if the call is given up.
-struct Held<'a> {
-    guarded: &'a Guarded,
-    permit: Option<Permit>,
-}
-
-impl<'a> Held<'a> {
-    const fn new(guarded: &'a Guarded, permit: Permit) -> Self {
-        Self {
-            guarded,
-            permit: Some(permit),
-        }
-    }
-
-    fn record(mut self, outcome: Outcome) {
-        self.give_back(outcome);
-    }
-
-    fn give_back(&mut self, outcome: Outcome) {
-        if let Some(permit) = self.permit.take() {
-            let now = self.guarded.now();
-            self.guarded.breaker.lock().record(permit, outcome, now);
-        }
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.give_back(Outcome::Ignored);
-    }
 }
 
 impl Central for Guarded {

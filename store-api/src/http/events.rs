@@ -184,7 +184,7 @@ impl Reader {
             sync.lag,
             sync.in_progress,
             sync.error,
-            self.state.central.state().as_str()
+            self.state.central.guard().state().as_str()
         );
         if told == self.told {
             return None;

@@ -92,7 +92,7 @@ fn sync(state: &AppState) -> HealthCheck {
 }
 
 fn central(state: &AppState) -> HealthCheck {
-    let breaker = state.central.state();
+    let breaker = state.central.guard().state();
     let check = match (state.contact.get().reachable, breaker) {
         (Some(true), BreakerState::Closed) => HealthCheck::new(HealthStatus::Healthy),
         (Some(true), BreakerState::Open | BreakerState::HalfOpen) => {

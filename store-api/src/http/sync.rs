@@ -66,7 +66,7 @@ pub fn sync_status(state: &AppState) -> SyncStatus {
         lag_ms: sync.proof.map(|proof| millis(proof.age(&*state.clock))),
         r#gen: tip.map(|tip| tip.position.r#gen.to_string()),
         state: sync.phase.as_str(),
-        breaker: state.central.state().as_str(),
+        breaker: state.central.guard().state().as_str(),
         full_syncs: sync.full_syncs,
         events_applied: sync.events_applied,
         persistent: !state.keeper.status().is_broken(),

@@ -15,7 +15,7 @@ async fn breaker(store: &TestStore) -> Value {
 async fn it_opens_after_five_failures_answers_at_once_probes_and_closes() {
     let central = FakeCentral::start(1).await;
     let mut short = settings(&central.url());
-    short.breaker_open_ms = 700;
+    short.breaker.open_ms = 700;
     let store = TestStore::with(short).await;
     store.live_at(1).await;
     assert_eq!(breaker(&store).await["state"], "closed");

@@ -146,8 +146,8 @@ async fn a_write_through_a_relay_is_repeated_by_one_of_them_only() {
     const PLENTY: u32 = 100;
     let central = FakeCentral::start(1).await;
     let patient = |mut settings: Settings| {
-        settings.breaker_consecutive_failures = PLENTY;
-        settings.breaker_min_calls = PLENTY;
+        settings.breaker.consecutive_failures = PLENTY;
+        settings.breaker.min_calls = PLENTY;
         settings
     };
     let relay = TestStore::with(patient(settings(&central.url()))).await;

@@ -1,7 +1,10 @@
+use std::collections::VecDeque;
+
 use axum::http::{HeaderMap, HeaderValue, Method};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use shared::clock::ManualClock;
-use shared::policy::{BackoffSettings, BreakerSettings};
+use shared::policy::{BackoffSettings, BreakerSettings, BreakerState};
 
 use super::*;
 
@@ -181,7 +184,7 @@ async fn five_failures_open_and_two_probes_close() {
     for _ in 0..2 {
         drop(guarded.call(&key, TEN).await);
     }
-    assert_eq!(guarded.state(), BreakerState::Open);
+    assert_eq!(guarded.guard().state(), BreakerState::Open);
     let sent = *inner.sent.lock();
     assert_eq!(sent, 5, "nothing is sent once it is open, not even a retry");
     let begun = Instant::now();
@@ -195,12 +198,12 @@ async fn five_failures_open_and_two_probes_close() {
     );
 
     tokio::time::sleep(Duration::from_secs(30)).await;
-    assert_eq!(guarded.state(), BreakerState::HalfOpen);
+    assert_eq!(guarded.guard().state(), BreakerState::HalfOpen);
     inner.script.lock().extend([reply(200, ""), reply(404, "")]);
     assert!(guarded.call(&key, TEN).await.is_ok());
-    assert_eq!(guarded.state(), BreakerState::HalfOpen);
+    assert_eq!(guarded.guard().state(), BreakerState::HalfOpen);
     assert!(guarded.call(&key, TEN).await.is_ok());
-    assert_eq!(guarded.state(), BreakerState::Closed);
+    assert_eq!(guarded.guard().state(), BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,5 +230,5 @@ async fn refusals_by_rule_never_open_it() {
     for _ in 0..50 {
         assert!(guarded.call(&call(Some("k")), TEN).await.is_ok());
     }
-    assert_eq!(guarded.state(), BreakerState::Closed);
+    assert_eq!(guarded.guard().state(), BreakerState::Closed);
 }

@@ -1,0 +1,224 @@
+//! As much of Stripe's answers as is read, and what it means.
+//!
+//! Lenient where it does not matter (unknown members, unknown words), strict where it does: an
+//! intent without an id or a status is no intent.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::payments::{ChargeOutcome, Doubt, Paid, PaymentKey, RefundOutcome, Text};
+
+/// How an intent stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Status {
+    RequiresPaymentMethod,
+    RequiresConfirmation,
+    RequiresAction,
+    Processing,
+    RequiresCapture,
+    Canceled,
+    Succeeded,
+    /// A word that came after us.
+    #[serde(other)]
+    Other,
+}
+
+impl Status {
+    /// Whether no money moves any more.
+    pub(super) const fn is_final(self) -> bool {
+        matches!(self, Self::Canceled | Self::Succeeded)
+    }
+}
+
+/// An intent.
+#[derive(Debug, Deserialize)]
+pub(super) struct Intent {
+    pub(super) id: String,
+    pub(super) status: Status,
+    #[serde(default)]
+    latest_charge: Option<Charge>,
+    #[serde(default)]
+    last_payment_error: Option<Words>,
+}
+
+/// A charge: its id alone, or whole if that was asked for.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Charge {
+    Whole {
+        authorization_code: Option<String>,
+    },
+    #[expect(dead_code, reason = "only to be told from the whole")]
+    Id(String),
+}
+
+/// What an error says. All members are optional, and all are of Stripe's making.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Words {
+    #[serde(default, rename = "type")]
+    pub(super) kind: String,
+    pub(super) code: Option<String>,
+    pub(super) decline_code: Option<String>,
+    pub(super) message: Option<String>,
+}
+
+impl Words {
+    /// The most telling of its words.
+    pub(super) fn code(&self) -> Text {
+        let code = self.decline_code.as_deref().or(self.code.as_deref());
+        let code = code.unwrap_or(match self.kind.as_str() {
+            "" => "unknown_error",
+            kind => kind,
+        });
+        Text::new(code)
+    }
+
+    /// Its sentence.
+    pub(super) fn message(&self) -> Text {
+        let message = self.message.as_deref();
+        Text::new(message.unwrap_or("The payment provider gave no reason."))
+    }
+}
+
+impl Intent {
+    /// What a charge that took place is called.
+    pub(super) fn paid(&self) -> Paid {
+        let authorization_code = match &self.latest_charge {
+            Some(Charge::Whole { authorization_code }) => authorization_code.as_deref(),
+            Some(Charge::Id(_)) | None => None,
+        };
+        Paid {
+            reference: self.id.as_str().into(),
+            authorization_code: authorization_code.map(|code| Text::new(code).as_str().into()),
+        }
+    }
+
+    /// Whether no attempt to charge has been made yet.
+    pub(super) const fn awaits_confirmation(&self) -> bool {
+        match self.status {
+            Status::RequiresConfirmation => true,
+            Status::RequiresPaymentMethod => self.last_payment_error.is_none(),
+            Status::RequiresAction
+            | Status::Processing
+            | Status::RequiresCapture
+            | Status::Canceled
+            | Status::Succeeded
+            | Status::Other => false,
+        }
+    }
+
+    /// What an intent says whose charge was declined. Without the error there was no attempt yet.
+    pub(super) fn declined(&self) -> ChargeOutcome {
+        match &self.last_payment_error {
+            Some(words) => ChargeOutcome::Declined {
+                code: words.code(),
+                message: words.message(),
+            },
+            None => ChargeOutcome::Unknown(Doubt::Garbled),
+        }
+    }
+}
+
+/// The body of an error.
+#[derive(Debug, Deserialize)]
+pub(super) struct ErrorBody {
+    pub(super) error: Words,
+}
+
+/// What a search found.
+#[derive(Debug, Deserialize)]
+pub(super) struct Search {
+    pub(super) data: Vec<Intent>,
+}
+
+/// A refund.
+#[derive(Debug, Deserialize)]
+pub(super) struct Refund {
+    id: String,
+    status: Option<String>,
+    failure_reason: Option<String>,
+    #[serde(default)]
+    metadata: RefundMetadata,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct RefundMetadata {
+    refund_key: Option<String>,
+}
+
+/// Refunds of an intent.
+#[derive(Debug, Deserialize)]
+pub(super) struct RefundList {
+    pub(super) data: Vec<Refund>,
+}
+
+impl Refund {
+    pub(super) fn is_of(&self, key: &PaymentKey) -> bool {
+        self.metadata.refund_key.as_deref() == Some(key.as_str())
+    }
+
+    pub(super) fn outcome(&self) -> RefundOutcome {
+        match self.status.as_deref() {
+            // On its way; the bank takes days in any case.
+            None | Some("succeeded" | "pending" | "requires_action") => {
+                let reference: Arc<str> = self.id.as_str().into();
+                RefundOutcome::Refunded { reference }
+            }
+            Some(status @ ("failed" | "canceled")) => {
+                let code = self.failure_reason.as_deref().unwrap_or(status);
+                RefundOutcome::refused(code, "The bank did not take the refund.")
+            }
+            Some(_) => RefundOutcome::Unknown(Doubt::Garbled),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intent(text: &str) -> Result<Intent, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    #[test]
+    fn what_is_no_intent_is_not_read_as_one() {
+        for bad in [
+            "{}",
+            "[]",
+            "null",
+            r#"{"id": "pi_1"}"#,
+            r#"{"status": "succeeded"}"#,
+            r#"{"id": 1, "status": "succeeded"}"#,
+            "<html>",
+        ] {
+            assert!(intent(bad).is_err(), "{bad}");
+        }
+        let later = intent(r#"{"id": "pi_1", "status": "requires_blessing"}"#).unwrap();
+        assert_eq!(later.status, Status::Other);
+    }
+
+    #[test]
+    fn a_charge_is_read_whole_or_by_its_id() {
+        for (charge, code) in [
+            (r#""ch_1""#, None),
+            ("null", None),
+            (r#"{"id": "ch_1", "authorization_code": null}"#, None),
+            (r#"{"id": "ch_1", "authorization_code": "A1"}"#, Some("A1")),
+        ] {
+            let text =
+                format!(r#"{{"id": "pi_1", "status": "succeeded", "latest_charge": {charge}}}"#);
+            let paid = intent(&text).unwrap().paid();
+            assert_eq!(paid.authorization_code.as_deref(), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_decline_without_a_reason_is_none() {
+        let text = r#"{"id": "pi_1", "status": "requires_payment_method"}"#;
+        let outcome = intent(text).unwrap().declined();
+        assert_eq!(outcome, ChargeOutcome::Unknown(Doubt::Garbled));
+    }
+}
