@@ -1,30 +1,25 @@
 //! `GET /v1/inventory/events`: the feed, by poll or as a stream.
 //!
 //! A reader subscribes to the head, reads, and only then waits, so no wake-up is lost. Everybody who
-//! waits at the head gets the same bytes. Cache rules: a full chunk never changes; a shorter tail is
-//! a prefix of the truth and never wrong; an empty answer is worth a second and carries a cursor that
-//! makes the next URL another one.
-
-use std::convert::Infallible;
-use std::time::Duration;
+//! waits at the head gets the same bytes. The question and the headers of the answer are
+//! [`shared::service::feed`]'s, since a relay says the same.
 
 use axum::extract::State;
-use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::Stream;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, Uri};
 use shared::clock::Clock;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::encoding::Coding;
-use shared::service::query::QueryParams;
+use shared::service::feed::{self, Answered};
 use shared::service::request_context::WaitedOnPurpose;
+use shared::service::sse;
 use shared::service::system_clock::SystemClock;
 use shared::view::Head;
-use shared::wire::headers::{LOG_CURSOR, LOG_GEN, LOG_HEAD};
-use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::problem::{Problem, ProblemCode};
 use tokio::time::Instant;
 
 use super::refusal;
@@ -33,23 +28,8 @@ use super::{AppState, examples};
 use crate::feed::answer::{Continuity, Envelope, Slice, check, read, texts};
 use crate::journal::{JournalError, LogGen};
 
-/// Seconds that one cursor lasts: two polls in a row never have the same URL.
-const CURSOR_SECONDS: i64 = 20;
-/// Silence after which a stream says that it is alive.
-const STREAM_PING: Duration = Duration::from_secs(10);
-/// The stream's parameter that a browser sends after a reconnect.
-const LAST_EVENT_ID: &str = "last-event-id";
-
 /// What a reader asks for.
-#[derive(Clone, Copy, Debug)]
-struct Ask {
-    offset: u64,
-    limit: usize,
-    wait: Duration,
-    log_gen: Option<LogGen>,
-    cursor: Option<i64>,
-    coding: Coding,
-}
+type Ask = feed::Ask<LogGen>;
 
 shared::problem_set! {
     /// What a reader can be told instead.
@@ -86,68 +66,10 @@ pub async fn get_events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let streamed = headers.get(ACCEPT).is_some_and(|accept| {
-        accept
-            .to_str()
-            .unwrap_or_default()
-            .starts_with("text/event-stream")
-    });
-    if streamed {
-        return stream(state, &uri, &headers).await;
+    if sse::is_wanted(&headers) {
+        return stream(state, Ask::streamed(&uri, &headers)?);
     }
-    let ask = Ask {
-        coding: Coding::accepted(&headers),
-        ..parse(&uri, None)?
-    };
-    poll(&state, ask).await
-}
-
-fn parse(uri: &Uri, last_event_id: Option<&HeaderValue>) -> Result<Ask, Problem> {
-    let mut params = QueryParams::parse(uri);
-    let asked = match (last_event_id, params.raw("offset")) {
-        // Whoever says what it has seen goes on after it, or is told that it cannot.
-        (Some(last), _) => last
-            .to_str()
-            .ok()
-            .and_then(offset)
-            .map(|last| last + 1)
-            .ok_or(("header.Last-Event-ID", "invalid Last-Event-ID header")),
-        (None, None) => Err(("query.offset", "offset parameter is required")),
-        (None, Some(text)) => offset(text).ok_or(("query.offset", "invalid offset parameter")),
-    };
-    let limit_max = i64::try_from(limits::FEED_LIMIT_MAX).unwrap_or(i64::MAX);
-    let limit = params.integer_capped("limit", 1..=limit_max);
-    let wait_max = i64::try_from(limits::FEED_WAIT_MAX.as_secs()).unwrap_or(i64::MAX);
-    let wait = params.integer_capped("wait", 0..=wait_max).unwrap_or(0);
-    let log_gen = params.parsed::<LogGen>("gen");
-    let cursor = params.integer("cursor", 0..=i64::MAX / 2);
-    let offset = match asked {
-        Ok(offset) => offset,
-        Err((field, sentence)) => {
-            let mut problem = Problem::new(ProblemCode::EventsError, sentence);
-            problem.details = vec![Detail::new(field, "must be an offset, such as 0")];
-            problem.details.extend(params.into_faults());
-            return Err(problem);
-        }
-    };
-    params.finish()?;
-    Ok(Ask {
-        offset,
-        limit: limit
-            .and_then(|limit| usize::try_from(limit).ok())
-            .unwrap_or(limits::FEED_LIMIT_DEFAULT),
-        wait: Duration::from_secs(wait.unsigned_abs()),
-        log_gen,
-        cursor,
-        coding: Coding::Identity,
-    })
-}
-
-/// An offset as people write it, small enough for every client to read exactly.
-fn offset(text: &str) -> Option<u64> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let offset = digits.then(|| text.parse::<u64>().ok()).flatten();
-    offset.filter(|offset| *offset < 1 << 53)
+    poll(&state, Ask::polled(&uri, &headers)?).await
 }
 
 async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
@@ -254,34 +176,15 @@ async fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: b
         oldest_offset: published.journal.oldest().1,
     };
     let (body, coding) = encoded(state, ask.coding, envelope, slice).await;
-    let full = slice.count >= ask.limit && ask.offset.is_multiple_of(ask.limit as u64);
-    let cache = match (full, slice.count) {
-        (true, _) => "public, max-age=31536000, immutable",
-        (false, 0) => "public, max-age=1",
-        (false, _) => "public, max-age=60",
-    };
-    // Strictly above the one that came, so that a cached answer never points at its own URL.
-    let now = SystemClock.now().as_millis() / 1_000 / CURSOR_SECONDS;
-    let cursor = ask.cursor.map_or(now, |echoed| now.max(echoed + 1));
-    let suffix = coding.tag_suffix();
-    let etag = format!(
-        "\"{log_gen}:{}:{}{suffix}\"",
-        ask.offset,
-        slice.next_offset()
-    );
-    let header = |text: String| HeaderValue::try_from(text).expect("figures are valid headers");
     let mut response = body.into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    headers.insert(ETAG, header(etag));
-    if let Some(token) = coding.token() {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(token));
-    }
-    headers.insert(LOG_GEN, header(log_gen.to_string()));
-    headers.insert(LOG_HEAD, HeaderValue::from(head.offset));
-    headers.insert(LOG_CURSOR, HeaderValue::from(cursor));
+    let answered = Answered {
+        log_gen,
+        head: head.offset,
+        count: slice.count,
+        coding,
+        now: SystemClock.now(),
+    };
+    answered.write(&ask, response.headers_mut());
     if waited {
         response.extensions_mut().insert(WaitedOnPurpose);
     }
@@ -308,8 +211,7 @@ async fn encoded(
 }
 
 /// Streams events as they become durable, each with its offset as the event id.
-async fn stream(state: AppState, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> {
-    let ask = parse(uri, headers.get(LAST_EVENT_ID))?;
+fn stream(state: AppState, ask: Ask) -> Result<Response, Problem> {
     follows(&state, ask)?;
     let published = state.ledger.published();
     let (head, oldest) = (published.head(), published.journal.oldest().1);
@@ -319,20 +221,12 @@ async fn stream(state: AppState, uri: &Uri, headers: &HeaderMap) -> Result<Respo
     if ask.offset > head.offset {
         return Err(ahead(&state, ask.offset, head));
     }
-    let events = events(state, ask.offset);
-    let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(STREAM_PING).text("ping"));
-    let mut response = stream.into_response();
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.extensions_mut().insert(WaitedOnPurpose);
-    Ok(response)
+    Ok(sse::stream(runs(state, ask.offset)))
 }
 
-fn events(state: AppState, offset: u64) -> impl Stream<Item = Result<sse::Event, Infallible>> {
-    use futures_util::StreamExt as _;
+fn runs(state: AppState, offset: u64) -> impl Stream<Item = Vec<Event>> {
     let moves = state.ledger.published().moves();
-    let batches = futures_util::stream::unfold((state, moves, offset), |state| async move {
+    futures_util::stream::unfold((state, moves, offset), |state| async move {
         let (app, mut moves, offset) = state;
         loop {
             moves.mark_unchanged();
@@ -343,9 +237,9 @@ fn events(state: AppState, offset: u64) -> impl Stream<Item = Result<sse::Event,
                 let published = app.ledger.published();
                 let found = texts(published, offset, limit, head).await.ok()?;
                 let next = found.last().map_or(offset, |(last, _)| last + 1);
-                let events: Vec<sse::Event> = found
+                let events = found
                     .into_iter()
-                    .map(|(at, text)| sse::Event::default().id(at.to_string()).data(text))
+                    .map(|(at, text)| Event::default().id(at.to_string()).data(text))
                     .collect();
                 return Some((events, (app, moves, next)));
             }
@@ -354,6 +248,5 @@ fn events(state: AppState, offset: u64) -> impl Stream<Item = Result<sse::Event,
                 () = app.shutdown.cancelled() => return None,
             }
         }
-    });
-    batches.flat_map(|events| futures_util::stream::iter(events.into_iter().map(Ok)))
+    })
 }

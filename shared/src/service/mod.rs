@@ -5,7 +5,8 @@
 //! [`request_context`] (ids, access log, panics, problems), is read with [`extract`] and [`auth`],
 //! and what goes wrong leaves as a [`problem_response`]. Beside that: [`telemetry`] writes the log,
 //! [`shutdown`] turns signals into a token, [`health`] says how the service is, [`guard`] keeps calls
-//! to others behind a breaker, [`system_clock`] is the one reader of the wall clock.
+//! to others behind a breaker, [`system_clock`] is the one reader of the wall clock. [`feed`] is
+//! what central and a relay must say alike.
 //!
 //! Nothing here knows what a product is. What stays out: metrics, rate limits and sessions, which
 //! each have their own module, and whatever only one service needs.
@@ -17,6 +18,7 @@ pub mod cors;
 pub mod disk_space;
 pub mod encoding;
 pub mod extract;
+pub mod feed;
 pub mod guard;
 pub mod health;
 pub mod openapi;
@@ -26,6 +28,7 @@ pub mod request_context;
 pub mod server;
 pub mod settings;
 pub mod shutdown;
+pub mod sse;
 pub mod system_clock;
 pub mod telemetry;
 pub mod workers;

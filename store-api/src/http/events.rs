@@ -138,16 +138,17 @@ impl Reader {
             return None;
         }
         let live = std::sync::Arc::clone(&self.state.live);
-        let next = self.next;
-        let read = match live.read_recent(next, RUN) {
-            Some(events) => Ok(Stretch::Events(events)),
-            None => tokio::task::spawn_blocking(move || live.read(next, RUN))
+        let (copy, next) = (self.copy, self.next);
+        let read = match live.read_recent(copy, next, RUN) {
+            Some(found) => Ok(found),
+            None => tokio::task::spawn_blocking(move || live.read(copy, next, RUN))
                 .await
                 .ok()?,
         };
         match read {
             Ok(Stretch::Events(events)) => Some(self.products(&events)),
-            Ok(Stretch::AtHead) => None,
+            // The tip says so in a moment.
+            Ok(Stretch::AtHead | Stretch::Replaced) => None,
             Ok(Stretch::Ahead | Stretch::Gone(_)) | Err(_) => Some(self.resync(tip)),
         }
     }

@@ -5,10 +5,12 @@
 //! its `Age` is added to by those who follow it; a question that it cannot place while it is behind
 //! is answered with *try again*, not with *your log is another one*.
 
-use std::time::Duration;
+mod streamed;
+
+use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
-use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY, VIA};
+use axum::http::header::{AGE, VIA};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -18,9 +20,9 @@ use shared::service::auth::{Caller, Scope};
 use shared::service::compression::packed;
 use shared::service::encoding::Coding;
 use shared::service::extract::read_body;
-use shared::service::query::QueryParams;
+use shared::service::feed::{self, Answered};
 use shared::service::request_context::{RequestContext, WaitedOnPurpose};
-use shared::wire::headers::{LOG_CURSOR, LOG_GEN, LOG_HEAD};
+use shared::service::sse;
 use shared::wire::problem::{Problem, ProblemCode};
 use tokio::time::Instant;
 
@@ -33,21 +35,10 @@ use crate::replica::follower_core::Phase;
 use crate::replica::live::{Stretch, Tip};
 use crate::replica::position::{Gen, Position};
 
-/// Seconds that one cursor lasts.
-const CURSOR_SECONDS: i64 = 20;
-
 /// What a reader asks for.
-#[derive(Clone, Copy, Debug)]
-struct Ask {
-    offset: u64,
-    limit: usize,
-    wait: Duration,
-    r#gen: Option<Gen>,
-    cursor: Option<i64>,
-    coding: Coding,
-}
+type Ask = feed::Ask<Gen>;
 
-/// Answers with events from an offset on, waiting for the next one if asked to.
+/// Answers with events from an offset on, waiting for the next one if asked to, or streams them.
 ///
 /// # Errors
 /// 409 and 410 as central; 503 when this store cannot know yet.
@@ -56,9 +47,10 @@ struct Ask {
     params(
         ("offset" = i64, Query), ("limit" = Option<i64>, Query), ("wait" = Option<i64>, Query),
         ("gen" = Option<String>, Query), ("cursor" = Option<i64>, Query),
+        ("Last-Event-ID" = Option<i64>, Header, description = "With text/event-stream: the last offset that was seen"),
     ),
     responses(
-        (status = 200, description = "events, as central sends them"),
+        (status = 200, description = "events, as central sends them; as a stream, each with its offset as the id"),
         (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
         (status = 409, body = ProblemBody), (status = 410, body = ProblemBody),
         (status = 503, body = ProblemBody),
@@ -71,35 +63,10 @@ pub async fn get_events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let ask = parse(&uri, &headers)?;
-    poll(&state, ask).await
-}
-
-fn parse(uri: &Uri, headers: &HeaderMap) -> Result<Ask, Problem> {
-    let mut params = QueryParams::parse(uri);
-    let events_error = |sentence: &str| Problem::new(ProblemCode::EventsError, sentence);
-    let offset = params
-        .raw("offset")
-        .ok_or_else(|| events_error("offset parameter is required"))?;
-    let offset = offset.parse().ok().filter(|offset| *offset < 1 << 53);
-    let offset = offset.ok_or_else(|| events_error("invalid offset parameter"))?;
-    let limit_max = i64::try_from(limits::FEED_LIMIT_MAX).unwrap_or(i64::MAX);
-    let limit = params.integer_capped("limit", 1..=limit_max);
-    let wait_max = i64::try_from(limits::FEED_WAIT_MAX.as_secs()).unwrap_or(i64::MAX);
-    let wait = params.integer_capped("wait", 0..=wait_max).unwrap_or(0);
-    let r#gen = params.parsed::<Gen>("gen");
-    let cursor = params.integer("cursor", 0..=i64::MAX / 2);
-    params.finish()?;
-    Ok(Ask {
-        offset,
-        limit: limit
-            .and_then(|limit| usize::try_from(limit).ok())
-            .unwrap_or(limits::FEED_LIMIT_DEFAULT),
-        wait: Duration::from_secs(wait.unsigned_abs()),
-        r#gen,
-        cursor,
-        coding: Coding::accepted(headers),
-    })
+    if sse::is_wanted(&headers) {
+        return streamed::answer(state, Ask::streamed(&uri, &headers)?).await;
+    }
+    poll(&state, Ask::polled(&uri, &headers)?).await
 }
 
 /// How a question stands to this copy.
@@ -114,7 +81,7 @@ enum Place {
 }
 
 fn place(generations: &[Position], tip: Tip, ask: Ask) -> Place {
-    if let Some(asked) = ask.r#gen {
+    if let Some(asked) = ask.log_gen {
         let Some(at) = generations.iter().rposition(|known| known.r#gen == asked) else {
             return Place::Beyond;
         };
@@ -132,6 +99,9 @@ fn place(generations: &[Position], tip: Tip, ask: Ask) -> Place {
     }
 }
 
+/// What is said to a reader that has waited in vain.
+type Otherwise = fn(&AppState, Ask, Tip) -> Problem;
+
 async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
     let mut watch = state.live.watch();
     let begun = Instant::now();
@@ -139,36 +109,36 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
     let beyond_deadline = begun + ask.wait.min(limits::FEED_AHEAD_WAIT);
     loop {
         let tip = (*watch.borrow_and_update()).ok_or_else(not_synced_yet)?;
-        let place = place(&state.live.generations(), tip, ask);
-        let until = match place {
-            Place::Elsewhere => return Err(located(state, tip, ProblemCode::LogDiverged)),
-            Place::Beyond => beyond_deadline,
-            Place::Here => {
-                let found = read(state, ask, tip).await?;
-                match found {
-                    Stretch::Events(events) => {
-                        return Ok(answer(state, ask, tip, &events).await);
-                    }
+        let (until, otherwise): (_, Option<Otherwise>) =
+            match place(&state.live.generations(), tip, ask) {
+                Place::Elsewhere => return Err(located(state, tip, ProblemCode::LogDiverged)),
+                Place::Beyond => (beyond_deadline, Some(beyond)),
+                Place::Here => match read(state, ask, tip).await? {
+                    Stretch::Events(events) => return Ok(answer(state, ask, tip, &events).await),
                     Stretch::Gone(_) => return Err(located(state, tip, ProblemCode::OffsetGone)),
-                    // A swap in between; the next look decides.
-                    Stretch::Ahead => beyond_deadline,
-                    Stretch::AtHead => deadline,
-                }
-            }
-        };
+                    Stretch::AtHead => (deadline, None),
+                    // The next look, at the copy that comes, decides.
+                    Stretch::Ahead | Stretch::Replaced => (beyond_deadline, Some(replaced)),
+                },
+            };
         let woken = tokio::select! {
             changed = watch.changed() => changed.is_ok(),
             () = state.shutdown.cancelled() => false,
             () = tokio::time::sleep_until(until) => false,
         };
-        if woken {
-            continue;
+        if !woken {
+            return match otherwise {
+                None => Ok(answer(state, ask, tip, &[]).await),
+                Some(problem) => Err(problem(state, ask, tip)),
+            };
         }
-        return match place {
-            Place::Here => Ok(answer(state, ask, tip, &[]).await),
-            Place::Beyond | Place::Elsewhere => Err(beyond(state, ask, tip)),
-        };
     }
+}
+
+/// A question about a copy that is giving way to another one.
+fn replaced(_: &AppState, _: Ask, _: Tip) -> Problem {
+    let sentence = "this relay is just taking over another copy";
+    Problem::new(ProblemCode::NotSyncedYet, sentence).retry_after(1)
 }
 
 /// A question that lies beyond what this copy knows. Only a live copy may say that it is wrong.
@@ -179,7 +149,7 @@ fn beyond(state: &AppState, ask: Ask, tip: Tip) -> Problem {
     }
     let known = state.live.generations();
     let known = ask
-        .r#gen
+        .log_gen
         .is_none_or(|asked| known.iter().any(|one| one.r#gen == asked));
     let code = if known {
         ProblemCode::OffsetAhead
@@ -193,11 +163,11 @@ async fn read(state: &AppState, ask: Ask, tip: Tip) -> Result<Stretch, Problem> 
     if ask.offset == tip.position.offset {
         return Ok(Stretch::AtHead);
     }
-    if let Some(events) = state.live.read_recent(ask.offset, ask.limit) {
-        return Ok(Stretch::Events(events));
+    if let Some(found) = state.live.read_recent(tip.copy, ask.offset, ask.limit) {
+        return Ok(found);
     }
-    let live = std::sync::Arc::clone(&state.live);
-    let reading = tokio::task::spawn_blocking(move || live.read(ask.offset, ask.limit));
+    let live = Arc::clone(&state.live);
+    let reading = tokio::task::spawn_blocking(move || live.read(tip.copy, ask.offset, ask.limit));
     let unreadable = || Problem::new(ProblemCode::Overloaded, "the journal cannot be read now");
     reading.await.map_err(|_| unreadable())?.map_err(|error| {
         tracing::error!(%error, "the journal cannot be read");
@@ -236,34 +206,16 @@ async fn answer(state: &AppState, ask: Ask, tip: Tip, events: &[Bytes]) -> Respo
         Some(packed) => (Bytes::from(packed), ask.coding),
         None => (text, Coding::Identity),
     };
-    let full = events.len() >= ask.limit && ask.offset.is_multiple_of(ask.limit as u64);
-    let cache = match (full, events.len()) {
-        (true, _) => "public, max-age=31536000, immutable",
-        (false, 0) => "public, max-age=1",
-        (false, _) => "public, max-age=60",
-    };
-    // Strictly above the one that came, so that a cached answer never points at its own URL.
-    let now = state.clock.now().as_millis() / 1_000 / CURSOR_SECONDS;
-    let cursor = ask.cursor.map_or(now, |echoed| now.max(echoed + 1));
     let mut response = body.into_response();
-    let age = sync.proof.map(|proof| proof.age(&*state.clock).as_secs());
-    let header = |text: String| HeaderValue::try_from(text).expect("figures are valid headers");
-    let etag = format!("\"{gen}:{}:{next}{}\"", ask.offset, coding.tag_suffix());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    headers.insert(ETAG, header(etag));
-    headers.insert(LOG_GEN, header(r#gen.to_string()));
-    headers.insert(LOG_HEAD, HeaderValue::from(head));
-    headers.insert(LOG_CURSOR, HeaderValue::from(cursor));
-    headers.insert(AGE, HeaderValue::from(age.unwrap_or(u64::from(u32::MAX))));
-    if let Some(token) = coding.token() {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(token));
-    }
-    if let Some(via) = via(state.contact.get().via.as_deref(), &state.config.store_id) {
-        headers.insert(VIA, via);
-    }
+    let answered = Answered {
+        log_gen: r#gen,
+        head,
+        count: events.len(),
+        coding,
+        now: state.clock.now(),
+    };
+    answered.write(&ask, response.headers_mut());
+    write_provenance(state, response.headers_mut());
     response.extensions_mut().insert(WaitedOnPurpose);
     response
 }
@@ -287,6 +239,16 @@ fn envelope(events: &[Bytes], next: u64, head: u64, oldest: u64, r#gen: Gen) -> 
         .as_bytes(),
     );
     text
+}
+
+/// Says how old the copy is and through whom it came.
+fn write_provenance(state: &AppState, headers: &mut HeaderMap) {
+    let proof = state.status.get().proof;
+    let age = proof.map(|proof| proof.age(&*state.clock).as_secs());
+    headers.insert(AGE, HeaderValue::from(age.unwrap_or(u64::from(u32::MAX))));
+    if let Some(via) = via(state.contact.get().via.as_deref(), &state.config.store_id) {
+        headers.insert(VIA, via);
+    }
 }
 
 /// Through whom the feed came, and this store.
@@ -367,8 +329,8 @@ mod tests {
             let ask = Ask {
                 offset,
                 limit: 10,
-                wait: Duration::ZERO,
-                r#gen: asked.map(Gen),
+                wait: std::time::Duration::ZERO,
+                log_gen: asked.map(Gen),
                 cursor: None,
                 coding: Coding::Identity,
             };

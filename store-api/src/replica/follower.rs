@@ -356,6 +356,7 @@ impl Follower {
             count: catalogue.len() as u64,
             digest,
         };
+        self.parts.live.begin_swap();
         match snapshot {
             Some(snapshot) => {
                 let install = Install { snapshot, runs };

@@ -5,7 +5,9 @@
 //! reader that holds the old one goes on with it undisturbed.
 //!
 //! What must stay true: when [`Live::watch`] says that the copy stands at an offset, every read that
-//! begins afterwards sees everything below it.
+//! begins afterwards sees everything below it; and events are given only to who asks for the copy
+//! that they are of. Files, tail and tip are replaced one after the other, so the number of the copy
+//! that is coming is raised before the first of them and looked at after each read.
 
 use std::io;
 use std::sync::Arc;
@@ -77,6 +79,8 @@ pub struct Live {
     disk: Arc<dyn Disk>,
     index: Arc<Index>,
     generations: RwLock<Vec<Position>>,
+    /// The copy whose events the files and the tail hold, or are about to.
+    coming: AtomicU64,
 }
 
 /// Generations that are remembered; one per start of central.
@@ -93,6 +97,8 @@ pub enum Stretch {
     Ahead,
     /// The events before this offset are no longer here.
     Gone(u64),
+    /// The copy that was asked about is giving way to another one.
+    Replaced,
 }
 
 impl Live {
@@ -108,6 +114,7 @@ impl Live {
             tail: Tail::default(),
             disk,
             generations: RwLock::new(index.generations()),
+            coming: AtomicU64::new(0),
             index,
         }
     }
@@ -175,6 +182,13 @@ impl Live {
         tip
     }
 
+    /// Says that another catalogue is about to take the place of this one: from now on the files
+    /// may hold its events. [`Live::swap`] must follow.
+    pub fn begin_swap(&self) {
+        let coming = self.tip().map_or(0, |tip| tip.copy + 1);
+        self.coming.store(coming, Ordering::Release);
+    }
+
     /// Puts another catalogue in the place of this one. `recent` are the last events that led to
     /// it and `generations` where they came from, for those who follow us.
     pub fn swap(
@@ -184,7 +198,8 @@ impl Live {
         recent: &[Incoming],
         generations: Vec<Position>,
     ) -> Tip {
-        let copy = self.tip().map_or(0, |tip| tip.copy + 1);
+        self.begin_swap();
+        let copy = self.coming.load(Ordering::Acquire);
         let tip = Tip {
             position,
             summary: Summary {
@@ -207,12 +222,12 @@ impl Live {
         tip
     }
 
-    /// What there is from `offset` on, out of memory or the journals. Blocks on the disk for old
-    /// offsets.
+    /// What there is from `offset` on in the copy `of`, out of memory or the journals. Blocks on
+    /// the disk for old offsets.
     ///
     /// # Errors
     /// The disk's.
-    pub fn read(&self, offset: u64, limit: usize) -> io::Result<Stretch> {
+    pub fn read(&self, of: u64, offset: u64, limit: usize) -> io::Result<Stretch> {
         let Some(tip) = self.tip() else {
             return Ok(Stretch::Ahead);
         };
@@ -221,20 +236,31 @@ impl Live {
             std::cmp::Ordering::Greater => return Ok(Stretch::Ahead),
             std::cmp::Ordering::Less => {}
         }
-        if let Some(events) = self.tail.read(offset, limit) {
-            return Ok(Stretch::Events(events));
+        if let Some(found) = self.read_recent(of, offset, limit) {
+            return Ok(found);
         }
         let found = self.index.read(&*self.disk, offset, limit)?;
         let oldest = || self.index.oldest().unwrap_or(tip.position.offset);
-        Ok(found
+        let found = found
             .filter(|events| !events.is_empty())
-            .map_or_else(|| Stretch::Gone(oldest()), Stretch::Events))
+            .map_or_else(|| Stretch::Gone(oldest()), Stretch::Events);
+        Ok(self.still(of, found))
     }
 
     /// The same out of memory only, for callers that may not block.
     #[must_use]
-    pub fn read_recent(&self, offset: u64, limit: usize) -> Option<Vec<Bytes>> {
-        self.tail.read(offset, limit)
+    pub fn read_recent(&self, of: u64, offset: u64, limit: usize) -> Option<Stretch> {
+        let events = self.tail.read(offset, limit)?;
+        Some(self.still(of, Stretch::Events(events)))
+    }
+
+    /// What was found, if it is certain that it is of the copy `of`.
+    fn still(&self, of: u64, found: Stretch) -> Stretch {
+        if self.coming.load(Ordering::Acquire) == of {
+            found
+        } else {
+            Stretch::Replaced
+        }
     }
 
     /// The journals' index.
@@ -254,4 +280,79 @@ pub fn changes(events: &[Incoming]) -> impl Iterator<Item = Change<'_>> {
             record: incoming.event.offset,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use shared::disk::FsDisk;
+    use shared::view::Head;
+
+    use super::*;
+    use crate::replica::files::{Folder, Install, row_of};
+    use crate::replica::testing::{TestLog, products};
+
+    #[test]
+    fn nobody_gets_the_events_of_another_copy_while_it_is_replaced() {
+        // The story: a relay took over another log. The files are replaced before the tip is, and a
+        // poll in between was given the new log's events under the old log's name.
+        let dir = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(FsDisk);
+        let (mut folder, _) = Folder::open(Arc::clone(&disk), Path::new(dir.path())).unwrap();
+        let live = Live::new(disk, folder.index());
+        let position = |of, offset| Position {
+            r#gen: Gen(of),
+            offset,
+        };
+        let logs = [1, 2].map(|seed| TestLog::default().fork(0, 20, seed));
+        let mut install = |log: &TestLog, of: u64| {
+            let start = log.boundary(5);
+            let state = log.state(start);
+            let rows = products(&state);
+            let mut writer = folder
+                .begin_install(position(of, start as u64), rows.len() as u64)
+                .unwrap();
+            for row in &rows {
+                writer.row(&row_of(b"", row)).unwrap();
+            }
+            let snapshot = writer.finish(state.digest()).unwrap();
+            let runs = vec![(Gen(of), log.events[start..].to_vec())];
+            folder.install(&Install { snapshot, runs }).unwrap();
+        };
+        let swap = |log: &TestLog, of: u64| {
+            let end = log.events.len() as u64;
+            let head = Head {
+                offset: end,
+                digest: 0,
+                seq: end,
+            };
+            let catalogue = Catalogue::load(std::iter::empty(), head);
+            live.swap(catalogue, position(of, end), &[], vec![position(of, 0)])
+        };
+        let asked = |log: &TestLog| log.boundary(8);
+
+        live.begin_swap();
+        install(&logs[0], 1);
+        let tip = swap(&logs[0], 1);
+        let at = asked(&logs[0]);
+        let first = Stretch::Events(vec![logs[0].events[at].clone()]);
+        let read = |of, at: usize| match live.read(of, at as u64, 1).unwrap() {
+            Stretch::Events(events) => Stretch::Events(events[..1].to_vec()),
+            other => other,
+        };
+        assert_eq!(read(tip.copy, at), first);
+
+        live.begin_swap();
+        install(&logs[1], 2);
+        assert_eq!(live.tip(), Some(tip), "not yet");
+        assert_eq!(read(tip.copy, at), Stretch::Replaced);
+
+        let tip = swap(&logs[1], 2);
+        let at = asked(&logs[1]);
+        let second = Stretch::Events(vec![logs[1].events[at].clone()]);
+        assert_eq!(read(tip.copy, at), second);
+        assert_eq!(read(tip.copy - 1, at), Stretch::Replaced);
+        assert_ne!(first, second);
+    }
 }

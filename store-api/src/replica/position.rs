@@ -14,7 +14,7 @@ pub struct Gen(pub u64);
 
 /// The text is not 16 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not 16 hex digits")]
+#[error("must be 16 hexadecimal digits")]
 pub struct NotHex16;
 
 /// Parses 16 lower-case hex digits; the form of generations and digests.

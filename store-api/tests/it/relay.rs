@@ -1,5 +1,6 @@
 //! Stores that follow stores.
 
+use reqwest::Response;
 use serde_json::Value;
 use store_api::Settings;
 
@@ -223,4 +224,114 @@ async fn a_store_that_follows_itself_notices() {
         error.as_str().is_some_and(|error| error.contains("circle"))
     })
     .await;
+}
+
+/// Opens a stream at `relay`, answered with 200.
+async fn streamed(relay: &TestStore, query: &str, last: Option<&str>) -> Response {
+    let url = format!("{}/v1/inventory/events?{query}", relay.url);
+    let request = relay.client.get(url).header("x-api-key", KEY);
+    let request = request.header("accept", "text/event-stream");
+    let request = match last {
+        Some(last) => request.header("last-event-id", last),
+        None => request,
+    };
+    request.send().await.unwrap()
+}
+
+/// Id and data of the next `count` events of a stream.
+async fn next(stream: &mut Response, count: usize) -> Vec<(u64, Value)> {
+    let mut text = String::new();
+    let mut events = Vec::new();
+    while events.len() < count {
+        let part = stream.chunk().await.unwrap().expect("the stream goes on");
+        text.push_str(std::str::from_utf8(&part).unwrap());
+        while let Some((block, rest)) = text.split_once("\n\n") {
+            let value = |name| block.lines().find_map(|line: &str| line.strip_prefix(name));
+            if let Some((id, data)) = value("id: ").zip(value("data: ")) {
+                events.push((id.parse().unwrap(), serde_json::from_str(data).unwrap()));
+            }
+            text = rest.to_owned();
+        }
+    }
+    assert_eq!(events.len(), count, "nothing that was not waited for");
+    events
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_streams_as_central_does_and_ends_with_its_copy() {
+    let central = FakeCentral::start(2).await;
+    let relay = TestStore::start(&central.url()).await;
+    relay.live_at(2).await;
+    for units in 0..120 {
+        central.put("PROD-001", units);
+    }
+    relay.live_at(122).await;
+    let mut stream = streamed(&relay, "offset=2", None).await;
+    assert_eq!(stream.status(), 200);
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-store"),
+        ("via", "1.1 store-s1"),
+    ] {
+        assert_eq!(header(&stream, name), Some(value));
+    }
+    assert!(header(&stream, "age").is_some());
+    let page = relay
+        .get_json("/v1/inventory/events?offset=2&limit=1000")
+        .await;
+    let events = next(&mut stream, 120).await;
+    for (at, (id, data)) in events.iter().enumerate() {
+        assert_eq!((*id, data), (at as u64 + 2, &page["events"][at]));
+    }
+    // What happens now comes by itself, and a reader that comes back goes on after the last it has.
+    central.put("PROD-002", 7);
+    assert_eq!(next(&mut stream, 1).await[0].0, 122);
+    let mut resumed = streamed(&relay, "offset=2", Some("121")).await;
+    assert_eq!(next(&mut resumed, 1).await[0].1["productId"], "PROD-002");
+
+    // Another log takes this one's place: nobody is led from one into the other.
+    central.vanish().await;
+    central.restore(2);
+    central.appear().await;
+    for stream in [&mut stream, &mut resumed] {
+        while let Some(part) = stream.chunk().await.unwrap() {
+            let text = std::str::from_utf8(&part).unwrap();
+            assert!(!text.contains("id: "), "{text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_a_relay_cannot_give_is_refused() {
+    let central = FakeCentral::start(2).await;
+    let relay = TestStore::start(&central.url()).await;
+    relay.live_at(2).await;
+    for (query, last, status, code) in [
+        ("offset=0", None, 410, "offset_gone"),
+        ("offset=9", None, 409, "offset_ahead"),
+        ("offset=0", Some("5"), 409, "offset_ahead"),
+        ("offset=2&gen=00000000000000ff", None, 409, "log_diverged"),
+        ("", None, 400, "EVENTS_ERROR"),
+        ("offset=0", Some("x"), 400, "EVENTS_ERROR"),
+        ("offset=2&limit=0", None, 400, "invalid_request"),
+    ] {
+        let answer = streamed(&relay, query, last).await;
+        assert_eq!(answer.status(), status, "{query} {last:?}");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["code"], code, "{query} {last:?}");
+    }
+    // All that is wrong with a question is said at once, here as at central.
+    let answer = relay
+        .get("/v1/inventory/events?limit=x&wait=-1&gen=y")
+        .await;
+    let problem: Value = answer.json().await.unwrap();
+    let details = problem["details"].as_array().unwrap();
+    let fields: Vec<_> = details
+        .iter()
+        .map(|one| one["field"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        fields,
+        ["query.offset", "query.limit", "query.wait", "query.gen"]
+    );
 }

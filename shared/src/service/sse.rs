@@ -1,0 +1,42 @@
+//! Server-sent events: who asks for them, where a browser that comes back goes on, and the answer.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::{Stream, StreamExt as _};
+use http::header::{ACCEPT, CACHE_CONTROL};
+use http::{HeaderMap, HeaderValue};
+
+use super::request_context::WaitedOnPurpose;
+
+/// The header in which a browser that comes back names the last event it has.
+pub const LAST_EVENT_ID: &str = "last-event-id";
+/// Silence after which a stream says that it is alive.
+pub const PING_EVERY: Duration = Duration::from_secs(10);
+
+/// Whether the caller asks for a stream before anything else.
+#[must_use]
+pub fn is_wanted(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.starts_with("text/event-stream"))
+}
+
+/// Streams runs of events as they come, with a comment now and then so that neither end takes a
+/// quiet line for a dead one. The end of `runs` ends the answer.
+pub fn stream<S>(runs: S) -> Response
+where
+    S: Stream<Item = Vec<Event>> + Send + 'static,
+{
+    let events = runs.flat_map(|run| {
+        let events = run.into_iter().map(Ok::<_, Infallible>);
+        futures_util::stream::iter(events)
+    });
+    let keep_alive = KeepAlive::new().interval(PING_EVERY).text("ping");
+    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    response.extensions_mut().insert(WaitedOnPurpose);
+    response
+}
