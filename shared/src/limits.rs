@@ -45,8 +45,9 @@ pub const PAGE_DEFAULT: usize = 50;
 pub const PAGE_BY_OFFSET: usize = 200;
 /// Largest page by `cursor`.
 pub const PAGE_BY_CURSOR: usize = 1_000;
-/// Longest cursor in characters: a name and an id, each at its own limit, in base64.
-pub const CURSOR_BYTES: usize = 2_048;
+/// Longest cursor in characters: a name, an id and every filter, each at its own limit and half as
+/// long again where regard to case is dropped, in base64.
+pub const CURSOR_BYTES: usize = 3_072;
 /// Search results that a catalogue keeps; at a million products one is at most 128 KiB.
 pub const SEARCHES_KEPT: usize = 64;
 /// Longest search text in bytes.
@@ -66,6 +67,9 @@ pub const FEED_AHEAD_WAIT: Duration = Duration::from_secs(5);
 pub const LIVE_EVENTS_BEHIND: u64 = 10_000;
 /// Bytes of recent events that central keeps encoded in memory.
 pub const FEED_RING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Stores whose reports central remembers; past that the one that was silent longest is forgotten.
+pub const STORES_KNOWN: usize = 100_000;
 
 /// Age up to which a catalogue snapshot is given to the next reader, however much has happened since.
 pub const EXPORT_REUSE: Duration = Duration::from_secs(5);

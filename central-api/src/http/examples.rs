@@ -194,7 +194,7 @@ pub fn store() -> Value {
 
 /// Who follows.
 pub fn stores() -> Value {
-    json!({"stores": [store()], "headOffset": 4, "gen": "8a7fd1e200aa31c4"})
+    json!({"stores": [store()], "headOffset": 4, "asOfOffset": 4, "gen": "8a7fd1e200aa31c4"})
 }
 
 /// Products to be created, seed 003's way.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use shared::clock::{Clock, Timestamp};
 use shared::domain::ids::StoreId;
+use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::system_clock::SystemClock;
@@ -23,8 +24,6 @@ use super::fields::{Fields, object};
 use super::{AppState, examples};
 use crate::journal::LogGen;
 
-/// Stores that are remembered; past that the one that was silent longest is forgotten.
-const STORES: usize = 100_000;
 /// Most bytes of a text in a report.
 const TEXT_BYTES: usize = 64;
 /// Silence after which a store counts as offline.
@@ -88,6 +87,8 @@ pub struct StoreView {
 pub struct StoreList {
     stores: Vec<StoreView>,
     head_offset: u64,
+    /// As every list has it: the head that the lags are counted from.
+    as_of_offset: u64,
     #[serde(rename = "gen")]
     log_gen: String,
 }
@@ -179,6 +180,7 @@ pub async fn list(
     Ok(Json(StoreList {
         stores,
         head_offset: head,
+        as_of_offset: head,
         log_gen,
     }))
 }
@@ -232,7 +234,7 @@ pub async fn heartbeat(
     };
     let answer = view(&store, &known, head, now);
     stores.insert(store, known);
-    if stores.len() > STORES
+    if stores.len() > limits::STORES_KNOWN
         && let Some(silent) = stores
             .iter()
             .min_by_key(|(_, known)| known.at)

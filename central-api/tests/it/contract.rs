@@ -295,7 +295,7 @@ async fn health_says_how_full_the_disk_is_and_how_far_behind_the_followers_are()
     assert_eq!(followers["drifted"], 1, "{checks}");
     assert_eq!(followers["status"], "degraded", "{checks}");
     assert!(checks["disk"]["freeBytes"].is_u64(), "{checks}");
-    for path in ["/v1/categories", "/v1/inventory/shortfalls"] {
+    for path in ["/v1/categories", "/v1/inventory/shortfalls", "/v1/stores"] {
         let list = central.get_json(path).await;
         assert_eq!(list["asOfOffset"], central.head().await, "{path}: {list}");
         assert!(

@@ -1,15 +1,15 @@
 //! Where a walk through a list stands, as opaque text.
 //!
 //! A cursor holds the key and id of the last row it gave, not a position: rows that come, go or
-//! move elsewhere in the list do not shift it. It also holds its order and a fingerprint of its
-//! filters, since a place in one list means nothing in another, and a checksum, since text from
-//! outside may be cut or changed on its way. It holds nothing of the process that made it, so a
+//! move elsewhere in the list do not shift it. It also holds its order and its filters, since a place
+//! in one list means nothing in another and a client should not have to say them again, and a
+//! checksum, since text from outside may be cut or changed on its way. It holds nothing of the process that made it, so a
 //! walk goes on after a restart and at another store.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::query::{Direction, Query, Sort};
+use super::query::{Direction, Filter, Query, Sort};
 use super::text;
 use crate::domain::ids::check_id;
 use crate::domain::inventory::Product;
@@ -17,7 +17,7 @@ use crate::domain::inventory::product::Fnv1a;
 use crate::limits;
 
 /// Changes when the layout does, so that an old cursor is refused and not misread.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// Why a text is not a cursor for this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +58,7 @@ impl Key {
 pub struct Cursor {
     pub(super) sort: Sort,
     pub(super) direction: Direction,
-    filter: u64,
+    pub(super) filter: Filter,
     /// Rows given so far.
     pub(super) rows: usize,
     pub(super) key: Key,
@@ -72,7 +72,7 @@ impl Cursor {
         Self {
             sort: query.sort,
             direction: query.direction,
-            filter: query.filter.fingerprint(),
+            filter: query.filter.clone(),
             rows,
             key: Key::of(last, query.sort),
             id: last.id.as_str().into(),
@@ -86,7 +86,7 @@ impl Cursor {
     pub fn check(&self, query: &Query) -> Result<(), InvalidCursor> {
         let same = self.sort == query.sort
             && self.direction == query.direction
-            && self.filter == query.filter.fingerprint();
+            && self.filter == query.filter;
         if same {
             Ok(())
         } else {
@@ -98,7 +98,7 @@ impl Cursor {
     #[must_use]
     pub fn encode(&self) -> String {
         let mut bytes = vec![LAYOUT, sort_byte(self.sort), direction_byte(self.direction)];
-        bytes.extend_from_slice(&self.filter.to_be_bytes());
+        self.filter.write(&mut bytes);
         bytes.extend_from_slice(&(self.rows as u64).to_be_bytes());
         match &self.key {
             Key::Id => {}
@@ -142,7 +142,7 @@ impl Cursor {
             1 => Direction::Descending,
             _ => return None,
         };
-        let (filter, rest) = rest.split_first_chunk::<8>()?;
+        let (filter, rest) = Filter::read(rest)?;
         let (rows, rest) = rest.split_first_chunk::<8>()?;
         let (key, id) = match sort {
             Sort::ProductId => (Key::Id, rest),
@@ -162,7 +162,7 @@ impl Cursor {
         Some(Self {
             sort,
             direction,
-            filter: u64::from_be_bytes(*filter),
+            filter,
             rows: usize::try_from(u64::from_be_bytes(*rows)).ok()?,
             key,
             id: id.into(),

@@ -3,7 +3,6 @@
 use super::cursor::Cursor;
 use super::text;
 use crate::domain::inventory::Product;
-use crate::domain::inventory::product::Fnv1a;
 use crate::limits;
 use crate::wire::problem::Detail;
 
@@ -82,8 +81,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A number that differs between filters, the same in every process.
-    pub(super) fn fingerprint(&self) -> u64 {
+    /// The same, with what is not asked for here taken from `other`.
+    fn or(self, other: &Self) -> Self {
         let Self {
             text,
             barcode,
@@ -92,22 +91,65 @@ impl Filter {
             low_stock,
             shortfall,
         } = self;
-        let mut hash = Fnv1a::new();
+        Self {
+            text: text.or_else(|| other.text.clone()),
+            barcode: barcode.or_else(|| other.barcode.clone()),
+            category: category.or_else(|| other.category.clone()),
+            in_stock: in_stock.or(other.in_stock),
+            low_stock: low_stock.or(other.low_stock),
+            shortfall: shortfall.or(other.shortfall),
+        }
+    }
+
+    /// Appends the filter as a cursor carries it: three flags of a byte each, then three texts,
+    /// each behind its length. A text is never empty, so no length means that there is none.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let Self {
+            text,
+            barcode,
+            category,
+            in_stock,
+            low_stock,
+            shortfall,
+        } = self;
+        for flag in [in_stock, low_stock, shortfall] {
+            out.push(flag.map_or(2, u8::from));
+        }
         let text = text.as_ref().map(|text| &text.0);
         for text in [text, barcode.as_ref(), category.as_ref()] {
-            match text {
-                // No UTF-8 text contains these bytes, so neighbours cannot be confused.
-                Some(text) => {
-                    hash.write(&[0xfe]);
-                    hash.write(text.as_bytes());
-                }
-                None => hash.write(&[0xff]),
-            }
+            let text = text.map_or("", |text| text);
+            let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend(text.bytes().take(usize::from(length)));
         }
-        for flag in [in_stock, low_stock, shortfall] {
-            hash.write(&[flag.map_or(2, u8::from)]);
-        }
-        hash.finish()
+    }
+
+    /// Reads what [`Filter::write`] wrote and gives what lies behind it.
+    pub(super) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (flags, mut rest) = bytes.split_first_chunk::<3>()?;
+        let flag = |byte: u8| match byte {
+            0 | 1 => Some(Some(byte == 1)),
+            2 => Some(None),
+            _ => None,
+        };
+        let [in_stock, low_stock, shortfall] = flags.map(flag);
+        let mut text = || {
+            let (length, behind) = rest.split_first_chunk::<2>()?;
+            let length = usize::from(u16::from_be_bytes(*length));
+            let (text, behind) = behind.split_at_checked(length)?;
+            rest = behind;
+            let text = std::str::from_utf8(text).ok()?;
+            Some((length > 0).then(|| Box::<str>::from(text)))
+        };
+        let filter = Self {
+            text: text()?.map(SearchText),
+            barcode: text()?,
+            category: text()?,
+            in_stock: in_stock?,
+            low_stock: low_stock?,
+            shortfall: shortfall?,
+        };
+        Some((filter, rest))
     }
 }
 
@@ -171,7 +213,8 @@ impl Default for ListRequest {
 impl ListRequest {
     /// Parses the decoded parameters of a query string: `q`, `barcode`, `category`, `inStock`,
     /// `lowStock`, `shortfall`, `sort`, `order`, `offset`, `cursor`, `limit`. Others are passed
-    /// over, and so are empty ones, which forms send; an empty `cursor` is a walk's beginning.
+    /// over, and so are empty ones, which forms send; an empty `cursor` is a walk's beginning. Any
+    /// other brings the filters and the order of its list, which may be repeated but not changed.
     ///
     /// # Errors
     /// Every fault found.
@@ -315,7 +358,7 @@ impl Pairs {
         }
     }
 
-    /// The cursor brings its order; what the request says besides must agree with it.
+    /// The cursor brings its filters and its order; what the request says besides must agree with it.
     fn after(
         &mut self,
         cursor: &str,
@@ -327,6 +370,7 @@ impl Pairs {
             Ok(cursor) => {
                 query.sort = sort.unwrap_or(cursor.sort);
                 query.direction = direction.unwrap_or(cursor.direction);
+                query.filter = std::mem::take(&mut query.filter).or(&cursor.filter);
                 if let Err(fault) = cursor.check(query) {
                     self.fault("cursor", &fault.to_string());
                 }
