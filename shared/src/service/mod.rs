@@ -6,7 +6,7 @@
 //! and what goes wrong leaves as a [`problem_response`]. Beside that: [`telemetry`] writes the log,
 //! [`shutdown`] turns signals into a token, [`health`] says how the service is, [`guard`] keeps calls
 //! to others behind a breaker, [`system_clock`] is the one reader of the wall clock. [`feed`] is
-//! what central and a relay must say alike.
+//! what central and a relay must say alike, [`live`] what their pages are told.
 //!
 //! Nothing here knows what a product is. What stays out: metrics, rate limits and sessions, which
 //! each have their own module, and whatever only one service needs.
@@ -21,6 +21,7 @@ pub mod extract;
 pub mod feed;
 pub mod guard;
 pub mod health;
+pub mod live;
 pub mod openapi;
 pub mod problem_response;
 pub mod query;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _};
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::{HeaderMap, HeaderValue};
@@ -29,12 +29,27 @@ pub fn stream<S>(runs: S) -> Response
 where
     S: Stream<Item = Vec<Event>> + Send + 'static,
 {
-    let events = runs.flat_map(|run| {
-        let events = run.into_iter().map(Ok::<_, Infallible>);
-        futures_util::stream::iter(events)
-    });
     let keep_alive = KeepAlive::new().interval(PING_EVERY).text("ping");
-    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
+    described(Sse::new(flat(runs)).keep_alive(keep_alive))
+}
+
+/// The same for runs that have signs of life of their own.
+pub fn bare<S>(runs: S) -> Response
+where
+    S: Stream<Item = Vec<Event>> + Send + 'static,
+{
+    described(Sse::new(flat(runs)))
+}
+
+fn flat<S>(runs: S) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'static
+where
+    S: Stream<Item = Vec<Event>> + Send + 'static,
+{
+    runs.flat_map(|run| futures_util::stream::iter(run.into_iter().map(Ok)))
+}
+
+fn described(events: impl IntoResponse) -> Response {
+    let mut response = events.into_response();
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
     response.extensions_mut().insert(WaitedOnPurpose);

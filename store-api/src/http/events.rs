@@ -1,38 +1,24 @@
 //! `GET /v1/store/events`: what changes, as it changes, for the shop's page.
 //!
-//! Named events: `product` (an event of the log, `id` is its offset), `sync` (how the sync goes),
-//! `ping` every ten seconds, `resync` (the copy was replaced, or events were missed: load the page's
-//! data anew). A browser that comes back says which offset it saw last, in `Last-Event-ID`, and goes
-//! on from there.
-//!
-//! A reader that is slower than the log is not buffered for: it reads from the tail like a relay,
-//! and when the tail has moved on it gets a `resync`.
+//! How a page is told is [`shared::service::live`]; here is what. A `sync` says how the sync goes. A
+//! `resync` follows when the copy was replaced, or when a reader was slower than what the store keeps
+//! of the log.
 
-use std::convert::Infallible;
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::sse::{Event, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
 use shared::service::auth::{Caller, Scope};
-use shared::service::request_context::WaitedOnPurpose;
+use shared::service::live::{News, Source, page};
 use shared::wire::problem::Problem;
 use tokio::sync::watch;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::task::spawn_blocking;
 
 use super::AppState;
 use super::sync::{ProblemBody, sync_status};
 use crate::replica::live::{Stretch, Tip};
-
-/// Time between two signs of life, and between two looks at the sync.
-const PING_EVERY: Duration = Duration::from_secs(10);
-const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// Events sent at once.
-const RUN: usize = 256;
 
 /// Streams what changes.
 ///
@@ -53,130 +39,71 @@ pub async fn stream(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     state.shown()?;
-    let last = headers
-        .get("last-event-id")
-        .and_then(|value| value.to_str().ok());
-    let last = last.and_then(|text| text.parse::<u64>().ok());
-    let mut response = Sse::new(events(state, last)).into_response();
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.extensions_mut().insert(WaitedOnPurpose);
-    Ok(response)
+    let tip = state.live.watch();
+    let at = state.live.tip();
+    let shutdown = state.shutdown.clone();
+    let source = Shop {
+        copy: at.map_or(0, |tip| tip.copy),
+        tip,
+        told: String::new(),
+        state,
+    };
+    let head = at.map_or(0, |tip| tip.position.offset);
+    Ok(page(source, &headers, head, shutdown))
 }
 
-/// One reader.
-struct Reader {
+/// What the shop's page is told.
+struct Shop {
     state: AppState,
     tip: watch::Receiver<Option<Tip>>,
-    /// The next offset to send, and of which copy.
-    next: u64,
+    /// The copy that the page's offsets count in.
     copy: u64,
-    pings: Interval,
-    looks: Interval,
     /// The sync as it was last told.
     told: String,
 }
 
-fn events(state: AppState, last: Option<u64>) -> impl Stream<Item = Result<Event, Infallible>> {
-    let tip = state.live.watch();
-    let at = state.live.tip();
-    let every = |period| {
-        let mut interval = interval_at(Instant::now() + period, period);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        interval
-    };
-    let head = at.map_or(0, |tip| tip.position.offset);
-    let reader = Reader {
-        next: last.map_or(head, |last| last.saturating_add(1)),
-        copy: at.map_or(0, |tip| tip.copy),
-        tip,
-        pings: every(PING_EVERY),
-        looks: every(SYNC_EVERY),
-        told: String::new(),
-        state,
-    };
-    futures_util::stream::unfold(reader, |mut reader| async {
-        let events = reader.wait().await?;
-        Some((
-            futures_util::stream::iter(events.into_iter().map(Ok)),
-            reader,
-        ))
-    })
-    .flatten()
+impl Shop {
+    fn resync(&mut self, tip: Tip) -> News {
+        self.copy = tip.copy;
+        News::Resync(tip.position.offset)
+    }
 }
 
-impl Reader {
-    /// What is to be sent next; `None` at the end.
-    async fn wait(&mut self) -> Option<Vec<Event>> {
-        if let Some(sync) = self.sync() {
-            return Some(vec![sync]);
-        }
-        loop {
-            if let Some(events) = self.news().await {
-                return Some(events);
-            }
-            tokio::select! {
-                changed = self.tip.changed() => changed.ok()?,
-                _ = self.pings.tick() => return Some(vec![Event::default().event("ping").data("{}")]),
-                _ = self.looks.tick() => {
-                    if let Some(sync) = self.sync() {
-                        return Some(vec![sync]);
-                    }
-                }
-                () = self.state.shutdown.cancelled() => return None,
-            }
-        }
-    }
-
-    /// Events of the log that this reader has not seen.
-    async fn news(&mut self) -> Option<Vec<Event>> {
-        let tip = (*self.tip.borrow_and_update())?;
+impl Source for Shop {
+    async fn news(&mut self, next: u64, limit: usize) -> News {
+        let Some(tip) = *self.tip.borrow_and_update() else {
+            return News::None;
+        };
         if tip.copy != self.copy {
-            return Some(self.resync(tip));
+            return self.resync(tip);
         }
-        if self.next == tip.position.offset {
-            return None;
+        if next == tip.position.offset {
+            return News::None;
         }
-        let live = std::sync::Arc::clone(&self.state.live);
-        let (copy, next) = (self.copy, self.next);
-        let read = match live.read_recent(copy, next, RUN) {
+        let live = Arc::clone(&self.state.live);
+        let read = match live.read_recent(tip.copy, next, limit) {
             Some(found) => Ok(found),
-            None => tokio::task::spawn_blocking(move || live.read(copy, next, RUN))
-                .await
-                .ok()?,
+            None => match spawn_blocking(move || live.read(tip.copy, next, limit)).await {
+                Ok(read) => read,
+                Err(_) => return News::End,
+            },
         };
         match read {
-            Ok(Stretch::Events(events)) => Some(self.products(&events)),
+            Ok(Stretch::Events(events)) => {
+                let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+                News::Events(events.iter().map(text).collect())
+            }
             // The tip says so in a moment.
-            Ok(Stretch::AtHead | Stretch::Replaced) => None,
-            Ok(Stretch::Ahead | Stretch::Gone(_)) | Err(_) => Some(self.resync(tip)),
+            Ok(Stretch::AtHead | Stretch::Replaced) => News::None,
+            Ok(Stretch::Ahead | Stretch::Gone(_)) | Err(_) => self.resync(tip),
         }
     }
 
-    fn products(&mut self, events: &[Bytes]) -> Vec<Event> {
-        let mut products = Vec::with_capacity(events.len());
-        for bytes in events {
-            let event = Event::default().event("product").id(self.next.to_string());
-            products.push(event.data(String::from_utf8_lossy(bytes)));
-            self.next += 1;
-        }
-        products
+    async fn moved(&mut self) -> bool {
+        self.tip.changed().await.is_ok()
     }
 
-    fn resync(&mut self, tip: Tip) -> Vec<Event> {
-        self.copy = tip.copy;
-        self.next = tip.position.offset;
-        let data = format!("{{\"offset\":{}}}", self.next);
-        // The id is that of the last event in the new copy, from where a reconnect goes on.
-        let event = Event::default().event("resync").data(data);
-        vec![match self.next.checked_sub(1) {
-            Some(last) => event.id(last.to_string()),
-            None => event,
-        }]
-    }
-
-    /// How the sync goes, if it goes otherwise than last told.
-    fn sync(&mut self) -> Option<Event> {
+    fn sync(&mut self) -> Option<String> {
         let sync = self.state.status.get();
         // Times change all the while; a page counts seconds by itself.
         let told = format!(
@@ -191,7 +118,6 @@ impl Reader {
             return None;
         }
         self.told = told;
-        let data = serde_json::to_string(&sync_status(&self.state)).unwrap_or_default();
-        Some(Event::default().event("sync").data(data))
+        Some(serde_json::to_string(&sync_status(&self.state)).unwrap_or_default())
     }
 }
