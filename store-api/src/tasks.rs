@@ -106,6 +106,7 @@ async fn beat(state: &AppState) {
         is_repeatable: false,
         correlation: None,
         traceparent: None,
+        if_match: None,
     };
     match state
         .central

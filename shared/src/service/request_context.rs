@@ -138,6 +138,11 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
 #[derive(Clone, Copy, Debug)]
 pub struct WaitedOnPurpose;
 
+/// Put into an answer's extensions by a handler that refused for a reason which was logged when it
+/// began, such as an open breaker: a line for each would bury the one that says why.
+#[derive(Clone, Copy, Debug)]
+pub struct ToldAlready;
+
 fn valid_id(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     let value = headers.get(name)?;
     check_id(value.to_str().ok()?).ok()?;
@@ -246,6 +251,8 @@ pub struct FinishedRequest<'a> {
     pub elapsed: Duration,
     /// Whether the time was waited on purpose.
     pub waited: bool,
+    /// Whether the reason of a refusal was logged when it began.
+    pub told: bool,
 }
 
 /// Puts [`RequestContextService`] around routes.
@@ -419,6 +426,7 @@ impl<O: RequestObserver> Running<O> {
             status,
             elapsed: self.started.elapsed(),
             waited: response.extensions().get::<WaitedOnPurpose>().is_some(),
+            told: response.extensions().get::<ToldAlready>().is_some(),
         };
         self.observer.finished = true;
         self.observer.observer.finished(&finished);
@@ -445,6 +453,8 @@ fn log(request: &FinishedRequest<'_>, context: &RequestContext, panicked: bool) 
     let slow = request.elapsed >= limits::SLOW_REQUEST && !request.waited;
     if panicked {
         line!(error, "panicked");
+    } else if request.told {
+        line!(debug, "refused");
     } else if request.status.is_server_error() {
         line!(warn, "failed");
     } else if slow {

@@ -10,17 +10,21 @@
 //! answer into "nothing happened". The feed does not come through here: it has its own pace, and a
 //! long poll that ends without an event says nothing about writes.
 
+mod outage;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use shared::clock::Clock;
 use shared::policy::{Backoff, Breaker, Outcome};
 use shared::service::guard::Guard;
 use tokio::time::Instant;
 
+use self::outage::{Outage, Turn};
 use super::contact::ContactNote;
 use super::http::problem_code;
 use super::{Call, CallFault, Central, FeedReply, Reply, SnapshotStream, SyncFault};
@@ -43,6 +47,7 @@ pub struct Guarded {
     inner: Arc<dyn Central>,
     settings: GuardSettings,
     guard: Guard,
+    outage: Mutex<Outage>,
     contact: Arc<ContactNote>,
     clock: Arc<dyn Clock>,
 }
@@ -75,6 +80,7 @@ impl Guarded {
             inner,
             settings,
             guard: Guard::new(breaker),
+            outage: Mutex::default(),
             contact,
             clock,
         }
@@ -90,6 +96,24 @@ impl Guarded {
     #[must_use]
     pub const fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// Logs an outage when it begins and when it is over. What is refused in between is counted, not
+    /// logged: a line for every sale at every till says no more.
+    fn tell(&self) {
+        // Held while the state is read, so that an older state is never noted after a newer one.
+        let mut outage = self.outage.lock();
+        match outage.turn(self.guard.state(), Instant::now()) {
+            None => {}
+            Some(Turn::Begun) => tracing::warn!(
+                "the breaker is open: central has not been answering, and calls are refused at once"
+            ),
+            Some(Turn::Over { lasted, refused }) => tracing::info!(
+                lasted_s = lasted.as_secs(),
+                refused,
+                "the breaker is closed: central answers again"
+            ),
+        }
     }
 
     async fn attempt(&self, call: &Call, within: Duration) -> (Attempt, Outcome) {
@@ -129,10 +153,14 @@ impl Guarded {
             let permit = match self.guard.acquire() {
                 Ok(permit) => permit,
                 Err(_) if doubt.is_some() || busy.is_some() => break,
-                Err(retry_after) => return Err(CallFault::Open { retry_after }),
+                Err(retry_after) => {
+                    self.outage.lock().refused += 1;
+                    return Err(CallFault::Open { retry_after });
+                }
             };
             let (attempt, outcome) = self.attempt(call, left.min(self.settings.attempt)).await;
             permit.record(outcome);
+            self.tell();
             self.note(outcome);
             let retry_after = match attempt {
                 Attempt::Answered(reply) => return Ok(reply),

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT_ENCODING, AGE, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, VIA};
+use axum::http::header::{
+    ACCEPT_ENCODING, AGE, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER, VIA,
+};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -25,9 +27,10 @@ use crate::replica::answer::Poll;
 const FEED_BYTES: usize = 64 * 1024 * 1024;
 /// Largest answer to a call: a page of a thousand products of the largest kind.
 const REPLY_BYTES: usize = 16 * 1024 * 1024;
-/// Time in which a snapshot's next bytes must come.
+/// Time in which the next bytes of a snapshot that has begun to come must come: giving one up costs
+/// all of it.
 const STALL: Duration = Duration::from_secs(20);
-/// Time to connect.
+/// Time to connect, unless the time for a whole call is shorter.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Time that an idle connection is kept; below the server's own, so that it is we who close.
 const IDLE: Duration = Duration::from_secs(45);
@@ -81,7 +84,7 @@ impl HttpCentral {
         let client = Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT.min(plain_timeout))
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
             .build()?;
@@ -168,7 +171,9 @@ impl HttpCentral {
                 .request(Method::GET, url.clone())
                 .header(ACCEPT_ENCODING, unpack::ACCEPTED)
                 .header("cache-control", "no-cache");
-            let sent = tokio::time::timeout(self.plain_timeout.max(STALL), request.send()).await;
+            // Central makes a snapshot in a task of its own: if this is too early, the next try finds
+            // it made.
+            let sent = tokio::time::timeout(self.plain_timeout, request.send()).await;
             let response = sent
                 .map_err(|_| SyncFault::new("central did not begin to send a snapshot in time"))?
                 .map_err(|error| fault_of(&error))?;
@@ -206,6 +211,7 @@ impl HttpCentral {
         let mut request = self.request(call.method.clone(), url);
         for (name, value) in [
             (headers::IDEMPOTENCY_KEY, &call.key),
+            (IF_MATCH, &call.if_match),
             (headers::CORRELATION_ID, &call.correlation),
             (headers::TRACEPARENT, &call.traceparent),
         ] {
@@ -234,6 +240,7 @@ impl HttpCentral {
             ETAG,
             RETRY_AFTER,
             headers::IDEMPOTENT_REPLAYED,
+            headers::REQUEST_ID,
         ] {
             if let Some(value) = response.headers().get(&name) {
                 kept.insert(name, value.clone());

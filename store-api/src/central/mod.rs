@@ -98,6 +98,8 @@ pub struct Call {
     pub body: Option<Bytes>,
     /// The idempotency key, if it goes into a header.
     pub key: Option<HeaderValue>,
+    /// The version that the caller will have changed, or nothing (`If-Match`).
+    pub if_match: Option<HeaderValue>,
     /// Whether it may be sent again when nobody knows what became of it: a GET, or something that
     /// central does at most once because of the keys in it.
     pub is_repeatable: bool,

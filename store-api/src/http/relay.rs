@@ -283,6 +283,7 @@ pub async fn pass_on_heartbeat(
         path: format!("v1/stores/{id}/heartbeat"),
         body: Some(read_body(request).await?),
         key: None,
+        if_match: None,
         is_repeatable: false,
         correlation: Some(context.correlation_header().clone()),
         traceparent: context.traceparent().cloned(),

@@ -5,7 +5,7 @@
 //! waits, for a moment, until the copy shows what was decided: a shop reads its own writes.
 
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, IF_MATCH, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,8 +14,8 @@ use serde_json::Value;
 use shared::domain::ids::IdempotencyKey;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
-use shared::service::request_context::RequestContext;
-use shared::wire::headers::{IDEMPOTENCY_KEY, SYNC_VISIBLE};
+use shared::service::request_context::{RequestContext, ToldAlready};
+use shared::wire::headers::{IDEMPOTENCY_KEY, REQUEST_ID, SYNC_VISIBLE};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use utoipa::ToSchema;
 
@@ -94,11 +94,15 @@ pub struct BatchUpdated {
 #[utoipa::path(
     post, path = "/v1/store/inventory/updates", tag = "inventory", security(("apiKey" = [])),
     request_body = UpdateBody,
-    params(("Idempotency-Key" = Option<String>, Header)),
+    params(
+        ("Idempotency-Key" = Option<String>, Header),
+        ("If-Match" = Option<String>, Header, description = "The version in quotes, instead of `version`"),
+    ),
     responses(
         (status = 200, body = Updated), (status = 400, body = ProblemBody),
         (status = 401, body = ProblemBody), (status = 403, body = ProblemBody),
         (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
+        (status = 412, body = ProblemBody),
         (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
         (status = 422, body = ProblemBody), (status = 429, body = ProblemBody),
         (status = 503, body = ProblemBody), (status = 504, body = ProblemBody),
@@ -149,24 +153,31 @@ async fn update(
     let store = &state.config.store_id;
     caller.check_store(Some(store))?;
     let header_key = header_key(request.headers())?;
+    let if_match = request.headers().get(IF_MATCH).cloned();
     let body = read_body(request).await?;
     let Outgoing {
         body,
         header_key,
         said,
     } = prepare(&body, header_key.as_deref(), store)?;
-    let call = call(context, body, header_key);
+    let call = Call {
+        if_match,
+        ..call(context, body, header_key)
+    };
     let reply = state
         .central
         .call(&call, state.config.central.deadline)
         .await;
-    let reply = reply.map_err(|fault| unanswered(&fault, &said))?;
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(fault) => return Ok(refused(&fault, &said)),
+    };
     // What does not speak as central does is something on the way (a login page, a proxy's own
     // error), whatever its status. It may have passed the request on before, or not.
     let not_central = || unanswered(&CallFault::Unknown { timed_out: false }, &said);
     if !reply.status.is_success() {
         problem_code(&reply.body).ok_or_else(not_central)?;
-        return Ok(passed_on(reply));
+        return Ok(passed_on(readdressed(reply, context)));
     }
     let (body, moved) = shape(&reply.body, &said, store).ok_or_else(not_central)?;
     let seen = until(state, |shown| shows(shown, &moved)).await;
@@ -208,6 +219,7 @@ pub async fn pass_on_updates(
     // Sent once: the follower repeats it by itself, and repeating it at every store on the way would
     // multiply, three times three times three, just when central is in trouble.
     let call = Call {
+        if_match: request.headers().get(IF_MATCH).cloned(),
         is_repeatable: false,
         ..call(&context, read_body(request).await?, key)
     };
@@ -215,8 +227,37 @@ pub async fn pass_on_updates(
         .central
         .call(&call, state.config.central.deadline)
         .await;
-    let said = Said::Many(Vec::new());
-    Ok(passed_on(reply.map_err(|fault| unanswered(&fault, &said))?))
+    Ok(match reply {
+        Ok(reply) => passed_on(readdressed(reply, &context)),
+        Err(fault) => refused(&fault, &Said::Many(Vec::new())),
+    })
+}
+
+/// The answer to a call that has none of central's. An open breaker was logged when it opened.
+fn refused(fault: &CallFault, said: &Said) -> Response {
+    let mut response = unanswered(fault, said).into_response();
+    if matches!(fault, CallFault::Open { .. }) {
+        response.extensions_mut().insert(ToldAlready);
+    }
+    response
+}
+
+/// Central's refusal with the id of the caller's own request. Each attempt has an id of its own,
+/// which the caller has never seen; the correlation id leads from one to the other.
+fn readdressed(reply: Reply, context: &RequestContext) -> Reply {
+    let attempt = reply.headers.get(REQUEST_ID);
+    let Some(attempt) = attempt.and_then(|id| id.to_str().ok()) else {
+        return reply;
+    };
+    let Ok(text) = std::str::from_utf8(&reply.body) else {
+        return reply;
+    };
+    let member = |id: &str| format!("\"requestId\":{}", Value::from(id));
+    let body = text.replacen(&member(attempt), &member(context.request_id_str()), 1);
+    Reply {
+        body: body.into(),
+        ..reply
+    }
 }
 
 fn call(context: &RequestContext, body: Bytes, key: Option<HeaderValue>) -> Call {
@@ -225,6 +266,7 @@ fn call(context: &RequestContext, body: Bytes, key: Option<HeaderValue>) -> Call
         path: UPDATES.to_owned(),
         body: Some(body),
         key,
+        if_match: None,
         // Central refuses every movement that has no key, so sending one again is harmless.
         is_repeatable: true,
         correlation: Some(context.correlation_header().clone()),

@@ -154,3 +154,21 @@ async fn a_feed_that_hangs_is_noticed_and_left_for_the_next() {
     store.live_at(2).await;
     assert_eq!(store.available("PROD-001").await, Some(3));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_sync_over_a_dead_line_is_given_up_within_the_timeout_and_says_so() {
+    let central = FakeCentral::start(3).await;
+    central.misbehave(|spoilt| spoilt.hang_feed = true);
+    let begun = tokio::time::Instant::now();
+    let store = TestStore::start(&central.url()).await;
+    eventually("it says what it waited for", async || {
+        let error = store.status().await["errorMessage"].clone();
+        let error = error.as_str().unwrap_or_default();
+        error.contains("did not begin to send a snapshot in time")
+    })
+    .await;
+    // Half a second is the timeout here; a snapshot that is on its way may stall for twenty.
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    central.misbehave(|spoilt| spoilt.hang_feed = false);
+    store.live_at(3).await;
+}

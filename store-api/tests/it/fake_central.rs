@@ -59,7 +59,8 @@ pub(crate) struct Misbehaviour {
     pub(crate) lose_answers: u32,
     /// Updates hang for ever, without being applied.
     pub(crate) hang_updates: bool,
-    /// So many updates are answered with this status and body, without being applied.
+    /// So many updates are answered with this status and body, without being applied. `$REQUEST`
+    /// in it becomes the id of the request, and `$CONDITION` its `If-Match` without quotes.
     pub(crate) refuse_updates: Option<(u32, u16, &'static str)>,
 }
 
@@ -526,7 +527,16 @@ async fn updates(
     };
     if let Some((status, body)) = refusal {
         let status = StatusCode::from_u16(status).unwrap();
-        return (status, [("content-type", "application/problem+json")], body).into_response();
+        let id = headers["x-request-id"].to_str().unwrap();
+        let condition = headers.get("if-match");
+        let condition = condition.map_or("none", |value| value.to_str().unwrap());
+        let body = body.replace("$REQUEST", id);
+        let body = body.replace("$CONDITION", &condition.replace('"', ""));
+        let headers = [
+            ("content-type", "application/problem+json"),
+            ("x-request-id", id),
+        ];
+        return (status, headers, body).into_response();
     }
     let header_key = headers
         .get("idempotency-key")

@@ -213,6 +213,40 @@ async fn the_snapshot_is_served_whole_packed_or_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_name_of_a_snapshot_never_has_two_contents() {
+    // A full sync at the same offset writes the snapshot file anew.
+    let central = FakeCentral::start(20).await;
+    let relay = TestStore::start(&central.url()).await;
+    relay.live_at(20).await;
+    let newest = async || {
+        let redirect = relay.get("/v1/inventory/snapshot").await;
+        let path = header(&redirect, "location").unwrap().to_owned();
+        let answer = relay.get(&path).await;
+        let immutable = "public, max-age=31536000, immutable";
+        assert_eq!(header(&answer, "cache-control"), Some(immutable));
+        let etag = header(&answer, "etag").unwrap().to_owned();
+        (path, etag, answer.bytes().await.unwrap())
+    };
+    let before = newest().await;
+    let name = "/v1/inventory/snapshots/00000000000000a1-20?crc=";
+    assert!(before.0.starts_with(name), "{}", before.0);
+    let first_line = before.2.split(|byte| *byte == b'\n').next().unwrap();
+    let expected = r#"{"gen":"00000000000000a1","offset":20,"count":20}"#;
+    assert_eq!(std::str::from_utf8(first_line).unwrap(), expected);
+    let forced = relay
+        .post("/v1/store/sync/force", &serde_json::json!({}))
+        .await;
+    assert_eq!(forced.status(), 200);
+    assert_eq!(newest().await, before, "the same products, the same bytes");
+    // Other bytes have another name, and who names none is not told to keep them.
+    let other = relay.get(&format!("{name}00000000")).await;
+    assert_eq!(other.status(), 404);
+    let bare = name.trim_end_matches("?crc=");
+    let bare = relay.get(bare).await;
+    assert_eq!(header(&bare, "cache-control"), Some("public, no-cache"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_follows_itself_notices() {
     let central = FakeCentral::start(1).await;
     let one = TestStore::start(&central.url()).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fake_central::FakeCentral;
-use crate::harness::{TestStore, header, settings};
+use crate::harness::{KEY, TestStore, header, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_reads_its_own_writes() {
@@ -203,4 +203,48 @@ async fn a_key_that_central_does_not_know_is_the_stores_trouble_and_not_the_till
         answer.json::<Value>().await.unwrap()["code"],
         "central_unavailable"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_is_passed_on_names_the_request_that_the_caller_made() {
+    const REFUSAL: &str = r#"{"code":"version_conflict","requestId":"$REQUEST","version":7}"#;
+    let central = FakeCentral::start(1).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    for path in ["/v1/store/inventory/updates", "/v1/inventory/updates"] {
+        central.misbehave(|spoilt| spoilt.refuse_updates = Some((1, 409, REFUSAL)));
+        let body = json!({"productId": "PROD-001", "delta": -1, "idempotencyKey": "k", "storeId": "store-s1"});
+        let answer = store.post(path, &body).await;
+        assert_eq!(answer.status(), 409, "{path}");
+        let id = header(&answer, "x-request-id").unwrap().to_owned();
+        let answer: Value = answer.json().await.unwrap();
+        let expected = json!({"code": "version_conflict", "requestId": id, "version": 7});
+        assert_eq!(answer, expected, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_on_a_write_reaches_central_and_its_refusal_the_till() {
+    // Dropped on the way, it would turn a compare-and-set into a blind change.
+    const REFUSAL: &str = r#"{"code":"precondition_failed","asked":"$CONDITION"}"#;
+    let central = FakeCentral::start(1).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    for path in ["/v1/store/inventory/updates", "/v1/inventory/updates"] {
+        for condition in [Some("\"7\""), None] {
+            central.misbehave(|spoilt| spoilt.refuse_updates = Some((1, 412, REFUSAL)));
+            let request = store.client.post(format!("{}{path}", store.url));
+            let request = request.header("x-api-key", KEY);
+            let request = match condition {
+                Some(condition) => request.header("if-match", condition),
+                None => request,
+            };
+            let body = json!({"productId": "PROD-001", "delta": -1, "idempotencyKey": "k", "storeId": "store-s1"});
+            let answer = request.json(&body).send().await.unwrap();
+            assert_eq!(answer.status(), 412, "{path}");
+            let answer: Value = answer.json().await.unwrap();
+            let expected = if condition.is_some() { "7" } else { "none" };
+            assert_eq!(answer["asked"], expected, "{path}");
+        }
+    }
 }

@@ -60,6 +60,7 @@ fn call(key: Option<&'static str>) -> Call {
         path: "v1/inventory/updates".into(),
         body: None,
         key: key.map(HeaderValue::from_static),
+        if_match: None,
         is_repeatable: key.is_some(),
         correlation: None,
         traceparent: None,

@@ -45,8 +45,9 @@ impl Folder {
             let path = dir.join(&name);
             if name.ends_with(".tmp") {
                 disk.remove(&path)?;
-            } else if snapshot_position(&name).is_some() {
-                match Outline::read(&*disk, &path) {
+            } else if let Some(position) = snapshot_position(&name) {
+                let outline = Outline::read(&*disk, &path);
+                match outline.and_then(|outline| outline.named(position)) {
                     Ok(outline) => snapshots.push((path, outline)),
                     Err(fault) => discard(&*disk, &path, &fault)?,
                 }

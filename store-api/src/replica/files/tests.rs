@@ -14,7 +14,7 @@ use bytes::Bytes;
 use shared::disk::Disk;
 use shared::disk::sim::{Cut, Faults, PowerCut, SimDisk};
 
-use super::{Copy, Finished, Folder, Install, MergeFault, Summary, row_of};
+use super::{Copy, Finished, Folder, Install, MergeFault, Served, Summary, row_of};
 use crate::replica::position::{Gen, Position};
 use crate::replica::testing::{TestLog, fold, products, summary};
 
@@ -309,6 +309,61 @@ fn a_flipped_bit_in_a_snapshot_is_noticed_and_the_one_before_is_used() {
             products(&story.b.state(story.b.events.len()))
         );
     }
+}
+
+#[test]
+fn a_snapshot_under_another_ones_name_is_damage() {
+    // A file that was copied or renamed by hand: its header is whole, and says something else.
+    let (story, disk) = played(3);
+    let path = newest_snapshot(&disk);
+    let elsewhere = Position {
+        r#gen: G3,
+        offset: 1,
+    };
+    let renamed = Path::new(DIR).join(super::folder::snapshot_name(elsewhere));
+    disk.rename(&path, &renamed).unwrap();
+    let (folder, copy) = Folder::open(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+    let positions: Vec<_> = folder.snapshots().into_iter().map(|one| one.1).collect();
+    assert!(!positions.contains(&elsewhere), "{positions:?}");
+    assert!(disk.len(&renamed).is_err(), "it is removed");
+    let end = story.b.events.len();
+    assert_eq!(copy.unwrap().end.offset, end as u64, "nothing is lost");
+}
+
+#[test]
+fn two_snapshots_of_one_state_are_served_with_the_same_bytes() {
+    let story = Story::new(9);
+    let disk = SimDisk::new(9, Faults::default());
+    let (mut folder, _) = Folder::open(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+    let position = Position {
+        r#gen: G1,
+        offset: story.a.boundary(20) as u64,
+    };
+    let mut served = Vec::new();
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        receive(&mut folder, &story.a, position, 20).unwrap();
+        let path = folder.snapshots().remove(0).0;
+        kept.push(disk.read(&path).unwrap());
+        let Served {
+            head,
+            rows,
+            tail,
+            crc,
+        } = Served::read(&disk, &path).unwrap();
+        let len = usize::try_from(rows.end - rows.start).unwrap();
+        let text = [head, disk.read_at(&path, rows.start, len).unwrap()].concat();
+        assert_eq!(crc, format!("{:08x}", crc32c::crc32c(&text)));
+        served.push([text, tail].concat());
+    }
+    assert_ne!(kept[0], kept[1], "each has its own serial");
+    assert_eq!(served[0], served[1]);
+    let text = String::from_utf8(served.remove(0)).unwrap();
+    let header = format!("{{\"gen\":\"{G1}\",\"offset\":{},", position.offset);
+    assert!(
+        text.starts_with(&header) && !text.contains("serial"),
+        "{text}"
+    );
 }
 
 #[test]
