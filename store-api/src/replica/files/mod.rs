@@ -13,6 +13,7 @@ mod journal;
 mod line;
 mod merge;
 mod open;
+mod served;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ pub use folder::{Folder, Install};
 pub use index::Index;
 pub use merge::{MergeFault, MergeJob, row_of};
 pub use open::Copy;
-pub use snapshot::{Finished, Header, Served, SnapshotFault, SnapshotWriter, Summary, Trailer};
+pub use served::Served;
+pub use snapshot::{Finished, Header, SnapshotFault, SnapshotWriter, Summary, Trailer};
 
 /// Longest row or event that is read; a product's fields and a movement's texts fit many times.
 pub const ROW_BYTES: usize = 64 * 1024;
