@@ -214,8 +214,11 @@ pub async fn hot(settings: &Settings) -> io::Result<()> {
         // Everybody insists on a version of the same product; only one in a round can be right.
         let versioned = |_| Versioned::new(1, 1);
         let alone = settings.turns(1);
-        let one = driven(central.address, alone.plan, versioned).await?;
-        let many = driven(central.address, turns.plan, versioned).await?;
+        let (mut one, mut many) = (Tally::default(), Tally::default());
+        for _ in 0..turns.rounds {
+            one.append(&driven(central.address, alone.plan, versioned).await?);
+            many.append(&driven(central.address, turns.plan, versioned).await?);
+        }
         say(format_args!("{:<22} {one}", "with version, 1"));
         say(format_args!(
             "{:<22} {many}",
