@@ -100,6 +100,11 @@ pub const FRAME_COMMANDS: usize = 4_096;
 pub const FRAME_BYTES: usize = 1024 * 1024;
 /// Commands that may wait for the writer; past that: 503.
 pub const WRITER_QUEUE: usize = 16_384;
+/// Longest time for which a compare-and-set that is stale waits to be told, while many others race
+/// for the same product. With 64 of them each sells once in some 25 ms.
+pub const CONFLICT_WAIT: Duration = Duration::from_millis(25);
+/// How many may wait so; past that everybody is told at once.
+pub const CONFLICTS_WAITING: usize = 4_096;
 /// Bytes after which a journal segment is sealed.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// Remembered idempotency keys (about 64 bytes each in memory).

@@ -25,7 +25,7 @@ use super::refusal;
 use super::schema::{UpdateAnswer, UpdateRequest};
 use super::update_body::{LineFault, UpdateKind, parse};
 use super::{AppState, examples};
-use crate::ledger::{Answer, Decided, Outcome, SubmitError};
+use crate::ledger::{Answer, Decided, Outcome, Reply, SubmitError};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -151,9 +151,9 @@ impl Ask<'_> {
                 id
             }));
         }
-        let origins: Vec<Origin> = requests.iter().map(|one| one.origin.clone()).collect();
-        let answers = bounded(self.state.ledger.submit(requests)).await?;
-        let mut answers = answers.into_iter().zip(&origins);
+        let Reply { requests, answers } = bounded(self.state.ledger.submit(requests)).await?;
+        let origins = requests.iter().map(|request| &request.origin);
+        let mut answers = answers.into_iter().zip(origins);
         let mut rows = Rows::default();
         for id in ids {
             match id {

@@ -31,7 +31,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::writer::Answer;
+use super::inbox::Reply;
 
 /// Shards of a worker's readers: with ten thousand readers on two workers, some eighty are woken
 /// before an answer gets its turn.
@@ -42,7 +42,7 @@ const SHORT_SWEEP: Duration = Duration::from_millis(1);
 const REST_MAX: Duration = Duration::from_millis(10);
 
 /// Callers, and the answers to their commands.
-pub(super) type Replies = Vec<(oneshot::Sender<Vec<Answer>>, Vec<Answer>)>;
+pub(super) type Replies = Vec<(oneshot::Sender<Reply>, Reply)>;
 
 /// The head of the log, and everybody who waits for it to move.
 #[derive(Debug)]
@@ -177,9 +177,9 @@ impl Lane {
 
 async fn answer(mut messages: mpsc::UnboundedReceiver<Message>, readers: Arc<Readers>) {
     while let Some(Message { replies, moved }) = messages.recv().await {
-        for (reply, answers) in replies {
+        for (caller, reply) in replies {
             // Whoever asked may have gone; the decision stands.
-            drop(reply.send(answers));
+            drop(caller.send(reply));
         }
         if moved {
             readers.moved.notify_one();
@@ -278,7 +278,11 @@ mod tests {
         while woken.load(Ordering::Relaxed) == 0 {
             tokio::task::yield_now().await;
         }
-        heralds.tell(head(2), vec![vec![(reply, Vec::new())]]);
+        let nothing = Reply {
+            requests: Vec::new(),
+            answers: Vec::new(),
+        };
+        heralds.tell(head(2), vec![vec![(reply, nothing)]]);
         answered.await.unwrap();
         let before = woken.load(Ordering::Relaxed);
         assert!(

@@ -6,6 +6,7 @@
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::writer::{Answer, Request};
 
@@ -16,8 +17,20 @@ pub struct Submission {
     pub requests: Vec<Request>,
     /// Whose herald answers.
     pub lane: usize,
-    /// One answer a request.
-    pub reply: oneshot::Sender<Vec<Answer>>,
+    /// Who asks.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// Requests and what became of each, in order.
+///
+/// They come back because whoever needs their origins then has them, and because memory is given
+/// back several times quicker by the thread that took it.
+#[derive(Debug)]
+pub struct Reply {
+    /// As they were submitted.
+    pub requests: Vec<Request>,
+    /// One a request.
+    pub answers: Vec<Answer>,
 }
 
 /// Why a submission was not taken.
@@ -53,7 +66,7 @@ struct Queue {
 /// What the writer found.
 #[derive(Debug)]
 pub enum Taken {
-    /// Submissions are in the caller's vector.
+    /// Submissions are in the caller's vector, or it is time to look for other work.
     Work,
     /// Nothing is left and nothing will come.
     Closed,
@@ -125,21 +138,30 @@ impl Inbox {
         }
     }
 
-    /// Waits until there is something to do and takes all of it into `batch`, which must be empty.
-    pub fn take(&self, batch: &mut Vec<Submission>) -> Taken {
+    /// Waits until there is something to do, but not past `deadline`, and takes all of it into `batch`,
+    /// which must be empty.
+    pub fn take(&self, batch: &mut Vec<Submission>, deadline: Option<Instant>) -> Taken {
         let mut queue = self.queue.lock();
+        let mut is_time = false;
         loop {
-            if !queue.waiting.is_empty() || queue.nudged {
+            if !queue.waiting.is_empty() || queue.nudged || is_time {
                 std::mem::swap(&mut queue.waiting, batch);
                 queue.commands = 0;
                 queue.nudged = false;
+                queue.sleeping = false;
                 return Taken::Work;
             }
             if queue.closed {
                 return Taken::Closed;
             }
             queue.sleeping = true;
-            self.arrived.wait(&mut queue);
+            match deadline {
+                None => self.arrived.wait(&mut queue),
+                Some(deadline) => {
+                    let waited = self.arrived.wait_until(&mut queue, deadline.into_std());
+                    is_time = waited.timed_out();
+                }
+            }
         }
     }
 }

@@ -42,6 +42,10 @@ pub struct UsedKey {
     pub fingerprint: u64,
 }
 
+/// Where the window has a key, whether it is there or not; good for the window that gave it.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyPlace(u128);
+
 /// The remembered keys.
 #[derive(Debug)]
 pub struct KeyWindow {
@@ -76,10 +80,24 @@ impl KeyWindow {
         self.used.is_empty()
     }
 
+    /// The place of `key` of `principal`; finding it is what looking up and remembering cost most.
+    #[must_use]
+    pub fn place(&self, principal: &Principal, key: &IdempotencyKey) -> KeyPlace {
+        let high = self.seeds.0.hash_one((principal.as_str(), key.as_str()));
+        let low = self.seeds.1.hash_one((principal.as_str(), key.as_str()));
+        KeyPlace(u128::from(high) << 64 | u128::from(low))
+    }
+
     /// What is known of `key` of `principal`.
     #[must_use]
     pub fn get(&self, principal: &Principal, key: &IdempotencyKey) -> Option<UsedKey> {
-        self.used.get(&self.hash(principal, key)).copied()
+        self.get_at(self.place(principal, key))
+    }
+
+    /// What is known of the key at `place`.
+    #[must_use]
+    pub fn get_at(&self, place: KeyPlace) -> Option<UsedKey> {
+        self.used.get(&place.0).copied()
     }
 
     /// Remembers a key, and forgets those that are too old at `at` or too many.
@@ -90,7 +108,11 @@ impl KeyWindow {
         used: UsedKey,
         at: Timestamp,
     ) {
-        let hash = self.hash(principal, key);
+        self.insert_at(self.place(principal, key), used, at);
+    }
+
+    /// As [`insert`](Self::insert), for the key at `place`.
+    pub fn insert_at(&mut self, KeyPlace(hash): KeyPlace, used: UsedKey, at: Timestamp) {
         if self.used.insert(hash, used).is_none() {
             self.order.push_back((hash, at));
         }
@@ -102,12 +124,6 @@ impl KeyWindow {
             self.used.remove(&oldest);
             self.order.pop_front();
         }
-    }
-
-    fn hash(&self, principal: &Principal, key: &IdempotencyKey) -> u128 {
-        let high = self.seeds.0.hash_one((principal.as_str(), key.as_str()));
-        let low = self.seeds.1.hash_one((principal.as_str(), key.as_str()));
-        u128::from(high) << 64 | u128::from(low)
     }
 }
 
@@ -174,16 +190,17 @@ mod tests {
         let mut window = window(10);
         use_key(&mut window, "k", 1, 0);
         assert_eq!(window.get(&principal(), &key("k")).unwrap().seq, 1);
-        assert_eq!(
-            window.get(&Principal::parse("store-s2").unwrap(), &key("k")),
-            None
-        );
+        let other = Principal::parse("store-s2").unwrap();
+        assert_eq!(window.get(&other, &key("k")), None);
         // "ab"+"c" and "a"+"bc" are different scopes.
         let (ab, a) = (
             Principal::parse("ab").unwrap(),
             Principal::parse("a").unwrap(),
         );
-        assert_ne!(window.hash(&ab, &key("c")), window.hash(&a, &key("bc")));
+        assert_ne!(
+            window.place(&ab, &key("c")).0,
+            window.place(&a, &key("bc")).0
+        );
     }
 
     #[test]

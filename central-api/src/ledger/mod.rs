@@ -3,7 +3,8 @@
 //! [`writer::Writer`] is the pure heart with its state ([`fold::Fold`]) and the idempotency window
 //! ([`keys::KeyWindow`]); [`open`] brings it back after a stop or a crash; [`snapshot`] keeps that
 //! short; [`history`] reads one product's past; [`run`] is the handle, [`published`] what
-//! readers see, [`pipeline`] the two threads, [`inbox`] a bounded queue and [`herald`] a voice.
+//! readers see, [`pipeline`] the two threads, [`inbox`] a bounded queue, [`latecomers`] those who lost
+//! a race, and [`herald`] a voice.
 //!
 //! What must stay true: nothing is answered or shown before its frame is durable, and a frame that
 //! cannot be made durable ends the process.
@@ -13,6 +14,7 @@ mod herald;
 pub mod history;
 pub mod inbox;
 pub mod keys;
+mod latecomers;
 pub mod open;
 mod pipeline;
 pub mod published;
@@ -21,6 +23,7 @@ pub mod snapshot;
 pub mod writer;
 
 pub use fold::Fold;
+pub use inbox::Reply;
 pub use keys::KeyRetention;
 pub use published::Published;
 pub use run::{Ledger, LedgerOptions, LedgerThreads, Outcome, SubmitError};

@@ -10,6 +10,9 @@
 //! commit without a timer. The flusher publishes in the order of the frames, and only after the sync.
 //! Answers leave through the [`herald`](super::herald)s.
 //!
+//! A compare-and-set that has lost a race may have to wait before it is decided
+//! ([`latecomers`](super::latecomers)); everything else is decided in the order in which it came.
+//!
 //! If the journal fails, nothing that is in flight is answered: the state in memory may be ahead of
 //! the log. The `fatal` hook ends the process.
 
@@ -18,9 +21,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use shared::clock::Clock;
+use shared::domain::ids::ProductId;
+use tokio::time::Instant;
 
 use super::herald::Replies;
-use super::inbox::{Inbox, Submission, Taken};
+use super::inbox::{Inbox, Reply, Submission, Taken};
+use super::latecomers::Latecomers;
 use super::published::Published;
 use super::writer::{Draft, Publication, Writer};
 use crate::journal::{Flush, Journal, JournalError};
@@ -55,6 +61,7 @@ pub(super) fn start(parts: Parts) -> (JoinHandle<()>, JoinHandle<()>) {
         stage,
         done,
         published: parts.published,
+        latecomers: Latecomers::default(),
     };
     let fatal = Arc::clone(&parts.fatal);
     (
@@ -97,6 +104,7 @@ struct Pipeline {
     /// One token for each staged frame that is durable.
     done: Receiver<()>,
     published: Arc<Published>,
+    latecomers: Latecomers,
 }
 
 impl Pipeline {
@@ -104,59 +112,98 @@ impl Pipeline {
         let mut batch = Vec::new();
         let mut spare = Vec::new();
         loop {
-            match self.inbox.take(&mut batch) {
-                Taken::Closed => return Ok(()),
+            match self.inbox.take(&mut batch, self.latecomers.deadline()) {
                 Taken::Work => {}
+                Taken::Closed if self.latecomers.is_empty() => return Ok(()),
+                Taken::Closed => self.latecomers.close(),
             }
+            // Opened whatever there is to do: it takes in what others wrote.
+            let open = self.open()?;
+            let mut next = Some(self.decide(&mut batch, open)?);
             // As long as there is work, one frame is synced while the next is decided.
-            let mut next = self.decide(&mut batch, None)?;
             while let Some(open) = next.take() {
                 if !self.hand_over(open)? {
                     break;
                 }
                 self.inbox.try_take(&mut spare);
-                next = self.decide(&mut spare, None)?;
+                next = self.decide_some(&mut spare, None)?;
                 if self.done.recv().is_err() {
                     return Err(JournalError::Poisoned);
                 }
                 self.inbox.try_take(&mut spare);
-                next = self.decide(&mut spare, next)?;
+                next = self.decide_some(&mut spare, next)?;
             }
         }
     }
 
-    /// Decides everything in `batch` into the open frame, or into a new one.
+    /// Decides what there is, into the open frame, or into a new one if there is anything.
+    fn decide_some(
+        &mut self,
+        batch: &mut Vec<Submission>,
+        open: Option<Open>,
+    ) -> Result<Option<Open>, JournalError> {
+        let open = match open {
+            Some(open) => open,
+            None if batch.is_empty() && self.latecomers.is_empty() => return Ok(None),
+            None => self.open()?,
+        };
+        self.decide(batch, open).map(Some)
+    }
+
+    /// Decides everything in `batch`, and who has waited long enough; who is too late may have to wait.
     fn decide(
         &mut self,
         batch: &mut Vec<Submission>,
-        mut open: Option<Open>,
-    ) -> Result<Option<Open>, JournalError> {
-        if batch.is_empty() && open.is_none() {
-            return Ok(None);
+        mut frame: Open,
+    ) -> Result<Open, JournalError> {
+        for submission in batch.drain(..) {
+            if let Some(submission) = self.in_time(submission) {
+                frame = self.take_in(submission, frame)?;
+            }
         }
-        let mut frame = match open.take() {
-            Some(open) => open,
-            None => self.open()?,
+        if !self.latecomers.is_idle() {
+            let version = |product: &ProductId| self.writer.version(product);
+            for submission in self.latecomers.due(version, Instant::now()) {
+                frame = self.take_in(submission, frame)?;
+            }
+        }
+        Ok(frame)
+    }
+
+    /// Gives a submission back unless it has lost a race and must wait to be told.
+    fn in_time(&mut self, submission: Submission) -> Option<Submission> {
+        let [request] = submission.requests.as_slice() else {
+            return Some(submission);
         };
-        for Submission {
+        let Some((product, version)) = self.writer.conflict(request) else {
+            return Some(submission);
+        };
+        let product = product.clone();
+        self.latecomers
+            .admit(submission, &product, version, Instant::now())
+    }
+
+    /// Decides one submission into the frame, or into the next one if that is full.
+    fn take_in(&mut self, submission: Submission, frame: Open) -> Result<Open, JournalError> {
+        let Submission {
             requests,
             lane,
             reply,
-        } in batch.drain(..)
-        {
-            if frame.draft.is_full() {
-                if self.hand_over(frame)? && self.done.recv().is_err() {
-                    return Err(JournalError::Poisoned);
-                }
-                frame = self.open()?;
+        } = submission;
+        let mut frame = if frame.draft.is_full() {
+            if self.hand_over(frame)? && self.done.recv().is_err() {
+                return Err(JournalError::Poisoned);
             }
-            let decide = |request| self.writer.decide(&mut frame.draft, request);
-            let answers = requests.iter().map(decide).collect();
-            if let Some(replies) = frame.replies.get_mut(lane) {
-                replies.push((reply, answers));
-            }
+            self.open()?
+        } else {
+            frame
+        };
+        let decide = |request| self.writer.decide(&mut frame.draft, request);
+        let answers = requests.iter().map(decide).collect();
+        if let Some(replies) = frame.replies.get_mut(lane) {
+            replies.push((reply, Reply { requests, answers }));
         }
-        Ok(Some(frame))
+        Ok(frame)
     }
 
     fn open(&mut self) -> Result<Open, JournalError> {

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::fold::Fold;
-use super::inbox::{Inbox, Refused, Submission};
+use super::inbox::{Inbox, Refused, Reply, Submission};
 use super::keys::KeyRetention;
 use super::pipeline;
 use super::published::Published;
@@ -155,7 +155,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`SubmitError`], which says whether anything can have happened.
-    pub async fn submit(&self, requests: Vec<Request>) -> Result<Vec<Answer>, SubmitError> {
+    pub async fn submit(&self, requests: Vec<Request>) -> Result<Reply, SubmitError> {
         let (reply, answer) = oneshot::channel();
         let lane = self.published.lane_here();
         self.inbox.submit(Submission {
@@ -171,10 +171,11 @@ impl Ledger {
     /// # Errors
     /// [`SubmitError`], which says whether anything can have happened.
     pub async fn decide(&self, request: Request) -> Result<Outcome, SubmitError> {
-        let origin = request.origin.clone();
-        let answers = self.submit(vec![request]).await?;
-        let answer = answers.into_iter().next().ok_or(SubmitError::Unknown)?;
-        self.outcome(answer, &origin).await
+        let Reply { requests, answers } = self.submit(vec![request]).await?;
+        match (requests.first(), answers.into_iter().next()) {
+            (Some(request), Some(answer)) => self.outcome(answer, &request.origin).await,
+            _ => Err(SubmitError::Unknown),
+        }
     }
 
     /// Turns an answer into an outcome, reading an earlier decision back if need be. `origin` is

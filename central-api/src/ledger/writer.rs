@@ -19,7 +19,7 @@ use shared::view::{Catalogue, Change, Head};
 use shared::wire::product::Encoder;
 
 use super::fold::{Fold, refused};
-use super::keys::UsedKey;
+use super::keys::{KeyPlace, UsedKey};
 use crate::journal::record::{
     EventSpan, RecordHead, encode_decision, encode_generation, event_spans, frame_buffer,
 };
@@ -238,6 +238,33 @@ impl Writer {
         })
     }
 
+    /// The product and its version, if `request` is one movement that insists on another version and
+    /// nothing was decided under its key: all that it can get now is a refusal that is not recorded.
+    #[must_use]
+    pub fn conflict<'a>(&self, request: &'a Request) -> Option<(&'a ProductId, u64)> {
+        let Command::Move { lines, .. } = &request.command else {
+            return None;
+        };
+        let [line] = lines.as_slice() else {
+            return None;
+        };
+        let expected = line.expected_version?;
+        let version = self.version(&line.product)?;
+        if expected == version {
+            return None;
+        }
+        let place = self.place(&request.origin);
+        let used = place.and_then(|place| self.fold.keys.get_at(place));
+        used.is_none().then_some((&line.product, version))
+    }
+
+    /// The version of a product in the catalogue, what is not durable yet included.
+    #[must_use]
+    pub fn version(&self, product: &ProductId) -> Option<u64> {
+        let product = self.fold.inventory.get(product.as_str());
+        product.map(|product| product.version)
+    }
+
     /// Decides one request and adds its record to the frame.
     pub fn decide(&mut self, draft: &mut Draft, request: &Request) -> Answer {
         let Request {
@@ -245,9 +272,8 @@ impl Writer {
             command,
             fingerprint,
         } = request;
-        if let Some(key) = &origin.key
-            && let Some(used) = self.fold.keys.get(&origin.principal, key)
-        {
+        let place = self.place(origin);
+        if let Some(used) = place.and_then(|place| self.fold.keys.get_at(place)) {
             let UsedKey {
                 seq,
                 fingerprint: known,
@@ -270,10 +296,22 @@ impl Writer {
             };
             return Answer::Decided(Arc::new(decided));
         }
-        Answer::Decided(self.record(draft, request, decision))
+        Answer::Decided(self.record(draft, request, place, decision))
     }
 
-    fn record(&mut self, draft: &mut Draft, request: &Request, decision: Decision) -> Arc<Decided> {
+    /// Where the window has the key of `origin`, if that has one.
+    fn place(&self, origin: &Origin) -> Option<KeyPlace> {
+        let key = origin.key.as_ref()?;
+        Some(self.fold.keys.place(&origin.principal, key))
+    }
+
+    fn record(
+        &mut self,
+        draft: &mut Draft,
+        request: &Request,
+        place: Option<KeyPlace>,
+        decision: Decision,
+    ) -> Arc<Decided> {
         let Request {
             origin,
             command,
@@ -311,14 +349,12 @@ impl Writer {
             self.fold.inventory.touch(id.as_str(), seq);
             draft.touched.push((id.clone(), seq));
         }
-        if let Some(key) = &origin.key {
+        if let Some(place) = place {
             let used = UsedKey {
                 seq,
                 fingerprint: *fingerprint,
             };
-            self.fold
-                .keys
-                .insert(&origin.principal, key, used, draft.at);
+            self.fold.keys.insert_at(place, used, draft.at);
         }
         let decided = Arc::new(Decided {
             seq: Some(seq),

@@ -26,6 +26,7 @@ mod ledger;
 mod live;
 mod products;
 mod program;
+mod racers;
 mod requests;
 mod schema_check;
 mod seed_003;
