@@ -8,8 +8,9 @@ use std::io;
 use std::sync::Arc;
 
 use central_api::journal::embedded::{Embedded, EmbeddedOptions};
-use central_api::journal::record::{RecordHead, encode_decision, frame_buffer};
-use central_api::journal::{Frame, Journal, JournalError};
+use central_api::journal::frame::Counts;
+use central_api::journal::record::{Previous, RecordHead, Spans, encode_decision, frame_buffer};
+use central_api::journal::{First, Frame, Journal, JournalError, Offsets};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shared::clock::Timestamp;
 use shared::disk::FsDisk;
@@ -208,8 +209,7 @@ fn follower(criterion: &mut Criterion) {
 /// Frames of `records` sales each, one after the other.
 struct Frames {
     decision: Decision,
-    seq: u64,
-    offset: u64,
+    next: First,
     records: u32,
 }
 
@@ -217,24 +217,28 @@ impl Frames {
     fn next(&mut self) -> Frame {
         let (mut encoder, origin) = (Encoder::new(), origin());
         let mut bytes = frame_buffer(1024);
-        let mut spans = Vec::new();
-        let (first_seq, first_offset) = (self.seq, self.offset);
+        let mut spans = Spans::default();
+        let first = self.next;
         for _ in 0..self.records {
             let head = RecordHead {
-                seq: self.seq,
+                seq: self.next.seq,
                 at: NOW,
                 kind: "move",
                 origin: &origin,
                 fingerprint: 42,
-                prev: &[],
-                first_offset: self.offset,
+                prev: &Previous::default(),
+                first: self.next.offsets,
             };
             encode_decision(&mut bytes, &mut encoder, head, &self.decision, &mut spans);
-            self.seq += 1;
-            self.offset += self.decision.events.len() as u64;
+            self.next.seq += 1;
+            self.next.offsets.inventory += self.decision.events.len() as u64;
         }
-        let events = u32::try_from(spans.len()).expect("a few events");
-        Frame::seal(bytes, first_seq, first_offset, self.records, events)
+        let counts = Counts {
+            records: self.records,
+            events: u32::try_from(spans.inventory.len()).expect("a few events"),
+            order_events: 0,
+        };
+        Frame::seal(bytes, first, counts)
     }
 }
 
@@ -249,12 +253,15 @@ fn journal(criterion: &mut Criterion) {
             segment_bytes: shared::limits::SEGMENT_BYTES,
         };
         let fold = |_: &Frame| Ok::<(), JournalError>(());
-        let (mut journal, opened) = Embedded::open(Arc::new(FsDisk), options, (0, 0), fold)
+        let beginning = First {
+            seq: 1,
+            offsets: Offsets::default(),
+        };
+        let (mut journal, opened) = Embedded::open(Arc::new(FsDisk), options, beginning, fold)
             .expect("an empty journal opens");
         let mut frames = Frames {
             decision: decision.clone(),
-            seq: opened.next_seq,
-            offset: opened.next_offset,
+            next: opened.next,
             records,
         };
         group.throughput(Throughput::Elements(u64::from(records)));

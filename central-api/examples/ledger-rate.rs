@@ -101,7 +101,7 @@ fn request(key: Option<IdempotencyKey>, command: Command) -> Request {
     let fingerprint = fingerprint(&command, None);
     Request {
         origin,
-        command,
+        command: command.into(),
         fingerprint,
     }
 }

@@ -114,6 +114,7 @@ pub fn main(config: &Config, format: ExportFormat) -> ExitCode {
     };
     let live = recovered
         .fold
+        .state
         .inventory
         .entries()
         .filter(|entry| entry.live);

@@ -125,8 +125,8 @@ pub async fn open_ledger(config: &Config, homes: Vec<Handle>) -> Result<OpenLedg
     }
     tracing::info!(
         records = recovered.fold.seq,
-        next_offset = recovered.fold.next_offset,
-        products = recovered.fold.inventory.len(),
+        next_offset = recovered.fold.next_offsets.inventory,
+        products = recovered.fold.state.inventory.len(),
         snapshot = recovered.snapshot_seq,
         "the journal is recovered"
     );

@@ -7,6 +7,7 @@
 //! Where retention has dropped the beginning, the oldest snapshot is taken as given, and the records
 //! before it are checked for their frames and numbers only.
 
+mod books;
 mod rules;
 
 use std::fmt;
@@ -22,9 +23,9 @@ use crate::cli::complain;
 use crate::config::Config;
 use crate::http::refusal::chain;
 use crate::journal::embedded::{EmbeddedOptions, read_snapshot, segment_seq, snapshots};
-use crate::journal::frame::HEADER_BYTES;
+use crate::journal::frame::{Counts, HEADER_BYTES};
 use crate::journal::scan::{ScanEnd, peek, scan};
-use crate::journal::{Frame, JournalError, LogGen, Record};
+use crate::journal::{Body, First, Frame, JournalError, LogGen, Offsets, Record};
 use crate::ledger::{Fold, KeyRetention, snapshot};
 
 /// Findings that are listed; more are counted.
@@ -187,7 +188,7 @@ pub fn verify(disk: &dyn Disk, dir: &Path, keys: KeyRetention) -> Result<Report,
         },
         snapshots,
         next_seq: 1,
-        next_offset: None,
+        next_offsets: None,
         whole: true,
     };
     let Some(first) = segments.first().copied() else {
@@ -215,7 +216,7 @@ struct Verifier<'a> {
     /// Records of the snapshots that are still to be compared, oldest first.
     snapshots: Vec<u64>,
     next_seq: u64,
-    next_offset: Option<u64>,
+    next_offsets: Option<Offsets>,
     /// Whether every segment could be read to its end.
     whole: bool,
 }
@@ -225,7 +226,7 @@ impl Verifier<'_> {
     fn begin(&mut self, first: u64) -> Result<(), JournalError> {
         self.next_seq = first;
         if first == 1 {
-            self.next_offset = Some(0);
+            self.next_offsets = Some(Offsets::default());
             return Ok(());
         }
         let mut led = false;
@@ -266,10 +267,11 @@ impl Verifier<'_> {
         let path = self.options.dir.join(&name);
         let bytes = self.disk.read(&path);
         let bytes = Bytes::from(bytes.map_err(JournalError::io("read", &name))?);
-        let offset = self
-            .next_offset
-            .or_else(|| peek(&bytes).map(|header| header.offset));
-        let found = scan(&bytes, seq, offset.unwrap_or(0));
+        let offsets = self
+            .next_offsets
+            .or_else(|| peek(&bytes).map(|header| header.first.offsets))
+            .unwrap_or_default();
+        let found = scan(&bytes, First { seq, offsets });
         let mut at = 0;
         for frame in &found.frames {
             self.frame(&name, at, frame)?;
@@ -293,10 +295,10 @@ impl Verifier<'_> {
 
     fn frame(&mut self, file: &str, at: u64, frame: &Frame) -> Result<(), JournalError> {
         let mut byte = at + HEADER_BYTES as u64;
-        let (mut records, mut events, mut readable) = (0, 0, true);
+        let (mut counts, mut readable) = (Counts::default(), true);
         for line in frame.lines() {
-            let seq = frame.header.seq + records;
-            records += 1;
+            let seq = frame.header.first.seq + u64::from(counts.records);
+            counts.records += 1;
             match Record::parse(line) {
                 Ok(record) => {
                     let effect = record.seq == self.fold.seq + 1;
@@ -304,12 +306,21 @@ impl Verifier<'_> {
                         let what = format!("it is numbered {}", record.seq);
                         self.report.find(file, byte, Some(seq), what);
                     }
-                    let offset = frame.header.offset + events;
-                    events += rules::events(&record);
-                    let mut found = rules::shape(line, &record, offset);
+                    let Offsets { inventory, orders } = frame.header.first.offsets;
+                    let offsets = Offsets {
+                        inventory: inventory + u64::from(counts.events),
+                        orders: orders + u64::from(counts.order_events),
+                    };
+                    let (events, order_events) = rules::events(&record);
+                    counts.events += events;
+                    counts.order_events += order_events;
+                    let mut found = rules::shape(line, &record, offsets);
                     if effect {
                         found.extend(rules::effect(&self.fold, &record));
                         self.fold.apply(&record);
+                        if let Body::Decision(body) = &record.body {
+                            found.extend(books::after(&self.fold.state, &body.decision));
+                        }
                     }
                     for what in found {
                         self.report.find(file, byte, Some(seq), what);
@@ -324,14 +335,20 @@ impl Verifier<'_> {
             byte += line.len() as u64 + 1;
         }
         let header = frame.header;
-        let counts = (u64::from(header.records), u64::from(header.events));
-        if readable && (records, events) != counts {
-            let what = format!("the frame holds {records} records and {events} events");
-            self.report.find(file, at, Some(header.seq), what);
+        if readable && counts != header.counts {
+            let Counts {
+                records,
+                events,
+                order_events,
+            } = counts;
+            let what = format!(
+                "the frame holds {records} records, {events} events and {order_events} of orders"
+            );
+            self.report.find(file, at, Some(header.first.seq), what);
         }
-        self.report.records += records;
+        self.report.records += u64::from(counts.records);
         self.next_seq = header.next_seq();
-        self.next_offset = Some(header.next_offset());
+        self.next_offsets = Some(header.next_offsets());
         Ok(())
     }
 
@@ -369,12 +386,12 @@ impl Verifier<'_> {
                 self.report.find(&file_of(seq), 0, Some(seq), what);
             }
         }
-        let inventory = &self.fold.inventory;
+        let inventory = &self.fold.state.inventory;
         if inventory.digest() != inventory.recomputed_digest() {
             let what = "the digest that was kept is not that of the products";
             self.report.find("journal", 0, None, what);
         }
-        self.report.next_offset = self.next_offset.unwrap_or(0);
+        self.report.next_offset = self.next_offsets.unwrap_or_default().inventory;
         self.report.products = inventory.len();
         self.report.digest = inventory.recomputed_digest();
         self.report

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use central_api::journal::embedded::EmbeddedOptions;
 use central_api::journal::{Journal, LogGen};
 use central_api::ledger::open::recover;
-use central_api::ledger::snapshot::{Cut, entries_of};
+use central_api::ledger::snapshot::{Copied, Cut, entries_of};
 use central_api::ledger::{KeyRetention, Request, Writer};
 use shared::clock::Timestamp;
 use shared::disk::Disk;
@@ -95,8 +95,11 @@ fn aged() -> Vec<(String, Vec<u8>)> {
         if number == 3 {
             let since = writer.fold().seq;
             let reader = journal.reader();
-            let entries = entries_of(writer.fold());
-            let cut = Cut::complete(entries, since, &*reader, retention).unwrap();
+            let copied = Copied {
+                entries: entries_of(writer.fold()),
+                ..Copied::default()
+            };
+            let cut = Cut::complete(copied, since, &*reader, retention).unwrap();
             reader.write_snapshot(since, &mut cut.parts()).unwrap();
         }
     }
@@ -157,7 +160,7 @@ fn request(key: &str, command: Command) -> Request {
     let fingerprint = fingerprint(&command, None);
     Request {
         origin,
-        command,
+        command: command.into(),
         fingerprint,
     }
 }

@@ -39,6 +39,32 @@ pub const IMPORT_ERRORS_LISTED: usize = 1_000;
 /// Largest import in decoded bytes (a million products of a kilobyte).
 pub const IMPORT_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
+/// Time that units are held when none is asked for.
+pub const RESERVATION_TTL_DEFAULT: Duration = Duration::from_secs(15 * 60);
+/// Longest time that can be asked for at once: a day, as for goods put aside at the counter.
+pub const RESERVATION_TTL_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Longest time between the making of a hold and its end, however often it is extended.
+pub const RESERVATION_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Holds that are active at the same time (about half a kilobyte each); past that: 503.
+pub const RESERVATIONS_ACTIVE: usize = 1_000_000;
+/// Resolved reservations that are remembered, so that a late repeat learns what became of it.
+pub const RESERVATIONS_RESOLVED_KEPT: usize = 200_000;
+/// Lines of holds that run out in one decision: as many as one request may have.
+pub const EXPIRED_LINES: usize = BATCH_LINES;
+/// Longest sleep of the timer that ends holds: after the machine's clock was set, this long at most.
+pub const TIMER_MAX: Duration = Duration::from_secs(1);
+/// Calls to the payment provider that are under way at the same time.
+pub const PAYMENT_CALLS: usize = 256;
+/// How long whoever places an order waits to be told what becomes of it; past that: 504.
+pub const ORDER_WAIT: Duration = Duration::from_secs(15);
+/// Orders that have ended and are remembered (about a kilobyte each), so that lists and repeats find
+/// them; older ones are in the log.
+pub const ORDERS_ENDED_KEPT: usize = 1_000_000;
+/// Items of one order.
+pub const ORDER_ITEMS: usize = 200;
+/// Longest shipping address in bytes of JSON.
+pub const ADDRESS_BYTES: usize = 2_048;
+
 /// Page size when none is asked for.
 pub const PAGE_DEFAULT: usize = 50;
 /// Largest page by `offset`.

@@ -17,9 +17,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use shared::clock::Timestamp;
+use shared::domain::Decision;
 use shared::domain::ids::ProductId;
 use shared::domain::inventory::command::{Changes, fingerprint};
-use shared::domain::inventory::decide::Decision;
 use shared::domain::inventory::state::Entry;
 use shared::domain::inventory::{
     Atomicity, Command, CountLine, Deletion, Details, Edit, Event, EventKind, ImportRow,
@@ -203,7 +203,12 @@ fn with(command: &Command, rule: Atomicity) -> Command {
         | Command::Edit { atomicity, .. }
         | Command::Delete { atomicity, .. }
         | Command::Import { atomicity, .. } => *atomicity = rule,
-        Command::Count { .. } => {}
+        Command::Count { .. }
+        | Command::Reserve(_)
+        | Command::Commit { .. }
+        | Command::Release { .. }
+        | Command::Extend { .. }
+        | Command::Expire => {}
     }
     command
 }
@@ -239,6 +244,7 @@ fn one_by_one(command: &Command) -> Vec<Command> {
             stock: *stock,
             atomicity,
         }),
+        held => vec![held.clone()],
     }
 }
 
@@ -319,6 +325,7 @@ fn check_refusal(known: Option<&Entry>, rejection: &Rejection) {
             assert!(stock.reserved != 0 || stock.allotted != 0);
         }
         Rejection::NotAlone { .. } => {}
+        other => panic!("{other:?} is about no product"),
     }
 }
 
@@ -402,6 +409,12 @@ fn check_effect(known: Option<&Entry>, item: &Command, after: &Product) {
                 after,
             );
         }
+        // Those are in `order_properties`.
+        Command::Reserve(_)
+        | Command::Commit { .. }
+        | Command::Release { .. }
+        | Command::Extend { .. }
+        | Command::Expire => {}
     }
 }
 
@@ -466,7 +479,8 @@ proptest! {
                 (_, other) => prop_assert!(false, "{other:?}"),
             }
             if let ItemResult::Refused(rejection) = result {
-                check_refusal(state.entry(rejection.product_id().as_str()), rejection);
+                let product = rejection.product_id().unwrap();
+                check_refusal(state.entry(product.as_str()), rejection);
             }
             apply(&mut state, &alone);
             events.extend(alone.events);

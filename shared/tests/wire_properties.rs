@@ -7,7 +7,9 @@ use std::sync::Arc;
 use proptest::option;
 use proptest::prelude::*;
 use shared::clock::Timestamp;
-use shared::domain::ids::{CorrelationId, IdempotencyKey, ProductId, StoreId};
+use shared::domain::ids::{
+    CorrelationId, IdempotencyKey, OrderId, ProductId, ReservationId, StoreId,
+};
 use shared::domain::inventory::{
     Details, Event, EventKind, Movement, MovementKind, Product, Reason, Stock,
 };
@@ -71,6 +73,9 @@ prop_compose! {
     fn movement()(
         kind in prop::sample::select(MovementKind::ALL.to_vec()),
         delta in option::of(any::<i64>()),
+        quantity in option::of(any::<i64>()),
+        reservation in option::of("[!-.0-~]{1,9}"),
+        order in option::of("[!-.0-~]{1,9}"),
         reason in option::of(prop::sample::select(Reason::ALL.to_vec())),
         reference in option::of(text()),
         note in option::of(text()),
@@ -78,6 +83,9 @@ prop_compose! {
         Movement {
             kind,
             delta,
+            quantity,
+            reservation: reservation.map(|id| ReservationId::parse(&id).unwrap()),
+            order: order.map(|id| OrderId::parse(&id).unwrap()),
             reason,
             reference: reference.map(Into::into),
             note: note.map(Into::into),

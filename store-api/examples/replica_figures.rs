@@ -181,6 +181,7 @@ fn start(dir: &Path) -> (Folder, Arc<Live>, Tip) {
     let catalogue = Catalogue::load(
         entries,
         Head {
+            orders: 0,
             offset,
             digest,
             seq: offset,

@@ -111,6 +111,7 @@ fn show(live: &Live, copy: Copy) -> Option<Proof> {
         last_record: snapshot.offset,
     });
     let head = Head {
+        orders: 0,
         offset: snapshot.offset,
         digest,
         seq: snapshot.offset,

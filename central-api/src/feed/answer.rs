@@ -14,7 +14,7 @@ use shared::wire::product::integer;
 
 use super::ring::Chunk;
 use crate::journal::record::{event_spans, hex16};
-use crate::journal::{Generation, JournalError, LogGen};
+use crate::journal::{Generation, JournalError, LogGen, Stream};
 use crate::ledger::Published;
 
 /// Bytes of older events that one answer reads from the journal at a time.
@@ -45,7 +45,7 @@ pub fn check(generations: &[Generation], named: Option<LogGen>, offset: u64) -> 
         return Continuity::Diverged;
     }
     match lives.next() {
-        Some(following) if offset > following.start_offset => Continuity::Diverged,
+        Some(following) if offset > following.start.inventory => Continuity::Diverged,
         Some(_) | None => Continuity::Follows,
     }
 }
@@ -173,13 +173,14 @@ fn read_older(
     let mut next = offset;
     let mut found = 0_usize;
     while found < limit && next < head {
-        let frames = published.journal.frames_from_offset(next, READ_BYTES)?;
+        let journal = &published.journal;
+        let frames = journal.frames_from_offset(Stream::Inventory, next, READ_BYTES)?;
         if frames.is_empty() {
             break;
         }
         for frame in frames {
             let spans = event_spans(&frame).map_err(|error| frame.damaged(error.to_string()))?;
-            let chunk = Chunk::new(&frame, spans);
+            let chunk = Chunk::new(&frame, Stream::Inventory, spans.inventory);
             found += usize::try_from(chunk.next_offset() - next).unwrap_or(0);
             next = chunk.next_offset();
             chunks.push(Arc::new(chunk));
@@ -266,12 +267,16 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Offsets;
 
     #[test]
     fn a_generation_ends_where_the_following_one_starts() {
         let life = |log_gen, start_offset| Generation {
             log_gen: LogGen(log_gen),
-            start_offset,
+            start: Offsets {
+                inventory: start_offset,
+                orders: 0,
+            },
         };
         let lives = [life(1, 0), life(2, 10), life(3, 10), life(4, 25)];
         for (named, offset, expected) in [

@@ -194,7 +194,10 @@ impl Exports {
     }
 
     fn fresh(&self, published: &Published) -> Option<Arc<Export>> {
-        let (head, oldest) = (published.head().offset, published.journal.oldest().1);
+        let (head, oldest) = (
+            published.head().offset,
+            published.journal.oldest().offsets.inventory,
+        );
         let kept = self.kept.read();
         let newest = kept.first()?;
         newest.is_fresh(head, oldest).then(|| Arc::clone(newest))

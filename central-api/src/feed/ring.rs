@@ -12,10 +12,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-use shared::view::Head;
 
-use crate::journal::Frame;
 use crate::journal::record::EventSpan;
+use crate::journal::{Frame, Stream};
 
 /// Chunk ends whose digest is remembered: at a thousand frames a second, about a minute.
 const DIGESTS_KEPT: usize = 65_536;
@@ -29,11 +28,11 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// The events of `frame`, which stand at `spans`.
+    /// The events of `frame` for one feed, which stand at `spans`.
     #[must_use]
-    pub fn new(frame: &Frame, spans: Vec<EventSpan>) -> Self {
+    pub fn new(frame: &Frame, stream: Stream, spans: Vec<EventSpan>) -> Self {
         Self {
-            first_offset: frame.header.offset,
+            first_offset: frame.header.first.offsets.of(stream),
             bytes: frame.bytes.clone(),
             spans,
         }
@@ -108,10 +107,10 @@ impl Ring {
         }
     }
 
-    /// Adds the events of a durable frame, after which the log stands at `head`.
-    pub fn push(&self, chunk: Chunk, head: Head) {
+    /// Adds the events of a durable frame, after which the feed stands at an offset with a digest.
+    pub fn push(&self, chunk: Chunk, end: (u64, u64)) {
         let mut inner = self.inner.write();
-        inner.digests.push_back((head.offset, head.digest));
+        inner.digests.push_back(end);
         if inner.digests.len() > DIGESTS_KEPT {
             inner.digests.pop_front();
         }

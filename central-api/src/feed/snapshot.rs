@@ -85,7 +85,7 @@ impl CatalogueCut {
                     }
                 }
                 next = frame.header.next_seq();
-                self.offset = frame.header.next_offset();
+                self.offset = frame.header.next_offsets().inventory;
             }
         }
     }

@@ -211,7 +211,7 @@ fn ids(command: &Command) -> Vec<ProductId> {
         Command::Create { items, .. } => items.iter().map(|item| item.product.clone()).collect(),
         Command::Edit { items, .. } => items.iter().map(|item| item.product.clone()).collect(),
         Command::Delete { items, .. } => items.iter().map(|item| item.product.clone()).collect(),
-        Command::Move { .. } | Command::Count { .. } | Command::Import { .. } => Vec::new(),
+        _ => Vec::new(),
     }
 }
 
@@ -341,11 +341,6 @@ fn words(rejection: &Rejection) -> (&'static str, String) {
             ("validation_error", "Product already exists".to_owned())
         }
         Rejection::ProductNotFound { .. } => ("not_found", "Product not found".to_owned()),
-        Rejection::VersionConflict { .. }
-        | Rejection::InsufficientInventory { .. }
-        | Rejection::StockOutOfRange { .. }
-        | Rejection::UnitsPromised { .. }
-        | Rejection::NameRequired { .. }
-        | Rejection::NotAlone { .. } => (refusal::code(rejection).as_str(), rejection.to_string()),
+        _ => (refusal::code(rejection).as_str(), rejection.to_string()),
     }
 }

@@ -204,7 +204,7 @@ fn applied(decided: &Decided, counted: &[i64]) -> Json<serde_json::Value> {
             })
         })
         .collect();
-    Json(json!({"lines": lines, "offset": decided.first_offset}))
+    Json(json!({"lines": lines, "offset": decided.first.inventory}))
 }
 
 /// The problem of a count that was refused: every line that is at fault, none that only went along.

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue};
+use shared::domain::Command;
 use shared::domain::ids::{IdempotencyKey, StoreId};
-use shared::domain::inventory::Command;
-use shared::domain::inventory::command::fingerprint;
 use shared::domain::origin::Origin;
 use shared::service::auth::Caller;
 use shared::service::request_context::RequestContext;
@@ -67,9 +66,10 @@ pub(super) fn origin(
 }
 
 /// What the ledger is asked.
-pub(super) fn request(origin: Origin, command: Command) -> LedgerRequest {
+pub(super) fn request(origin: Origin, command: impl Into<Command>) -> LedgerRequest {
+    let command = command.into();
     LedgerRequest {
-        fingerprint: fingerprint(&command, origin.store.as_ref()),
+        fingerprint: command.fingerprint(origin.store.as_ref()),
         origin,
         command,
     }
@@ -82,7 +82,7 @@ pub(super) fn request(origin: Origin, command: Command) -> LedgerRequest {
 pub(super) async fn decide(
     state: &AppState,
     origin: Origin,
-    command: Command,
+    command: impl Into<Command>,
 ) -> Result<(Arc<Decided>, bool), Problem> {
     match bounded(state.ledger.decide(request(origin, command))).await? {
         Outcome::Decided { decided, replayed } => Ok((decided, replayed)),

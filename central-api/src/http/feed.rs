@@ -82,7 +82,7 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
     loop {
         moves.mark_unchanged();
         let head = published.head();
-        let oldest = published.journal.oldest().1;
+        let oldest = published.journal.oldest().offsets.inventory;
         if ask.offset < oldest {
             return Err(gone(state, ask.offset, oldest));
         }
@@ -90,7 +90,11 @@ async fn poll(state: &AppState, ask: Ask) -> Result<Response, Problem> {
             let slice = read(published, ask.offset, ask.limit, head).await;
             let slice = slice.map_err(|error| match error {
                 // Retention was quicker than this answer.
-                JournalError::Gone { .. } => gone(state, ask.offset, published.journal.oldest().1),
+                JournalError::Gone { .. } => gone(
+                    state,
+                    ask.offset,
+                    published.journal.oldest().offsets.inventory,
+                ),
                 other => refusal::unreadable(&other),
             })?;
             return Ok(answer(state, ask, &slice, head, waited).await);
@@ -163,7 +167,7 @@ fn located(state: &AppState, problem: Problem) -> Problem {
     problem
         .with("gen", published.log_gen().to_string())
         .with("headOffset", published.head().offset)
-        .with("oldestOffset", published.journal.oldest().1)
+        .with("oldestOffset", published.journal.oldest().offsets.inventory)
         .with("snapshotUrl", refusal::SNAPSHOT_URL)
 }
 
@@ -173,7 +177,7 @@ async fn answer(state: &AppState, ask: Ask, slice: &Slice, head: Head, waited: b
     let envelope = Envelope {
         log_gen,
         head,
-        oldest_offset: published.journal.oldest().1,
+        oldest_offset: published.journal.oldest().offsets.inventory,
     };
     let (body, coding) = encoded(state, ask.coding, envelope, slice).await;
     let mut response = body.into_response();
@@ -214,7 +218,10 @@ async fn encoded(
 fn stream(state: AppState, ask: Ask) -> Result<Response, Problem> {
     follows(&state, ask)?;
     let published = state.ledger.published();
-    let (head, oldest) = (published.head(), published.journal.oldest().1);
+    let (head, oldest) = (
+        published.head(),
+        published.journal.oldest().offsets.inventory,
+    );
     if ask.offset < oldest {
         return Err(gone(&state, ask.offset, oldest));
     }

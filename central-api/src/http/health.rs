@@ -150,7 +150,7 @@ pub async fn info(State(state): State<AppState>) -> Json<Info> {
         currency: state.shared.currency.clone(),
         log_gen: published.log_gen().to_string(),
         head_offset: published.head().offset,
-        oldest_offset: published.journal.oldest().1,
+        oldest_offset: published.journal.oldest().offsets.inventory,
         limits: InfoLimits {
             batch_lines: limits::BATCH_LINES,
             body_bytes: limits::BODY_BYTES,

@@ -140,7 +140,7 @@ async fn at(state: &AppState, id: ProductId, moment: Moment) -> Result<Value, Pr
 
 /// The problem of a past that retention has dropped.
 pub(super) fn dropped(state: &AppState) -> Problem {
-    let oldest = state.ledger.published().journal.oldest().1;
+    let oldest = state.ledger.published().journal.oldest().offsets.inventory;
     refusal::gone(format!("the log begins at offset {oldest}"), oldest)
 }
 
@@ -153,7 +153,7 @@ fn shape(id: &ProductId, page: &Page, state: &AppState) -> Value {
         put("nextBefore", before.into());
     }
     if page.dropped {
-        let oldest = state.ledger.published().journal.oldest().1;
+        let oldest = state.ledger.published().journal.oldest().offsets.inventory;
         put("beginsAtOffset", oldest.into());
     }
     answer.into()

@@ -89,7 +89,9 @@ impl Progress {
                 ItemResult::Refused(rejection) => wrong.push(vec![RowError {
                     line: *line,
                     column: "productId".to_owned(),
-                    value: rejection.product_id().to_string(),
+                    value: rejection
+                        .product_id()
+                        .map_or_else(String::new, ToString::to_string),
                     issue: rejection.to_string(),
                 }]),
             }

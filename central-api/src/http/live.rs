@@ -83,7 +83,7 @@ impl Source for Console {
         }
         let behind = head.offset.checked_sub(next);
         let followed = behind.is_some_and(|behind| behind <= limits::LIVE_EVENTS_BEHIND);
-        if !followed || next < published.journal.oldest().1 {
+        if !followed || next < published.journal.oldest().offsets.inventory {
             return News::Resync(head.offset);
         }
         match texts(published, next, limit, head).await {
@@ -109,7 +109,7 @@ impl Source for Console {
         let sync = LiveSync {
             r#gen: published.log_gen().to_string(),
             head_offset,
-            oldest_offset: published.journal.oldest().1,
+            oldest_offset: published.journal.oldest().offsets.inventory,
             stores,
         };
         Some(serde_json::to_string(&sync).expect("figures and words become JSON"))

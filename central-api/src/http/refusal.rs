@@ -1,6 +1,6 @@
 //! What the domain and the ledger refuse, as problems. The only place where one becomes the other.
 
-use shared::domain::inventory::{Decision, ItemResult, Rejection};
+use shared::domain::{Decision, ItemResult, Rejection};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
 use crate::journal::JournalError;
@@ -21,14 +21,35 @@ pub const fn code(rejection: &Rejection) -> ProblemCode {
         Rejection::StockOutOfRange { .. } => ProblemCode::StockOutOfRange,
         Rejection::UnitsPromised { .. } => ProblemCode::UnitsPromised,
         Rejection::NameRequired { .. } | Rejection::NotAlone { .. } => ProblemCode::InvalidRequest,
+        Rejection::ReservationNotFound { .. } => ProblemCode::ReservationNotFound,
+        Rejection::ReservationExists { .. } => ProblemCode::ReservationExists,
+        Rejection::ReservationResolved { .. } => ProblemCode::ReservationResolved,
+        Rejection::ReservationExpired { .. } => ProblemCode::ReservationExpired,
+        Rejection::ReservationOfOrder { .. } => ProblemCode::ReservationOfOrder,
+        Rejection::ReservationTooLong { .. } => ProblemCode::ReservationTooLong,
+        Rejection::TooManyReservations {} => ProblemCode::Overloaded,
+        Rejection::OrderExists { .. } => ProblemCode::OrderExists,
+        Rejection::OrderNotFound { .. } => ProblemCode::OrderNotFound,
+        Rejection::IllegalTransition { .. } => ProblemCode::IllegalTransition,
+        Rejection::OrderSettled { .. } => ProblemCode::OrderSettled,
+        Rejection::OrderVersionConflict { .. } => ProblemCode::VersionConflict,
+        Rejection::PriceChanged { .. } => ProblemCode::PriceChanged,
+        Rejection::TotalTooLarge {} => ProblemCode::TotalTooLarge,
+        Rejection::NotRefundable { .. } => ProblemCode::NotRefundable,
+        Rejection::PaymentUnavailable {} => ProblemCode::PaymentUnavailable,
+        // The saga alone asks for such; nobody else is answered this.
+        Rejection::NotAwaited { .. } => ProblemCode::Internal,
     }
 }
 
 /// A refused item as the problem of the whole request, with the figures that let the caller rebase.
 #[must_use]
 pub fn problem(rejection: &Rejection) -> Problem {
-    let problem = Problem::new(code(rejection), rejection.to_string())
-        .with("productId", rejection.product_id().as_str());
+    let problem = Problem::new(code(rejection), rejection.to_string());
+    let problem = match rejection.product_id() {
+        Some(id) => problem.with("productId", id.as_str()),
+        None => problem,
+    };
     match rejection {
         Rejection::VersionConflict {
             version,
@@ -63,6 +84,73 @@ pub fn problem(rejection: &Rejection) -> Problem {
         | Rejection::StockOutOfRange { .. }
         | Rejection::NameRequired { .. }
         | Rejection::NotAlone { .. } => problem,
+        Rejection::TooManyReservations {} => problem.retry_after(5),
+        about_holds_and_orders => of_books(problem, about_holds_and_orders),
+    }
+}
+
+/// Adds what a caller needs to know of the reservation or order that it was refused for.
+fn of_books(problem: Problem, rejection: &Rejection) -> Problem {
+    match rejection {
+        Rejection::ReservationNotFound { reservation_id }
+        | Rejection::ReservationExists { reservation_id } => {
+            problem.with("reservationId", reservation_id.as_str())
+        }
+        Rejection::ReservationResolved {
+            reservation_id,
+            state,
+        } => problem
+            .with("reservationId", reservation_id.as_str())
+            .with("state", state.as_str()),
+        Rejection::ReservationExpired {
+            reservation_id,
+            expired_at,
+        } => problem
+            .with("reservationId", reservation_id.as_str())
+            .with("expiredAt", expired_at.to_string()),
+        Rejection::ReservationOfOrder {
+            reservation_id,
+            order_id,
+        } => problem
+            .with("reservationId", reservation_id.as_str())
+            .with("orderId", order_id.as_str()),
+        Rejection::ReservationTooLong {
+            reservation_id,
+            latest,
+        } => problem
+            .with("reservationId", reservation_id.as_str())
+            .with("latest", latest.to_string()),
+        Rejection::OrderNotFound { order_id } | Rejection::OrderExists { order_id } => {
+            problem.with("orderId", order_id.as_str())
+        }
+        Rejection::IllegalTransition {
+            order_id, status, ..
+        }
+        | Rejection::OrderSettled { order_id, status } => {
+            let allowed = status.allowed().iter().map(|status| status.as_str());
+            problem
+                .with("orderId", order_id.as_str())
+                .with("orderStatus", status.as_str())
+                .with("allowed", allowed.collect::<Vec<_>>())
+        }
+        Rejection::OrderVersionConflict {
+            order_id,
+            version,
+            status,
+            ..
+        } => problem
+            .with("orderId", order_id.as_str())
+            .with("orderStatus", status.as_str())
+            .with("version", *version),
+        Rejection::PriceChanged { total, prices, .. } => {
+            let total = serde_json::to_value(total).unwrap_or_default();
+            let prices = serde_json::to_value(prices).unwrap_or_default();
+            problem.with("totalAmount", total).with("prices", prices)
+        }
+        Rejection::NotRefundable { payment_id, .. } => {
+            problem.with("paymentId", payment_id.as_str())
+        }
+        _ => problem,
     }
 }
 

@@ -1,7 +1,8 @@
 //! A frame: what one fsync makes durable.
 //!
 //! ```text
-//! {"frame":{"bytes":"…8","crc32c":"…8","seq":"…16","offset":"…16","records":"…8","events":"…8"}}⏎
+//! {"frame":{"bytes":"…8","crc32c":"…8","seq":"…16","offset":"…16","records":"…8","events":"…8",
+//!           "orderOffset":"…16","orderEvents":"…8"}}⏎
 //! record⏎
 //! record⏎
 //! ```
@@ -17,7 +18,7 @@ use super::JournalError;
 /// Bytes of a header line, newline included.
 pub const HEADER_BYTES: usize = TEMPLATE.len() + 1;
 
-const TEMPLATE: &[u8] = b"{\"frame\":{\"bytes\":\"--------\",\"crc32c\":\"--------\",\"seq\":\"----------------\",\"offset\":\"----------------\",\"records\":\"--------\",\"events\":\"--------\"}}";
+const TEMPLATE: &[u8] = b"{\"frame\":{\"bytes\":\"--------\",\"crc32c\":\"--------\",\"seq\":\"----------------\",\"offset\":\"----------------\",\"records\":\"--------\",\"events\":\"--------\",\"orderOffset\":\"----------------\",\"orderEvents\":\"--------\"}}";
 /// How every header begins, for finding one in the midst of garbage.
 pub const MAGIC: &[u8] = b"{\"frame\":{\"bytes\":\"";
 
@@ -28,6 +29,57 @@ const SEQ: std::ops::Range<usize> = 56..72;
 const OFFSET: std::ops::Range<usize> = 84..100;
 const RECORDS: std::ops::Range<usize> = 113..121;
 const EVENTS: std::ops::Range<usize> = 133..141;
+const ORDER_OFFSET: std::ops::Range<usize> = 158..174;
+const ORDER_EVENTS: std::ops::Range<usize> = 191..199;
+
+/// The two feeds whose events a frame holds. Each has dense offsets of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// What happened to products.
+    Inventory,
+    /// What happened to orders.
+    Orders,
+}
+
+/// One offset of each feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offsets {
+    /// Of the inventory feed.
+    pub inventory: u64,
+    /// Of the order feed.
+    pub orders: u64,
+}
+
+impl Offsets {
+    /// The offset of `stream`.
+    #[must_use]
+    pub const fn of(self, stream: Stream) -> u64 {
+        match stream {
+            Stream::Inventory => self.inventory,
+            Stream::Orders => self.orders,
+        }
+    }
+}
+
+/// Where the contents of a frame begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First {
+    /// Seq of the first record.
+    pub seq: u64,
+    /// Offsets of the first events in or after it.
+    pub offsets: Offsets,
+}
+
+/// How much a frame holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records.
+    pub records: u32,
+    /// Events of products.
+    pub events: u32,
+    /// Events of orders.
+    pub order_events: u32,
+}
 
 /// The figures of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +88,10 @@ pub struct Header {
     pub bytes: u32,
     /// CRC-32C over the other figures and the records.
     pub crc32c: u32,
-    /// Seq of the first record.
-    pub seq: u64,
-    /// Offset of the first event in or after this frame.
-    pub offset: u64,
-    /// Records.
-    pub records: u32,
-    /// Events.
-    pub events: u32,
+    /// Where its contents begin.
+    pub first: First,
+    /// How much it holds.
+    pub counts: Counts,
 }
 
 impl Header {
@@ -54,7 +102,16 @@ impl Header {
         if line.last() != Some(&b'\n') {
             return None;
         }
-        let figures = [BYTES, CRC, SEQ, OFFSET, RECORDS, EVENTS];
+        let figures = [
+            BYTES,
+            CRC,
+            SEQ,
+            OFFSET,
+            RECORDS,
+            EVENTS,
+            ORDER_OFFSET,
+            ORDER_EVENTS,
+        ];
         let fixed = TEMPLATE.iter().zip(line).enumerate();
         let fits = fixed
             .filter(|(at, _)| !figures.iter().any(|range| range.contains(at)))
@@ -65,10 +122,18 @@ impl Header {
         Some(Self {
             bytes: narrow(line.get(BYTES)?)?,
             crc32c: narrow(line.get(CRC)?)?,
-            seq: hex(line.get(SEQ)?)?,
-            offset: hex(line.get(OFFSET)?)?,
-            records: narrow(line.get(RECORDS)?)?,
-            events: narrow(line.get(EVENTS)?)?,
+            first: First {
+                seq: hex(line.get(SEQ)?)?,
+                offsets: Offsets {
+                    inventory: hex(line.get(OFFSET)?)?,
+                    orders: hex(line.get(ORDER_OFFSET)?)?,
+                },
+            },
+            counts: Counts {
+                records: narrow(line.get(RECORDS)?)?,
+                events: narrow(line.get(EVENTS)?)?,
+                order_events: narrow(line.get(ORDER_EVENTS)?)?,
+            },
         })
     }
 
@@ -81,23 +146,33 @@ impl Header {
         }
         put(&mut line, BYTES, u64::from(self.bytes));
         put(&mut line, CRC, u64::from(self.crc32c));
-        put(&mut line, SEQ, self.seq);
-        put(&mut line, OFFSET, self.offset);
-        put(&mut line, RECORDS, u64::from(self.records));
-        put(&mut line, EVENTS, u64::from(self.events));
+        let First { seq, offsets } = self.first;
+        put(&mut line, SEQ, seq);
+        put(&mut line, OFFSET, offsets.inventory);
+        put(&mut line, ORDER_OFFSET, offsets.orders);
+        let Counts {
+            records,
+            events,
+            order_events,
+        } = self.counts;
+        put(&mut line, RECORDS, u64::from(records));
+        put(&mut line, EVENTS, u64::from(events));
+        put(&mut line, ORDER_EVENTS, u64::from(order_events));
         line
     }
 
     /// The checksum that this header and `payload` should have.
     #[must_use]
     pub fn checksum(&self, payload: &[u8]) -> u32 {
-        let mut figures = [0_u8; 28];
-        let parts: [&[u8]; 5] = [
+        let mut figures = [0_u8; 40];
+        let parts: [&[u8]; 7] = [
             &self.bytes.to_le_bytes(),
-            &self.seq.to_le_bytes(),
-            &self.offset.to_le_bytes(),
-            &self.records.to_le_bytes(),
-            &self.events.to_le_bytes(),
+            &self.first.seq.to_le_bytes(),
+            &self.first.offsets.inventory.to_le_bytes(),
+            &self.first.offsets.orders.to_le_bytes(),
+            &self.counts.records.to_le_bytes(),
+            &self.counts.events.to_le_bytes(),
+            &self.counts.order_events.to_le_bytes(),
         ];
         let source = parts.into_iter().flatten();
         for (target, byte) in figures.iter_mut().zip(source) {
@@ -115,13 +190,25 @@ impl Header {
     /// Seq of the record after this frame.
     #[must_use]
     pub const fn next_seq(&self) -> u64 {
-        self.seq + self.records as u64
+        self.first.seq + self.counts.records as u64
     }
 
-    /// Offset of the event after this frame.
+    /// Offsets of the events after this frame.
     #[must_use]
-    pub const fn next_offset(&self) -> u64 {
-        self.offset + self.events as u64
+    pub const fn next_offsets(&self) -> Offsets {
+        Offsets {
+            inventory: self.first.offsets.inventory + self.counts.events as u64,
+            orders: self.first.offsets.orders + self.counts.order_events as u64,
+        }
+    }
+
+    /// Where the frame after this one begins.
+    #[must_use]
+    pub const fn next(&self) -> First {
+        First {
+            seq: self.next_seq(),
+            offsets: self.next_offsets(),
+        }
     }
 }
 
@@ -162,16 +249,14 @@ pub struct Frame {
 impl Frame {
     /// Completes a frame: `bytes` are [`HEADER_BYTES`] bytes of room and then the record lines.
     #[must_use]
-    pub fn seal(mut bytes: Vec<u8>, seq: u64, offset: u64, records: u32, events: u32) -> Self {
+    pub fn seal(mut bytes: Vec<u8>, first: First, counts: Counts) -> Self {
         let payload = bytes.get(HEADER_BYTES..).unwrap_or_default();
         let length = u32::try_from(payload.len()).expect("a frame is bounded far below 4 GiB");
         let mut header = Header {
             bytes: length,
             crc32c: 0,
-            seq,
-            offset,
-            records,
-            events,
+            first,
+            counts,
         };
         header.crc32c = header.checksum(payload);
         if let Some(room) = bytes.get_mut(..HEADER_BYTES) {
@@ -207,7 +292,7 @@ impl Frame {
     /// The line of record `seq`, if it is in this frame.
     #[must_use]
     pub fn line_of(&self, seq: u64) -> Option<&[u8]> {
-        let index = usize::try_from(seq.checked_sub(self.header.seq)?).ok()?;
+        let index = usize::try_from(seq.checked_sub(self.header.first.seq)?).ok()?;
         self.lines().nth(index)
     }
 
@@ -215,7 +300,7 @@ impl Frame {
     #[must_use]
     pub fn damaged(&self, what: impl Into<String>) -> JournalError {
         JournalError::Damaged {
-            file: format!("the frame of record {}", self.header.seq),
+            file: format!("the frame of record {}", self.header.first.seq),
             position: 0,
             what: what.into(),
         }
@@ -229,7 +314,16 @@ mod tests {
     fn frame(lines: &str) -> Frame {
         let mut bytes = vec![0; HEADER_BYTES];
         bytes.extend_from_slice(lines.as_bytes());
-        Frame::seal(bytes, 17, 15, 2, 3)
+        let offsets = Offsets {
+            inventory: 15,
+            orders: 4,
+        };
+        let counts = Counts {
+            records: 2,
+            events: 3,
+            order_events: 1,
+        };
+        Frame::seal(bytes, First { seq: 17, offsets }, counts)
     }
 
     #[test]
@@ -241,6 +335,8 @@ mod tests {
             (OFFSET, "\"offset\":\""),
             (RECORDS, "\"records\":\""),
             (EVENTS, "\"events\":\""),
+            (ORDER_OFFSET, "\"orderOffset\":\""),
+            (ORDER_EVENTS, "\"orderEvents\":\""),
         ] {
             assert!(TEMPLATE[..range.start].ends_with(name.as_bytes()), "{name}");
             assert!(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::frame::Frame;
+use super::frame::{First, Frame, Offsets, Stream};
 use super::{Flush, Journal, JournalError, JournalReader, LogSize};
 
 /// The shared log.
@@ -84,7 +84,7 @@ impl Journal for MemoryJournal {
         {
             let mut frames = self.log.frames.lock();
             let next = frames.last().map_or(1, |last| last.header.next_seq());
-            assert_eq!(frame.header.seq, next, "records follow each other");
+            assert_eq!(frame.header.first.seq, next, "records follow each other");
             frames.push(frame);
             self.seen = frames.len();
         }
@@ -127,14 +127,20 @@ impl JournalReader for MemoryLog {
 
     fn frames_from_offset(
         &self,
+        stream: Stream,
         offset: u64,
         max_bytes: usize,
     ) -> Result<Vec<Frame>, JournalError> {
-        Ok(self.frames_where(max_bytes, |frame| frame.header.next_offset() > offset))
+        Ok(self.frames_where(max_bytes, |frame| {
+            frame.header.next_offsets().of(stream) > offset
+        }))
     }
 
-    fn oldest(&self) -> (u64, u64) {
-        (1, 0)
+    fn oldest(&self) -> First {
+        First {
+            seq: 1,
+            offsets: Offsets::default(),
+        }
     }
 
     fn size(&self) -> LogSize {

@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use error::JournalError;
-pub use frame::Frame;
+pub use frame::{First, Frame, Offsets, Stream};
 pub use record::{Body, DecisionRecord, Generation, LogGen, Record};
 
 /// What the writer needs of an engine.
@@ -57,15 +57,19 @@ pub trait JournalReader: Send + Sync + fmt::Debug {
     /// Damage, an I/O error, or [`JournalError::Gone`] if `seq` was dropped by retention.
     fn frames_from_seq(&self, seq: u64, max_bytes: usize) -> Result<Vec<Frame>, JournalError>;
 
-    /// Frames from the one that holds the event `offset`, likewise.
+    /// Frames from the one that holds the event `offset` of `stream`, likewise.
     ///
     /// # Errors
     /// As [`JournalReader::frames_from_seq`].
-    fn frames_from_offset(&self, offset: u64, max_bytes: usize)
-    -> Result<Vec<Frame>, JournalError>;
+    fn frames_from_offset(
+        &self,
+        stream: Stream,
+        offset: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<Frame>, JournalError>;
 
-    /// The oldest record there is: its seq and the offset of the first event in or after it.
-    fn oldest(&self) -> (u64, u64);
+    /// The oldest record there is, and the offsets of the first events in or after it.
+    fn oldest(&self) -> First;
 
     /// Bytes and files that the log takes.
     fn size(&self) -> LogSize;

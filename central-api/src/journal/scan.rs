@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::frame::{Frame, HEADER_BYTES, Header, MAGIC};
+use super::frame::{First, Frame, HEADER_BYTES, Header, MAGIC};
 
 /// What a segment's bytes hold.
 #[derive(Debug)]
@@ -28,9 +28,9 @@ pub enum ScanEnd {
     OutOfSequence,
 }
 
-/// Walks over `bytes`, whose first record must be `seq` and whose first event `offset`.
+/// Walks over `bytes`, whose contents must begin at `first`.
 #[must_use]
-pub fn scan(bytes: &Bytes, mut seq: u64, mut offset: u64) -> Scan {
+pub fn scan(bytes: &Bytes, mut first: First) -> Scan {
     let mut frames = Vec::new();
     let mut at = 0_usize;
     loop {
@@ -53,7 +53,7 @@ pub fn scan(bytes: &Bytes, mut seq: u64, mut offset: u64) -> Scan {
                 end,
             };
         };
-        if frame.header.seq != seq || frame.header.offset != offset {
+        if frame.header.first != first {
             return Scan {
                 frames,
                 valid: at as u64,
@@ -61,8 +61,7 @@ pub fn scan(bytes: &Bytes, mut seq: u64, mut offset: u64) -> Scan {
             };
         }
         at += frame.bytes.len();
-        seq = frame.header.next_seq();
-        offset = frame.header.next_offset();
+        first = frame.header.next();
         frames.push(frame);
     }
 }

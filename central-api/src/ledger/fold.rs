@@ -6,24 +6,24 @@
 
 use shared::clock::Timestamp;
 use shared::domain::ids::ProductId;
-use shared::domain::inventory::{Inventory, ItemResult};
+use shared::domain::{Decision, Rejection, State};
 
 use super::keys::{KeyRetention, KeyWindow, UsedKey};
-use crate::journal::{Body, DecisionRecord, Generation, Record};
+use crate::journal::{Body, DecisionRecord, First, Generation, Offsets, Record};
 
 /// The state after a record.
 #[derive(Debug)]
 pub struct Fold {
-    /// Every product.
-    pub inventory: Inventory,
+    /// Products, reservations and orders.
+    pub state: State,
     /// Used keys.
     pub keys: KeyWindow,
     /// The lives of the log, oldest first.
     pub generations: Vec<Generation>,
     /// Seq of the last record; 0 before the first.
     pub seq: u64,
-    /// Offset that the next event gets.
-    pub next_offset: u64,
+    /// Offsets that the next events get.
+    pub next_offsets: Offsets,
     /// When the last record was decided.
     pub at: Timestamp,
 }
@@ -33,12 +33,21 @@ impl Fold {
     #[must_use]
     pub fn empty(retention: KeyRetention) -> Self {
         Self {
-            inventory: Inventory::default(),
+            state: State::default(),
             keys: KeyWindow::new(retention),
             generations: Vec::new(),
             seq: 0,
-            next_offset: 0,
+            next_offsets: Offsets::default(),
             at: Timestamp::default(),
+        }
+    }
+
+    /// What the next record and the next events get.
+    #[must_use]
+    pub const fn next(&self) -> First {
+        First {
+            seq: self.seq + 1,
+            offsets: self.next_offsets,
         }
     }
 
@@ -60,13 +69,7 @@ impl Fold {
             decision,
             ..
         } = record;
-        for event in &decision.events {
-            self.inventory.apply_at(event, seq);
-        }
-        for id in refused(&decision.results) {
-            self.inventory.touch(id.as_str(), seq);
-        }
-        self.next_offset += decision.events.len() as u64;
+        self.apply_decided(seq, decision);
         if let Some(key) = &origin.key {
             let used = UsedKey {
                 seq,
@@ -75,12 +78,16 @@ impl Fold {
             self.keys.insert(&origin.principal, key, used, self.at);
         }
     }
+
+    /// Folds what the record `seq` decided in.
+    pub(super) fn apply_decided(&mut self, seq: u64, decision: &Decision) {
+        self.state.apply(decision, seq);
+        self.next_offsets.inventory += decision.events.len() as u64;
+        self.next_offsets.orders += decision.orders.len() as u64;
+    }
 }
 
 /// The products that items were refused for.
-pub fn refused(results: &[ItemResult]) -> impl Iterator<Item = &ProductId> {
-    results.iter().filter_map(|result| match result {
-        ItemResult::Refused(rejection) => Some(rejection.product_id()),
-        ItemResult::Applied(_) | ItemResult::Unchanged => None,
-    })
+pub fn refused(decision: &Decision) -> impl Iterator<Item = &ProductId> {
+    decision.rejections().filter_map(Rejection::product_id)
 }

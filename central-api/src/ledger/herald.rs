@@ -143,7 +143,7 @@ impl Heralds {
     /// Moves the head, and then tells everybody.
     pub(super) fn tell(&self, head: Head, replies: Vec<Replies>) {
         let moved = self.head.send_if_modified(|known| {
-            let moved = known.offset != head.offset;
+            let moved = (known.offset, known.orders) != (head.offset, head.orders);
             *known = head;
             moved
         });
@@ -217,6 +217,7 @@ mod tests {
     fn head(offset: u64) -> Head {
         Head {
             offset,
+            orders: 0,
             digest: 0,
             seq: offset,
         }

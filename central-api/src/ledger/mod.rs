@@ -9,6 +9,7 @@
 //! What must stay true: nothing is answered or shown before its frame is durable, and a frame that
 //! cannot be made durable ends the process.
 
+mod books;
 pub mod fold;
 mod herald;
 pub mod history;
@@ -22,6 +23,7 @@ pub mod run;
 pub mod snapshot;
 pub mod writer;
 
+pub use books::Books;
 pub use fold::Fold;
 pub use inbox::Reply;
 pub use keys::KeyRetention;

@@ -8,7 +8,7 @@ use super::fold::Fold;
 use super::keys::KeyRetention;
 use super::snapshot;
 use crate::journal::embedded::{Embedded, EmbeddedOptions, Opened, read_snapshot, snapshots};
-use crate::journal::{Body, Frame, JournalError, Record};
+use crate::journal::{Body, First, Frame, JournalError, Record};
 
 /// What opening found and did.
 #[derive(Debug)]
@@ -52,12 +52,12 @@ pub fn recover(
         }
     }
     let snapshot_seq = fold.seq;
-    let after = (fold.seq, fold.next_offset);
+    let from = fold.next();
     let (journal, opened) =
-        Embedded::open::<JournalError>(Arc::clone(disk), options.clone(), after, |frame| {
+        Embedded::open::<JournalError>(Arc::clone(disk), options.clone(), from, |frame| {
             fold_frame(&mut fold, frame)
         })?;
-    if fold.next_offset != opened.next_offset {
+    if fold.next_offsets != opened.next.offsets {
         return Err(JournalError::Damaged {
             file: format!("the snapshot of record {snapshot_seq}"),
             position: 0,
@@ -78,13 +78,16 @@ pub fn recover(
 /// Its checksum says that these are the bytes that were written, not that they were right: numbers
 /// that do not follow each other would be handed out a second time, so they refuse the start.
 fn fold_frame(fold: &mut Fold, frame: &Frame) -> Result<(), JournalError> {
-    let (mut seq, mut offset) = (frame.header.seq, frame.header.offset);
+    let First {
+        mut seq,
+        mut offsets,
+    } = frame.header.first;
     for line in frame.lines() {
         let record = Record::parse(line).map_err(|error| frame.damaged(error.to_string()))?;
-        let events = match &record.body {
-            Body::Generation(_) => 0,
-            Body::Decision(decision) if decision.first_offset == offset => {
-                decision.decision.events.len() as u64
+        let (events, orders) = match &record.body {
+            Body::Generation(_) => (0, 0),
+            Body::Decision(record) if record.first == offsets => {
+                (record.decision.events.len(), record.decision.orders.len())
             }
             Body::Decision(_) => return Err(frame.damaged("an offset that does not follow")),
         };
@@ -92,15 +95,16 @@ fn fold_frame(fold: &mut Fold, frame: &Frame) -> Result<(), JournalError> {
             return Err(frame.damaged("a record that does not follow the one before it"));
         }
         if seq > fold.seq {
-            if offset != fold.next_offset {
+            if offsets != fold.next_offsets {
                 return Err(frame.damaged("it does not follow the snapshot"));
             }
             fold.apply(&record);
         }
         seq += 1;
-        offset += events;
+        offsets.inventory += events as u64;
+        offsets.orders += orders as u64;
     }
-    if (seq, offset) != (frame.header.next_seq(), frame.header.next_offset()) {
+    if (First { seq, offsets }) != frame.header.next() {
         return Err(frame.damaged("not as many records or events as its header says"));
     }
     Ok(())

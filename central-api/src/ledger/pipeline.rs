@@ -19,9 +19,11 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::domain::ids::ProductId;
+use shared::limits;
 use tokio::time::Instant;
 
 use super::herald::Replies;
@@ -112,7 +114,9 @@ impl Pipeline {
         let mut batch = Vec::new();
         let mut spare = Vec::new();
         loop {
-            match self.inbox.take(&mut batch, self.latecomers.deadline()) {
+            let timers = [self.latecomers.deadline(), self.next_expiry()];
+            let deadline = timers.into_iter().flatten().min();
+            match self.inbox.take(&mut batch, deadline) {
                 Taken::Work => {}
                 Taken::Closed if self.latecomers.is_empty() => return Ok(()),
                 Taken::Closed => self.latecomers.close(),
@@ -134,6 +138,17 @@ impl Pipeline {
                 next = self.decide_some(&mut spare, next)?;
             }
         }
+    }
+
+    /// When the next hold runs out. A clock that was set back makes this wake too early, which does no
+    /// harm; it is looked at again after at most [`limits::TIMER_MAX`], so one that was set forward is
+    /// noticed.
+    fn next_expiry(&self) -> Option<Instant> {
+        let due = self.writer.next_expiry()?;
+        let millis = due.millis_since(self.clock.now());
+        // A moment later than the millisecond itself, which must have passed.
+        let wait = Duration::from_millis(millis.unsigned_abs() + 1);
+        Some(Instant::now() + wait.min(limits::TIMER_MAX))
     }
 
     /// Decides what there is, into the open frame, or into a new one if there is anything.
@@ -207,7 +222,7 @@ impl Pipeline {
     }
 
     fn open(&mut self) -> Result<Open, JournalError> {
-        let (draft, foreign) = self.writer.begin(&mut *self.journal, self.clock.now())?;
+        let (mut draft, foreign) = self.writer.begin(&mut *self.journal, self.clock.now())?;
         for publication in foreign {
             self.send(Staged {
                 flush: Flush::done(),
@@ -218,6 +233,7 @@ impl Pipeline {
                 return Err(JournalError::Poisoned);
             }
         }
+        self.writer.expire(&mut draft);
         Ok(Open {
             draft,
             replies: self.published.no_replies(),

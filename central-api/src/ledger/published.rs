@@ -18,22 +18,28 @@ use shared::view::{Catalogue, Head};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::books::Books;
 use super::fold::Fold;
 use super::herald::{Heralds, Replies};
 use super::keys::KeyRetention;
-use super::snapshot::{Cut, entries_of};
+use super::snapshot::{Copied, Cut, entries_of};
 use super::writer::Publication;
 use crate::feed::answer::SharedSlices;
 use crate::feed::ring::{Chunk, Ring};
-use crate::journal::{Generation, JournalError, JournalReader, LogGen, Record};
+use crate::journal::record::Spans;
+use crate::journal::{Generation, JournalError, JournalReader, LogGen, Record, Stream};
 
 /// What readers see: everything in here is durable.
 #[derive(Debug)]
 pub struct Published {
     /// The catalogue.
     pub view: Catalogue,
-    /// Recent events.
+    /// Reservations and orders.
+    pub books: Books,
+    /// Recent events of products.
     pub ring: Ring,
+    /// Recent events of orders.
+    pub order_ring: Ring,
     /// Answers of the feed that others may want too.
     pub slices: SharedSlices,
     /// Older ones.
@@ -55,7 +61,9 @@ impl Published {
     ) -> Self {
         Self {
             view: Catalogue::load(entries_of(fold), head),
+            books: Books::of(&fold.state),
             ring: Ring::new(limits::FEED_RING_BYTES),
+            order_ring: Ring::new(limits::FEED_RING_BYTES),
             slices: SharedSlices::default(),
             journal,
             heralds: Heralds::start(head, homes),
@@ -143,7 +151,7 @@ impl Published {
     /// # Errors
     /// The log cannot be read.
     pub fn first_seq_at_or_after(&self, at: Timestamp) -> Result<u64, JournalError> {
-        let (mut low, mut high) = (self.journal.oldest().0, self.head().seq + 1);
+        let (mut low, mut high) = (self.journal.oldest().seq, self.head().seq + 1);
         while low < high {
             let middle = low + (high - low) / 2;
             match self.record(middle)? {
@@ -169,6 +177,11 @@ impl Published {
                 last_record,
             });
         });
+        let copied = Copied {
+            entries: copied,
+            reservations: self.books.copy_reservations(),
+            orders: self.books.copy_orders(),
+        };
         let cut = Cut::complete(copied, since, &*self.journal, self.keys)?;
         let mut bytes = 0;
         let mut parts = cut.parts().inspect(|part| bytes += part.len() as u64);
@@ -179,7 +192,7 @@ impl Published {
 
     /// Shows what is durable, and then tells those who wait for it.
     pub(super) fn publish(&self, publication: Publication, replies: Vec<Replies>) {
-        publication.show(&self.view);
+        publication.show(&self.view, &self.books);
         let Publication {
             frame,
             decided: _,
@@ -188,7 +201,13 @@ impl Published {
             head,
         } = publication;
         if let Some((frame, spans)) = frame {
-            self.ring.push(Chunk::new(&frame, spans), head);
+            let Spans { inventory, orders } = spans;
+            let inventory = Chunk::new(&frame, Stream::Inventory, inventory);
+            self.ring.push(inventory, (head.offset, head.digest));
+            if !orders.is_empty() {
+                let orders = Chunk::new(&frame, Stream::Orders, orders);
+                self.order_ring.push(orders, (head.orders, 0));
+            }
         }
         if !generations.is_empty() {
             self.generations.write().extend(generations);

@@ -214,7 +214,7 @@ impl Ledger {
                 let decided = Decided {
                     seq: Some(seq),
                     at,
-                    first_offset: record.first_offset,
+                    first: record.first,
                     decision: record.decision,
                 };
                 Ok(Outcome::Decided {

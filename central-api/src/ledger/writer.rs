@@ -11,20 +11,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use shared::clock::Timestamp;
-use shared::domain::ids::ProductId;
-use shared::domain::inventory::{Command, Decision, EventKind, decide};
+use shared::domain::ids::{OrderId, ProductId};
+use shared::domain::inventory::{self, EventKind};
 use shared::domain::origin::Origin;
+use shared::domain::{Command, Decision, State, decide};
 use shared::limits;
 use shared::view::{Catalogue, Change, Head};
 use shared::wire::product::Encoder;
 
+use super::books::Books;
 use super::fold::{Fold, refused};
 use super::keys::{KeyPlace, UsedKey};
+use crate::journal::frame::Counts;
 use crate::journal::record::{
-    EventSpan, RecordHead, encode_decision, encode_generation, event_spans, frame_buffer,
+    Previous, RecordHead, Spans, encode_decision, encode_generation, event_spans, frame_buffer,
 };
 use crate::journal::{
-    Body, DecisionRecord, Flush, Frame, Generation, Journal, JournalError, LogGen, Record,
+    Body, DecisionRecord, First, Flush, Frame, Generation, Journal, JournalError, LogGen, Offsets,
+    Record,
 };
 
 /// A command, who asks, and what tells it from another.
@@ -34,7 +38,7 @@ pub struct Request {
     pub origin: Origin,
     /// What is asked.
     pub command: Command,
-    /// [`fingerprint`](shared::domain::inventory::command::fingerprint) of the command.
+    /// [`fingerprint`](Command::fingerprint) of the command.
     pub fingerprint: u64,
 }
 
@@ -59,8 +63,8 @@ pub struct Decided {
     pub seq: Option<u64>,
     /// When.
     pub at: Timestamp,
-    /// Offset of its first event, or of the next one if it has none.
-    pub first_offset: u64,
+    /// Offsets of its first events, or of the next ones if it has none.
+    pub first: Offsets,
     /// What became of each item.
     pub decision: Decision,
 }
@@ -69,8 +73,8 @@ pub struct Decided {
 #[derive(Debug)]
 pub struct Publication {
     /// The frame and its events, if it has any records.
-    pub frame: Option<(Frame, Vec<EventSpan>)>,
-    /// The decisions with events, and their records.
+    pub frame: Option<(Frame, Spans)>,
+    /// The decisions that change something, and their records.
     pub decided: Vec<Arc<Decided>>,
     /// Products that a record without an event is about, and that record.
     pub touched: Vec<(ProductId, u64)>,
@@ -82,7 +86,7 @@ pub struct Publication {
 
 impl Publication {
     /// Shows what was decided to readers. Its frame must be durable.
-    pub fn show(&self, view: &Catalogue) {
+    pub fn show(&self, view: &Catalogue, books: &Books) {
         // A product may be changed and then refused something in one frame; the later one counts.
         let touched: HashMap<&str, u64> = self
             .touched
@@ -104,6 +108,9 @@ impl Publication {
         for (id, record) in &touched {
             view.touch(id, *record);
         }
+        // Whoever waits for the head finds reservations and orders in place.
+        let decided = self.decided.iter();
+        books.publish(decided.map(|decided| (&decided.decision, decided.seq.unwrap_or(0))));
         view.publish(changes, self.head);
     }
 }
@@ -121,11 +128,10 @@ pub struct Writer {
 #[derive(Debug)]
 pub struct Draft {
     at: Timestamp,
-    first_seq: u64,
-    first_offset: u64,
+    first: First,
     bytes: Vec<u8>,
     records: u32,
-    spans: Vec<EventSpan>,
+    spans: Spans,
     decided: Vec<Arc<Decided>>,
     touched: Vec<(ProductId, u64)>,
     generations: Vec<Generation>,
@@ -161,8 +167,9 @@ impl Writer {
     pub fn head(&self) -> Head {
         Head {
             seq: self.fold.seq,
-            offset: self.fold.next_offset,
-            digest: self.fold.inventory.digest(),
+            offset: self.fold.next_offsets.inventory,
+            orders: self.fold.next_offsets.orders,
+            digest: self.fold.state.inventory.digest(),
         }
     }
 
@@ -184,11 +191,10 @@ impl Writer {
         let draft = Draft {
             // Time never goes back in the log, whatever the clock does.
             at: now.max(self.fold.at),
-            first_seq: self.fold.seq + 1,
-            first_offset: self.fold.next_offset,
+            first: self.fold.next(),
             bytes: frame_buffer(self.last_frame_bytes),
             records: 0,
-            spans: Vec::new(),
+            spans: Spans::default(),
             decided: Vec::new(),
             touched: Vec::new(),
             generations: Vec::new(),
@@ -211,17 +217,15 @@ impl Writer {
                 Body::Generation(generation) => generations.push(generation),
                 Body::Decision(body) => {
                     let DecisionRecord {
-                        first_offset,
-                        decision,
-                        ..
+                        first, decision, ..
                     } = *body;
-                    let ids = refused(&decision.results).cloned();
+                    let ids = refused(&decision).cloned();
                     touched.extend(ids.map(|id| (id, record.seq)));
                     let seq = Some(record.seq);
                     decided.push(Arc::new(Decided {
                         seq,
                         at: record.at,
-                        first_offset,
+                        first,
                         decision,
                     }));
                 }
@@ -242,7 +246,7 @@ impl Writer {
     /// nothing was decided under its key: all that it can get now is a refusal that is not recorded.
     #[must_use]
     pub fn conflict<'a>(&self, request: &'a Request) -> Option<(&'a ProductId, u64)> {
-        let Command::Move { lines, .. } = &request.command else {
+        let Command::Inventory(inventory::Command::Move { lines, .. }) = &request.command else {
             return None;
         };
         let [line] = lines.as_slice() else {
@@ -261,7 +265,7 @@ impl Writer {
     /// The version of a product in the catalogue, what is not durable yet included.
     #[must_use]
     pub fn version(&self, product: &ProductId) -> Option<u64> {
-        let product = self.fold.inventory.get(product.as_str());
+        let product = self.fold.state.inventory.get(product.as_str());
         product.map(|product| product.version)
     }
 
@@ -284,14 +288,13 @@ impl Writer {
                 Answer::KeyReused
             };
         }
-        let decision = decide(&self.fold.inventory, command, draft.at);
-        let first_offset = self.fold.next_offset;
-        let nothing = decision.events.is_empty() && !decision.has_refusal();
+        let decision = decide(&self.fold.state, command, draft.at);
+        let nothing = !decision.changes_something() && !decision.has_refusal();
         if !decision.is_remembered() || (nothing && origin.key.is_none()) {
             let decided = Decided {
                 seq: None,
                 at: draft.at,
-                first_offset,
+                first: self.fold.next_offsets,
                 decision,
             };
             return Answer::Decided(Arc::new(decided));
@@ -318,7 +321,7 @@ impl Writer {
             fingerprint,
         } = request;
         let seq = self.fold.seq + 1;
-        let first_offset = self.fold.next_offset;
+        let first = self.fold.next_offsets;
         let prev = self.previous_records(&decision);
         let head = RecordHead {
             seq,
@@ -327,7 +330,7 @@ impl Writer {
             origin,
             fingerprint: *fingerprint,
             prev: &prev,
-            first_offset,
+            first,
         };
         encode_decision(
             &mut draft.bytes,
@@ -341,12 +344,8 @@ impl Writer {
         // The same fold as Fold::apply, without making a Record of it.
         self.fold.seq = seq;
         self.fold.at = draft.at;
-        self.fold.next_offset += decision.events.len() as u64;
-        for event in &decision.events {
-            self.fold.inventory.apply_at(event, seq);
-        }
-        for id in refused(&decision.results) {
-            self.fold.inventory.touch(id.as_str(), seq);
+        self.fold.apply_decided(seq, &decision);
+        for id in refused(&decision) {
             draft.touched.push((id.clone(), seq));
         }
         if let Some(place) = place {
@@ -359,43 +358,73 @@ impl Writer {
         let decided = Arc::new(Decided {
             seq: Some(seq),
             at: draft.at,
-            first_offset,
+            first,
             decision,
         });
-        if !decided.decision.events.is_empty() {
+        if decided.decision.changes_something() {
             draft.decided.push(Arc::clone(&decided));
         }
         decided
     }
 
-    /// For each product that the decision is about, the last record about it.
-    fn previous_records(&self, decision: &Decision) -> Vec<(ProductId, u64)> {
-        let mut prev: Vec<(ProductId, u64)> = Vec::with_capacity(decision.results.len().min(8));
+    /// For each product and order that the decision is about, the last record about it.
+    fn previous_records(&self, decision: &Decision) -> Previous {
+        let State { inventory, orders } = &self.fold.state;
+        let mut products: Vec<(ProductId, u64)> = Vec::with_capacity(decision.results.len().min(8));
         let mut add = |id: &ProductId| {
-            let last = self
-                .fold
-                .inventory
-                .entry(id.as_str())
-                .map_or(0, |entry| entry.last_record);
-            prev.push((id.clone(), last));
+            let entry = inventory.entry(id.as_str());
+            products.push((id.clone(), entry.map_or(0, |entry| entry.last_record)));
         };
         decision
             .events
             .iter()
             .for_each(|event| add(&event.product.id));
-        refused(&decision.results).for_each(&mut add);
-        if prev.len() > 1 {
-            prev.sort_unstable();
-            prev.dedup();
+        refused(decision).for_each(&mut add);
+        if products.len() > 1 {
+            products.sort_unstable();
+            products.dedup();
         }
-        prev
+        let mut ids: Vec<&OrderId> = decision
+            .orders
+            .iter()
+            .map(|it| &it.order.order_id)
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let record = |id: &OrderId| {
+            orders
+                .entry(id.as_str())
+                .map_or(0, |entry| entry.last_record)
+        };
+        let orders = ids.into_iter().map(|id| (id.clone(), record(id))).collect();
+        Previous { products, orders }
+    }
+
+    /// When the next hold runs out, if nobody asks for anything before.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.fold.state.inventory.reservations().next_due()
+    }
+
+    /// Ends holds whose time has run out at the draft's time, up to a bound.
+    pub fn expire(&mut self, draft: &mut Draft) {
+        let due = self.next_expiry().is_some_and(|due| due <= draft.at);
+        if due && !draft.is_full() {
+            let command = Command::from(inventory::Command::Expire);
+            let request = Request {
+                origin: Origin::internal("expiry"),
+                fingerprint: command.fingerprint(None),
+                command,
+            };
+            self.decide(draft, &request);
+        }
     }
 
     /// Adds the record that begins a life of the log.
     pub fn begin_generation(&mut self, draft: &mut Draft, log_gen: LogGen) {
         let generation = Generation {
             log_gen,
-            start_offset: self.fold.next_offset,
+            start: self.fold.next_offsets,
         };
         let seq = self.fold.seq + 1;
         encode_generation(
@@ -426,8 +455,7 @@ impl Writer {
     ) -> Result<(Flush, Publication), JournalError> {
         let Draft {
             at: _,
-            first_seq,
-            first_offset,
+            first,
             bytes,
             records,
             spans,
@@ -448,8 +476,14 @@ impl Writer {
             return Ok((Flush::done(), publication));
         }
         self.last_frame_bytes = bytes.len();
-        let events = u32::try_from(spans.len()).expect("a frame is bounded far below 4 GiB");
-        let frame = Frame::seal(bytes, first_seq, first_offset, records, events);
+        let count =
+            |spans: usize| u32::try_from(spans).expect("a frame is bounded far below 4 GiB");
+        let counts = Counts {
+            records,
+            events: count(spans.inventory.len()),
+            order_events: count(spans.orders.len()),
+        };
+        let frame = Frame::seal(bytes, first, counts);
         let flush = journal.commit(frame.clone())?;
         let frame = Some((frame, spans));
         Ok((

@@ -2,43 +2,79 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shared::domain::ids::{IdempotencyKey, Principal};
+use shared::clock::Timestamp;
+use shared::domain::ids::{IdempotencyKey, OrderId, Principal};
 use shared::domain::inventory::product::Stock;
 use shared::domain::inventory::{Event, EventKind, ItemResult, MovementKind, Product};
+use shared::domain::order::Order;
 use shared::wire::event::{Batch, FeedEvent};
 use shared::wire::product::Encoder;
 
-use crate::journal::record::{RecordHead, encode_decision, encode_generation};
-use crate::journal::{Body, DecisionRecord, Record};
+use super::books;
+use crate::journal::record::{RecordHead, Spans, encode_decision, encode_generation};
+use crate::journal::{Body, DecisionRecord, Offsets, Record};
 use crate::ledger::Fold;
 use crate::ledger::fold::refused;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OrderText {
+    offset: u64,
+    timestamp: Timestamp,
+    order_id: OrderId,
+    data: Order,
+}
 
 #[derive(Deserialize)]
 struct Texts<'a> {
     #[serde(borrow)]
     events: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    orders: Vec<&'a RawValue>,
 }
 
-/// Events in a record.
-pub(super) fn events(record: &Record) -> u64 {
+/// Events of products and of orders in a record.
+pub(super) fn events(record: &Record) -> (u32, u32) {
+    let count = |events: usize| u32::try_from(events).unwrap_or(u32::MAX);
     match &record.body {
-        Body::Generation(_) => 0,
-        Body::Decision(record) => record.decision.events.len() as u64,
+        Body::Generation(_) => (0, 0),
+        Body::Decision(record) => {
+            let decision = &record.decision;
+            (count(decision.events.len()), count(decision.orders.len()))
+        }
     }
 }
 
-/// What is wrong with a line by itself, whose first event must have `offset`.
-pub(super) fn shape(line: &[u8], record: &Record, offset: u64) -> Vec<String> {
+/// What is wrong with a line by itself, whose first events must have `offsets`.
+pub(super) fn shape(line: &[u8], record: &Record, offsets: Offsets) -> Vec<String> {
     let mut wrong = Vec::new();
     let first = match &record.body {
-        Body::Generation(generation) => generation.start_offset,
-        Body::Decision(decision) => decision.first_offset,
+        Body::Generation(generation) => generation.start,
+        Body::Decision(decision) => decision.first,
     };
-    if first != offset {
-        wrong.push(format!("it says offset {first}, which should be {offset}"));
+    let Offsets { inventory, orders } = offsets;
+    for (first, expected) in [(first.inventory, inventory), (first.orders, orders)] {
+        if first != expected {
+            wrong.push(format!(
+                "it says offset {first}, which should be {expected}"
+            ));
+        }
     }
+    let offset = inventory;
     // The texts are what followers get, so they are read as followers read them.
-    let texts = serde_json::from_slice::<Texts<'_>>(line).map_or(Vec::new(), |line| line.events);
+    let (texts, order_texts) = serde_json::from_slice::<Texts<'_>>(line)
+        .map_or((Vec::new(), Vec::new()), |line| (line.events, line.orders));
+    for (expected, text) in (orders..).zip(&order_texts) {
+        let found = serde_json::from_str::<OrderText>(text.get());
+        let fits = found.is_ok_and(|event| {
+            event.offset == expected
+                && event.timestamp == record.at
+                && event.order_id == event.data.order_id
+        });
+        if !fits {
+            wrong.push(format!("event {expected} of orders is out of place"));
+        }
+    }
     let size = u32::try_from(texts.len()).unwrap_or(u32::MAX);
     for (index, text) in (0_u32..).zip(&texts) {
         let expected = offset + u64::from(index);
@@ -99,9 +135,9 @@ fn encoded(record: &Record) -> Vec<u8> {
                 origin: &decision.origin,
                 fingerprint: decision.fingerprint,
                 prev: &decision.prev,
-                first_offset: decision.first_offset,
+                first: decision.first,
             };
-            let mut spans = Vec::new();
+            let mut spans = Spans::default();
             encode_decision(
                 &mut line,
                 &mut encoder,
@@ -135,6 +171,7 @@ pub(super) fn effect(fold: &Fold, record: &Record) -> Vec<String> {
             wrong.extend(key(fold, decision));
             wrong.extend(chain(fold, decision));
             changes(fold, record, decision, &mut wrong);
+            wrong.extend(books::changes(&fold.state, &decision.decision));
         }
     }
     wrong
@@ -153,10 +190,20 @@ fn chain(fold: &Fold, record: &DecisionRecord) -> Vec<String> {
     let decision = &record.decision;
     let changed = decision.events.iter().map(|event| &event.product.id);
     let mut wrong = Vec::new();
-    for id in changed.chain(refused(&decision.results)) {
-        let entry = fold.inventory.entry(id.as_str());
+    for event in &decision.orders {
+        let id = &event.order.order_id;
+        let entry = fold.state.orders.entry(id.as_str());
         let last = entry.map_or(0, |entry| entry.last_record);
-        match record.prev.iter().find(|(known, _)| known == id) {
+        if !record.prev.orders.contains(&(id.clone(), last)) {
+            wrong.push(format!(
+                "it does not name {last}, the record about order {id} before it"
+            ));
+        }
+    }
+    for id in changed.chain(refused(decision)) {
+        let entry = fold.state.inventory.entry(id.as_str());
+        let last = entry.map_or(0, |entry| entry.last_record);
+        match record.prev.products.iter().find(|(known, _)| known == id) {
             Some((_, before)) if *before == last => {}
             Some((_, before)) => wrong.push(format!(
                 "the record about {id} before it is {last}, not {before}"
@@ -170,12 +217,21 @@ fn chain(fold: &Fold, record: &DecisionRecord) -> Vec<String> {
 
 fn changes(fold: &Fold, record: &Record, decision: &DecisionRecord, wrong: &mut Vec<String>) {
     let decided = &decision.decision;
-    let named = decided.results.iter().filter_map(|result| match result {
-        ItemResult::Applied(event) => Some(*event),
-        ItemResult::Unchanged | ItemResult::Refused(_) => None,
-    });
-    if !named.eq(0..decided.events.len()) {
-        wrong.push("its items do not name its events one by one".to_owned());
+    if has_items(&decision.kind) {
+        // What is no item's own is a hold that ended on the way.
+        let named = decided.results.iter().filter_map(|result| match result {
+            ItemResult::Applied(event) => Some(*event),
+            ItemResult::Unchanged | ItemResult::Refused(_) => None,
+        });
+        let own = decided.events.iter().enumerate().filter(|(_, event)| {
+            !matches!(
+                event.movement.kind,
+                MovementKind::Expired | MovementKind::Released
+            )
+        });
+        if !named.eq(own.map(|(index, _)| index)) {
+            wrong.push("its items do not name its events one by one".to_owned());
+        }
     }
     for (index, event) in decided.events.iter().enumerate() {
         let earlier = decided.events.iter().take(index).rev();
@@ -184,10 +240,10 @@ fn changes(fold: &Fold, record: &Record, decision: &DecisionRecord, wrong: &mut 
             .find(|earlier| earlier.product.id == event.product.id)
             .map(|earlier| (&earlier.product, earlier.kind != EventKind::Deleted));
         let before = drafted.or_else(|| {
-            let entry = fold.inventory.entry(event.product.id.as_str())?;
+            let entry = fold.state.inventory.entry(event.product.id.as_str())?;
             Some((&entry.product, entry.live))
         });
-        let offset = decision.first_offset + index as u64;
+        let offset = decision.first.inventory + index as u64;
         for what in change(before, event, &decision.kind) {
             wrong.push(format!("event {offset}: {what}"));
         }
@@ -225,6 +281,8 @@ fn change(before: Option<(&Product, bool)>, event: &Event, command: &str) -> Vec
         ));
     }
     let promised = (old.reserved, old.allotted) != (new.reserved, new.allotted);
+    // A product that is made again is born with the holds that outlived it.
+    let promised = promised && event.kind != EventKind::Created;
     if promised && !moves_promises(event.movement.kind) {
         wrong.push(format!("promised units change by {}", event.movement.kind));
     }
@@ -238,6 +296,14 @@ fn change(before: Option<(&Product, bool)>, event: &Event, command: &str) -> Vec
         wrong.push(format!("a promise leaves {available} available"));
     }
     wrong
+}
+
+/// Whether commands of this kind have items, each with an event of its own.
+fn has_items(kind: &str) -> bool {
+    matches!(
+        kind,
+        "move" | "create" | "edit" | "delete" | "count" | "import" | "reserve"
+    )
 }
 
 const fn moves_promises(kind: MovementKind) -> bool {
@@ -267,10 +333,16 @@ pub(super) fn differences(
     keys: &[(Principal, IdempotencyKey)],
 ) -> Vec<String> {
     let mut wrong = Vec::new();
-    if snapshot.next_offset != log.next_offset {
-        let (found, expected) = (snapshot.next_offset, log.next_offset);
-        wrong.push(format!("it says offset {found}, the log has {expected}"));
+    let (found, expected) = (snapshot.next_offsets, log.next_offsets);
+    for (found, expected) in [
+        (found.inventory, expected.inventory),
+        (found.orders, expected.orders),
+    ] {
+        if found != expected {
+            wrong.push(format!("it says offset {found}, the log has {expected}"));
+        }
     }
+    wrong.extend(books::differences(log, snapshot));
     if snapshot.at != log.at {
         wrong.push(format!("it says {}, the log has {}", snapshot.at, log.at));
     }
@@ -289,9 +361,9 @@ pub(super) fn differences(
     if snapshot.generations != log.generations {
         wrong.push("it has other generations than the log".to_owned());
     }
-    for entry in log.inventory.entries() {
+    for entry in log.state.inventory.entries() {
         let id = &entry.product.id;
-        match snapshot.inventory.entry(id.as_str()) {
+        match snapshot.state.inventory.entry(id.as_str()) {
             None => wrong.push(format!("it lacks product {id}")),
             Some(found) if found != entry => {
                 wrong.push(format!("product {id} differs from the log"));
@@ -299,9 +371,9 @@ pub(super) fn differences(
             Some(_) => {}
         }
     }
-    for entry in snapshot.inventory.entries() {
+    for entry in snapshot.state.inventory.entries() {
         let id = &entry.product.id;
-        if log.inventory.entry(id.as_str()).is_none() {
+        if log.state.inventory.entry(id.as_str()).is_none() {
             wrong.push(format!("product {id} is not in the log"));
         }
     }

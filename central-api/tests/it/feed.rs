@@ -240,7 +240,10 @@ fn lost(central: &Served, reply: &Reply, status: u16, code: &str) {
     let published = central.ledger.published();
     assert_eq!(problem["gen"], published.log_gen().to_string());
     assert_eq!(problem["headOffset"], published.head().offset);
-    assert_eq!(problem["oldestOffset"], published.journal.oldest().1);
+    assert_eq!(
+        problem["oldestOffset"],
+        published.journal.oldest().offsets.inventory
+    );
     assert_eq!(problem["snapshotUrl"], "/v1/inventory/snapshot");
 }
 

@@ -189,7 +189,7 @@ async fn history_says_where_it_begins_when_retention_has_dropped_the_rest() {
     let published = central.ledger.published();
     let journal = &published.journal;
     journal.drop_before(published.head().seq - 3).unwrap();
-    let oldest = journal.oldest().1;
+    let oldest = journal.oldest().offsets.inventory;
     assert!(oldest > 5);
     let page = central.get("/v1/inventory/A/history").await.expect(200);
     let entries = page["entries"].as_array().unwrap();

@@ -8,7 +8,7 @@ use central_api::journal::memory::{MemoryJournal, MemoryLog};
 use central_api::journal::{Journal, LogGen};
 use central_api::ledger::fold::Fold;
 use central_api::ledger::open::recover;
-use central_api::ledger::snapshot::{Cut, entries_of};
+use central_api::ledger::snapshot::{Copied, Cut, entries_of};
 use central_api::ledger::{Answer, KeyRetention, Request, Writer};
 use shared::clock::Timestamp;
 use shared::disk::{Disk, FsDisk};
@@ -44,7 +44,7 @@ impl<J: Journal> Ledger<J> {
     }
 
     fn inventory(&self) -> &Inventory {
-        &self.writer.fold().inventory
+        &self.writer.fold().state.inventory
     }
 }
 
@@ -78,7 +78,7 @@ fn request(key: &str, command: Command) -> Request {
     let fingerprint = fingerprint(&command, None);
     Request {
         origin,
-        command,
+        command: command.into(),
         fingerprint,
     }
 }
@@ -172,7 +172,10 @@ fn a_snapshot_and_the_log_after_it_give_what_the_log_gives() {
     ledger.ask(&request("e", sell("B", 9)));
     for round in 0..3 {
         // The copy is made, and records come in before it is complete.
-        let copied = entries_of(ledger.writer.fold());
+        let copied = Copied {
+            entries: entries_of(ledger.writer.fold()),
+            ..Copied::default()
+        };
         let since = ledger.writer.head().seq;
         ledger.ask(&request(&format!("s{round}"), sell("A", 1)));
         ledger.ask(&request(

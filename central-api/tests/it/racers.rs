@@ -51,7 +51,7 @@ fn sale(key: &str, version: u64) -> Request {
             ..Origin::internal("test")
         },
         fingerprint: fingerprint(&command, None),
-        command,
+        command: command.into(),
     }
 }
 

@@ -212,7 +212,7 @@ pub(crate) async fn decide(ledger: &Ledger, command: Command) -> Arc<Decided> {
     let origin = Origin::internal("test");
     let request = Request {
         origin,
-        command,
+        command: command.into(),
         fingerprint,
     };
     match ledger.decide(request).await.unwrap() {

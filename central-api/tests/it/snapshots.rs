@@ -156,7 +156,7 @@ async fn a_snapshot_needs_a_key_and_a_name_that_is_kept() {
 /// The catalogue after every event below `offset`, from the log alone.
 fn replayed(published: &Published, offset: u64) -> BTreeMap<String, Product> {
     let mut products = BTreeMap::new();
-    let mut next = published.journal.oldest().0;
+    let mut next = published.journal.oldest().seq;
     loop {
         let frames = published.journal.frames_from_seq(next, 1 << 20).unwrap();
         let Some(last) = frames.last() else {
@@ -167,7 +167,7 @@ fn replayed(published: &Published, offset: u64) -> BTreeMap<String, Product> {
             let Body::Decision(record) = Record::parse(line).unwrap().body else {
                 continue;
             };
-            for (at, event) in (record.first_offset..).zip(record.decision.events) {
+            for (at, event) in (record.first.inventory..).zip(record.decision.events) {
                 if at >= offset {
                     return products;
                 }

@@ -121,6 +121,26 @@ id!(
     StoreId
 );
 id!(
+    /// Units held for somebody for a while.
+    ReservationId
+);
+id!(
+    /// A customer's order.
+    OrderId
+);
+id!(
+    /// The money side of one order.
+    PaymentId
+);
+id!(
+    /// Who buys; the shop's own name for them.
+    CustomerId
+);
+id!(
+    /// On whose behalf units are held.
+    Owner
+);
+id!(
     /// Who acts: the owner of an API key, never the key itself.
     Principal
 );

@@ -6,7 +6,19 @@
 
 #![warn(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
 
+pub mod command;
+pub mod decide;
+pub mod decision;
 pub mod ids;
 pub mod inventory;
 pub mod money;
+pub mod order;
 pub mod origin;
+pub mod rejection;
+pub mod state;
+
+pub use command::Command;
+pub use decide::decide;
+pub use decision::{Decision, ItemResult};
+pub use rejection::Rejection;
+pub use state::State;

@@ -26,6 +26,8 @@ const TEXTS_A_TURN: u32 = 2_048;
 pub struct Head {
     /// Offset of the next event: all before it are in.
     pub offset: u64,
+    /// Offset of the next event of orders, where they are kept.
+    pub orders: u64,
     /// The wrapping sum of [`Product::digest`] over the live products.
     pub digest: u64,
     /// Position of the next journal record.
@@ -136,6 +138,7 @@ impl Catalogue {
         }
         let head = Head {
             offset,
+            orders: 0,
             digest,
             seq,
         };

@@ -8,6 +8,7 @@ use super::product::{Encoder, integer, optional_string, string};
 use crate::clock::Timestamp;
 use crate::domain::ids::ProductId;
 use crate::domain::inventory::{Event, EventKind, Movement, Product};
+use crate::domain::order;
 use crate::domain::origin::Origin;
 
 /// Where an event stands in the log.
@@ -49,15 +50,77 @@ impl Encoder {
         integer(out, event.product.version);
         out.extend_from_slice(b",\"cause\":");
         cause(out, &event.movement, origin);
-        if let Some(Batch { id, size, index }) = position.batch {
-            out.extend_from_slice(b",\"batch\":{\"id\":");
-            integer(out, id);
-            out.extend_from_slice(b",\"size\":");
-            integer(out, size);
-            out.extend_from_slice(b",\"index\":");
-            integer(out, index);
-            out.push(b'}');
+        batch(out, position.batch);
+        out.push(b'}');
+    }
+}
+
+impl Encoder {
+    /// Appends an order's event as a JSON object.
+    pub fn order_event(
+        &mut self,
+        out: &mut Vec<u8>,
+        position: Position,
+        event: &order::Event,
+        origin: &Origin,
+    ) {
+        let order::Event {
+            kind,
+            order,
+            attempt,
+            detail,
+        } = event;
+        out.extend_from_slice(b"{\"offset\":");
+        integer(out, position.offset);
+        out.extend_from_slice(b",\"timestamp\":");
+        self.timestamp(out, position.at);
+        out.extend_from_slice(b",\"eventType\":\"");
+        out.extend_from_slice(kind.as_str().as_bytes());
+        out.extend_from_slice(b"\",\"orderId\":");
+        string(out, order.order_id.as_str());
+        out.extend_from_slice(b",\"data\":");
+        serde_json::to_writer(&mut *out, &**order).expect("writing an order to a Vec cannot fail");
+        out.extend_from_slice(b",\"version\":");
+        integer(out, order.version);
+        out.extend_from_slice(b",\"cause\":{\"actor\":");
+        string(out, origin.principal.as_str());
+        if let Some(attempt) = attempt {
+            out.extend_from_slice(b",\"attempt\":");
+            integer(out, *attempt);
         }
+        optional_string(out, b",\"detail\":", detail.as_deref());
+        who(out, origin);
+        out.push(b'}');
+        batch(out, position.batch);
+        out.push(b'}');
+    }
+}
+
+/// Appends the shop, the key and the correlation of an origin, where there are any.
+fn who(out: &mut Vec<u8>, origin: &Origin) {
+    let Origin {
+        store,
+        key,
+        correlation,
+        ..
+    } = origin;
+    let store = store.as_ref().map(|id| id.as_str());
+    optional_string(out, b",\"storeId\":", store);
+    let key = key.as_ref().map(|key| key.as_str());
+    optional_string(out, b",\"idempotencyKey\":", key);
+    let correlation = correlation.as_ref().map(|id| id.as_str());
+    optional_string(out, b",\"correlationId\":", correlation);
+}
+
+/// Appends the place in an atomic decision, if there is one.
+fn batch(out: &mut Vec<u8>, batch: Option<Batch>) {
+    if let Some(Batch { id, size, index }) = batch {
+        out.extend_from_slice(b",\"batch\":{\"id\":");
+        integer(out, id);
+        out.extend_from_slice(b",\"size\":");
+        integer(out, size);
+        out.extend_from_slice(b",\"index\":");
+        integer(out, index);
         out.push(b'}');
     }
 }
@@ -67,6 +130,9 @@ fn cause(out: &mut Vec<u8>, movement: &Movement, origin: &Origin) {
     let Movement {
         kind,
         delta,
+        quantity,
+        reservation,
+        order,
         reason,
         reference,
         note,
@@ -78,7 +144,15 @@ fn cause(out: &mut Vec<u8>, movement: &Movement, origin: &Origin) {
         out.extend_from_slice(b",\"delta\":");
         integer(out, *delta);
     }
+    if let Some(quantity) = quantity {
+        out.extend_from_slice(b",\"quantity\":");
+        integer(out, *quantity);
+    }
     optional_string(out, b",\"reason\":", reason.map(|reason| reason.as_str()));
+    let order = order.as_ref().map(|id| id.as_str());
+    optional_string(out, b",\"orderId\":", order);
+    let reservation = reservation.as_ref().map(|id| id.as_str());
+    optional_string(out, b",\"reservationId\":", reservation);
     optional_string(
         out,
         b",\"storeId\":",

@@ -53,6 +53,8 @@ codes! {
     IdempotencyKeyRequired = "idempotency_key_required", "An idempotency key is required.";
     /// The same key came with another command.
     IdempotencyKeyReused = "idempotency_key_reused", "The idempotency key was used for another command.";
+    /// The order cannot go from where it is to where it was asked to go.
+    IllegalTransition = "illegal_transition", "The order cannot go there.";
     /// Not enough units.
     InsufficientInventory = "insufficient_inventory", "Not enough units are available.";
     /// A defect of ours.
@@ -71,18 +73,36 @@ codes! {
     NotAcceptable = "not_acceptable", "No acceptable representation.";
     /// No such route.
     NotFound = "not_found", "There is nothing here.";
+    /// The money is not where a refund could take it from.
+    NotRefundable = "not_refundable", "The payment cannot be refunded.";
     /// A store that has never seen the catalogue is asked for it.
     NotSyncedYet = "not_synced_yet", "The store has not received the catalogue yet.";
     /// The reader is ahead of the log.
     OffsetAhead = "offset_ahead", "The offset lies beyond the head of the log.";
     /// The log no longer goes back that far.
     OffsetGone = "offset_gone", "The log no longer holds this offset.";
+    /// The id for a new order is taken.
+    OrderExists = "order_exists", "The order exists already.";
+    /// No such order.
+    OrderNotFound = "order_not_found", "There is no such order.";
+    /// The order can no longer be edited.
+    OrderSettled = "order_settled", "The order can no longer be edited.";
     /// Too many requests wait already.
     Overloaded = "overloaded", "The service is overloaded.";
+    /// The payment provider refused to charge.
+    PaymentDeclined = "payment_declined", "The payment was declined.";
+    /// No such payment.
+    PaymentNotFound = "payment_not_found", "There is no such payment.";
+    /// The order was given up before it was paid.
+    PaymentTimeout = "payment_timeout", "The order was not paid in time.";
+    /// The breaker around the payment provider is open.
+    PaymentUnavailable = "payment_unavailable", "The payment provider cannot be reached.";
     /// A conditional request did not hold.
     PreconditionFailed = "precondition_failed", "The precondition does not hold.";
     /// A conditional header is required here.
     PreconditionRequired = "precondition_required", "A precondition is required.";
+    /// The catalogue has other prices than the buyer was shown.
+    PriceChanged = "price_changed", "The price has changed.";
     /// The product is there already.
     ProductExists = "product_exists", "The product exists already.";
     /// No such product.
@@ -91,12 +111,26 @@ codes! {
     RateLimited = "rate_limited", "Too many requests.";
     /// Reads and feed work, writes do not.
     ReadOnly = "read_only", "The service takes no writes at the moment.";
+    /// The id for a new reservation is taken.
+    ReservationExists = "reservation_exists", "The reservation exists already.";
+    /// The units are no longer held.
+    ReservationExpired = "reservation_expired", "The reservation has run out.";
+    /// No such reservation.
+    ReservationNotFound = "reservation_not_found", "There is no such reservation.";
+    /// The order alone resolves it.
+    ReservationOfOrder = "reservation_of_order", "The reservation belongs to an order.";
+    /// It was resolved otherwise before.
+    ReservationResolved = "reservation_resolved", "The reservation is resolved already.";
+    /// The hold would last longer than any may.
+    ReservationTooLong = "reservation_too_long", "The reservation would last too long.";
     /// The service is stopping.
     ShuttingDown = "shutting_down", "The service is shutting down.";
     /// The stock figure would leave its range.
     StockOutOfRange = "stock_out_of_range", "The stock figure would leave its range.";
     /// An answer did not come in time; the outcome is unknown.
     Timeout = "timeout", "The outcome is not known.";
+    /// The items cost more than an amount can say.
+    TotalTooLarge = "total_too_large", "The total is too large.";
     /// No key, or an unknown one.
     Unauthorized = "unauthorized", "An API key is required.";
     /// Units of the product are promised.
@@ -123,11 +157,28 @@ impl ProblemCode {
             | Self::ValidationError => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::ProductNotFound => StatusCode::NOT_FOUND,
+            Self::NotFound
+            | Self::OrderNotFound
+            | Self::PaymentNotFound
+            | Self::ProductNotFound
+            | Self::ReservationNotFound => StatusCode::NOT_FOUND,
+            Self::PaymentDeclined => StatusCode::PAYMENT_REQUIRED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::InsufficientInventory
+            | Self::IllegalTransition
+            | Self::NotRefundable
+            | Self::OrderExists
+            | Self::OrderSettled
+            | Self::PaymentTimeout
+            | Self::PriceChanged
+            | Self::ReservationExists
+            | Self::ReservationExpired
+            | Self::ReservationOfOrder
+            | Self::ReservationResolved
+            | Self::ReservationTooLong
+            | Self::TotalTooLarge
             | Self::LogDiverged
             | Self::OffsetAhead
             | Self::ProductExists
@@ -143,6 +194,7 @@ impl ProblemCode {
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::CentralUnavailable
+            | Self::PaymentUnavailable
             | Self::NotSyncedYet
             | Self::Overloaded
             | Self::ReadOnly
@@ -160,6 +212,7 @@ impl ProblemCode {
             | Self::NotSyncedYet
             | Self::OffsetAhead
             | Self::Overloaded
+            | Self::PaymentUnavailable
             | Self::RateLimited
             | Self::ReadOnly
             | Self::ShuttingDown
@@ -171,6 +224,22 @@ impl ProblemCode {
             | Self::IdempotencyKeyRequired
             | Self::IdempotencyKeyReused
             | Self::InsufficientInventory
+            | Self::IllegalTransition
+            | Self::NotRefundable
+            | Self::OrderNotFound
+            | Self::OrderExists
+            | Self::OrderSettled
+            | Self::PaymentDeclined
+            | Self::PaymentNotFound
+            | Self::PaymentTimeout
+            | Self::PriceChanged
+            | Self::ReservationExists
+            | Self::ReservationExpired
+            | Self::ReservationNotFound
+            | Self::ReservationOfOrder
+            | Self::ReservationResolved
+            | Self::ReservationTooLong
+            | Self::TotalTooLarge
             | Self::Internal
             | Self::InvalidDelta
             | Self::InvalidRequest
@@ -208,6 +277,24 @@ impl ProblemCode {
             | Self::IdempotencyKeyRequired
             | Self::IdempotencyKeyReused
             | Self::InsufficientInventory
+            | Self::IllegalTransition
+            | Self::NotRefundable
+            | Self::OrderNotFound
+            | Self::OrderExists
+            | Self::OrderSettled
+            // An order that failed is written down; it holds and costs nothing.
+            | Self::PaymentDeclined
+            | Self::PaymentTimeout
+            | Self::PaymentNotFound
+            | Self::PaymentUnavailable
+            | Self::PriceChanged
+            | Self::ReservationExists
+            | Self::ReservationExpired
+            | Self::ReservationNotFound
+            | Self::ReservationOfOrder
+            | Self::ReservationResolved
+            | Self::ReservationTooLong
+            | Self::TotalTooLarge
             | Self::InvalidDelta
             | Self::InvalidRequest
             | Self::LogDiverged

@@ -323,6 +323,7 @@ mod tests {
         let swap = |log: &TestLog, of: u64| {
             let end = log.events.len() as u64;
             let head = Head {
+                orders: 0,
                 offset: end,
                 digest: 0,
                 seq: end,

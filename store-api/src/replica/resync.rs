@@ -198,6 +198,7 @@ impl Received {
             last_record: header.offset,
         });
         let head = Head {
+            orders: 0,
             offset: header.offset,
             digest: summary.digest,
             seq: header.offset,

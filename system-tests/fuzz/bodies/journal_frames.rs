@@ -13,7 +13,7 @@ use central_api::journal::embedded::EmbeddedOptions;
 use central_api::journal::frame::{HEADER_BYTES, Header};
 use central_api::journal::record::event_spans;
 use central_api::journal::scan::{ScanEnd, scan};
-use central_api::journal::{Frame, Journal, Record};
+use central_api::journal::{First, Frame, Journal, Offsets, Record};
 use central_api::ledger::KeyRetention;
 use central_api::ledger::open::{Recovered, recover};
 use shared::disk::Disk;
@@ -55,15 +55,24 @@ pub(crate) fn run(data: &[u8]) {
     check_start(&disk, &dir);
 }
 
+/// Where an empty log begins.
+const BEGINNING: First = First {
+    seq: 1,
+    offsets: Offsets {
+        inventory: 0,
+        orders: 0,
+    },
+};
+
 /// The walk over a segment believes what is checked, in order, and nothing else.
 fn check_scan(bytes: &Bytes) {
-    let found = scan(bytes, 1, 0);
+    let mut next = BEGINNING;
+    let found = scan(bytes, next);
     let valid = usize::try_from(found.valid).expect("a part of the input");
     assert_eq!(found.end == ScanEnd::Clean, valid == bytes.len());
     let mut at = 0;
-    let (mut seq, mut offset) = (1, 0);
     for frame in &found.frames {
-        assert_eq!((frame.header.seq, frame.header.offset), (seq, offset));
+        assert_eq!(frame.header.first, next);
         let end = at + frame.bytes.len();
         assert_eq!(Some(&frame.bytes[..]), bytes.get(at..end), "other bytes");
         check_sum(frame);
@@ -73,7 +82,7 @@ fn check_scan(bytes: &Bytes) {
             drop(Record::parse(line));
         }
         at = end;
-        (seq, offset) = (frame.header.next_seq(), frame.header.next_offset());
+        next = frame.header.next();
     }
     assert_eq!(at, valid);
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -89,14 +98,26 @@ fn check_sum(frame: &Frame) {
         .filter(|part| matches!(part.len(), 8 | 16))
         .filter_map(|part| u64::from_str_radix(part, 16).ok())
         .collect();
-    let [bytes, promised, seq, offset, records, events] = figures[..] else {
-        panic!("six figures in {text}");
+    let [
+        bytes,
+        promised,
+        seq,
+        offset,
+        records,
+        events,
+        order_offset,
+        order_events,
+    ] = figures[..]
+    else {
+        panic!("eight figures in {text}");
     };
     let mut sum = crc32c::crc32c(&bytes.to_le_bytes()[..4]);
     sum = crc32c::crc32c_append(sum, &seq.to_le_bytes());
     sum = crc32c::crc32c_append(sum, &offset.to_le_bytes());
+    sum = crc32c::crc32c_append(sum, &order_offset.to_le_bytes());
     sum = crc32c::crc32c_append(sum, &records.to_le_bytes()[..4]);
     sum = crc32c::crc32c_append(sum, &events.to_le_bytes()[..4]);
+    sum = crc32c::crc32c_append(sum, &order_events.to_le_bytes()[..4]);
     sum = crc32c::crc32c_append(sum, &frame.bytes[HEADER_BYTES..]);
     assert_eq!(u64::from(sum), promised, "a wrong checksum was believed");
 }
@@ -107,10 +128,10 @@ fn check_start(disk: &SimDisk, dir: &Path) {
         return;
     };
     let reader = first.journal.reader();
-    let (oldest, _) = reader.oldest();
+    let oldest = reader.oldest().seq;
     let from = oldest.max(first.snapshot_seq + 1);
     let mut next = from;
-    while next < first.opened.next_seq {
+    while next < first.opened.next.seq {
         let frames = reader
             .frames_from_seq(next, 1 << 20)
             .expect("what was recovered can be read");
@@ -126,13 +147,14 @@ fn check_start(disk: &SimDisk, dir: &Path) {
             }
         }
     }
-    assert_eq!(first.fold.seq + 1, first.opened.next_seq);
-    assert_eq!(first.fold.next_offset, first.opened.next_offset);
+    assert_eq!(first.fold.next(), first.opened.next);
     let again = start(disk, dir).expect("what started once starts again");
     assert_eq!(again.opened.cut_bytes, 0, "cut once, cut for good");
-    assert_eq!(again.fold.seq, first.fold.seq);
-    assert_eq!(again.fold.next_offset, first.fold.next_offset);
-    assert_eq!(again.fold.inventory.digest(), first.fold.inventory.digest());
+    assert_eq!(again.fold.next(), first.fold.next());
+    assert_eq!(
+        again.fold.state.inventory.digest(),
+        first.fold.state.inventory.digest()
+    );
 }
 
 fn start(disk: &SimDisk, dir: &Path) -> Option<Recovered> {
@@ -168,14 +190,7 @@ fn flush(out: &mut Vec<u8>, frame: Option<(Header, Vec<u8>)>) {
     };
     let mut bytes = vec![0; HEADER_BYTES];
     bytes.extend_from_slice(&lines);
-    let Header {
-        seq,
-        offset,
-        records,
-        events,
-        ..
-    } = header;
-    out.extend_from_slice(&Frame::seal(bytes, seq, offset, records, events).bytes);
+    out.extend_from_slice(&Frame::seal(bytes, header.first, header.counts).bytes);
 }
 
 /// Gives a snapshot a last line that is true of the lines before.

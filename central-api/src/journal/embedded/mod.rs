@@ -25,7 +25,7 @@ pub use self::snapshots::{read_snapshot, snapshots};
 
 use self::opening::Walk;
 use self::segments::Tail;
-use super::frame::Frame;
+use super::frame::{First, Frame};
 use super::{Flush, Journal, JournalError, JournalReader};
 
 /// Where the files are and how large they grow.
@@ -41,32 +41,28 @@ pub struct EmbeddedOptions {
 #[derive(Debug)]
 pub struct Embedded {
     segments: Arc<Segments>,
-    next_seq: u64,
-    next_offset: u64,
+    next: First,
 }
 
 /// What opening found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// Seq that the next record gets.
-    pub next_seq: u64,
-    /// Offset that the next event gets.
-    pub next_offset: u64,
+    /// What the next record and the next events get.
+    pub next: First,
     /// Bytes of a torn last frame that were cut.
     pub cut_bytes: u64,
 }
 
 impl Embedded {
     /// Opens the journal in `options.dir`, creating it if there is none, and hands every frame that
-    /// holds records after `after` to `fold`, in order. `after` is the snapshot's `(seq, offset)`:
-    /// its last record and the next offset.
+    /// holds records from `from` on to `fold`, in order. `from` is where the snapshot ends.
     ///
     /// # Errors
-    /// An I/O error, damage, or a journal that ends before `after`.
+    /// An I/O error, damage, or a journal that ends before `from`.
     pub fn open<E: From<JournalError>>(
         disk: Arc<dyn Disk>,
         options: EmbeddedOptions,
-        after: (u64, u64),
+        from: First,
         mut fold: impl FnMut(&Frame) -> Result<(), E>,
     ) -> Result<(Self, Opened), E> {
         for folder in ["journal", "snapshots"] {
@@ -74,15 +70,15 @@ impl Embedded {
                 .map_err(JournalError::io("create", folder))?;
         }
         snapshots::remove_leftovers(&*disk, &options)?;
-        let mut walk = Walk::start(&*disk, &options, after)?;
+        let mut walk = Walk::start(&*disk, &options, from)?;
         while let Some(frames) = walk.next_segment(&*disk, &options)? {
             for frame in &frames {
-                if frame.header.next_seq() > after.0 + 1 {
+                if frame.header.next_seq() > from.seq {
                     fold(frame)?;
                 }
             }
         }
-        let (table, opened) = walk.finish(after)?;
+        let (table, opened) = walk.finish(from)?;
         let last = table.last().map(|segment| (segment.name(), segment.bytes));
         let (name, bytes) = last.unwrap_or_default();
         let path = options.dir.join("journal").join(&name);
@@ -108,8 +104,7 @@ impl Embedded {
         });
         let writer = Self {
             segments,
-            next_seq: opened.next_seq,
-            next_offset: opened.next_offset,
+            next: opened.next,
         };
         Ok((writer, opened))
     }
@@ -122,13 +117,11 @@ impl Journal for Embedded {
     }
 
     fn commit(&mut self, frame: Frame) -> Result<Flush, JournalError> {
-        assert_eq!(frame.header.seq, self.next_seq, "records follow each other");
         assert_eq!(
-            frame.header.offset, self.next_offset,
-            "offsets follow each other"
+            frame.header.first, self.next,
+            "records and offsets follow each other"
         );
-        self.next_seq = frame.header.next_seq();
-        self.next_offset = frame.header.next_offset();
+        self.next = frame.header.next();
         let segments = Arc::clone(&self.segments);
         Ok(Flush::new(move || segments.append(&frame)))
     }

@@ -14,7 +14,7 @@ use shared::disk::Disk;
 use super::segments::Segment;
 use super::{EmbeddedOptions, Opened};
 use crate::journal::JournalError;
-use crate::journal::frame::{Frame, Header};
+use crate::journal::frame::{First, Frame, Header, Offsets};
 use crate::journal::scan::{ScanEnd, scan};
 
 /// The walk over the segments at start.
@@ -25,7 +25,7 @@ pub(super) struct Walk {
     index: usize,
     seq: u64,
     /// `None` until the first frame of the first segment read has told it.
-    offset: Option<u64>,
+    offsets: Option<Offsets>,
     table: Vec<Segment>,
     cut_bytes: u64,
 }
@@ -34,7 +34,7 @@ impl Walk {
     pub(super) fn start(
         disk: &dyn Disk,
         options: &EmbeddedOptions,
-        after: (u64, u64),
+        from: First,
     ) -> Result<Self, JournalError> {
         let folder = options.dir.join("journal");
         let names = disk
@@ -43,7 +43,7 @@ impl Walk {
         let mut seqs: Vec<u64> = names.iter().filter_map(|name| segment_seq(name)).collect();
         seqs.sort_unstable();
         if seqs.is_empty() {
-            let first = Segment::empty(after.0 + 1);
+            let first = Segment::empty(from.seq);
             let path = folder.join(first.name());
             disk.create(&path)
                 .map_err(JournalError::io("create", first.name()))?;
@@ -53,12 +53,12 @@ impl Walk {
         }
         // The segment that holds the first record after the snapshot, and all that follow.
         let index = seqs
-            .partition_point(|seq| *seq <= after.0 + 1)
+            .partition_point(|seq| *seq <= from.seq)
             .saturating_sub(1);
         // Without the records between snapshot and log, what follows would be folded into nothing.
-        if let Some(oldest) = seqs.get(index).copied().filter(|seq| *seq > after.0 + 1) {
+        if let Some(oldest) = seqs.get(index).copied().filter(|seq| *seq > from.seq) {
             return Err(JournalError::Gone {
-                wanted: after.0 + 1,
+                wanted: from.seq,
                 oldest,
             });
         }
@@ -75,14 +75,14 @@ impl Walk {
                 .map_err(JournalError::io("read", name))?;
         }
         let seq = seqs.get(index).copied().unwrap_or(1);
-        let offset = (seq == 1)
-            .then_some(0)
-            .or((seq == after.0 + 1).then_some(after.1));
+        let offsets = (seq == 1)
+            .then_some(Offsets::default())
+            .or((seq == from.seq).then_some(from.offsets));
         Ok(Self {
             seqs,
             index,
             seq,
-            offset,
+            offsets,
             table,
             cut_bytes: 0,
         })
@@ -114,11 +114,13 @@ impl Walk {
         }
         let path = options.dir.join("journal").join(&name);
         let bytes = Bytes::from(disk.read(&path).map_err(JournalError::io("read", &name))?);
-        let offset = match self.offset {
-            Some(offset) => offset,
-            None => Header::parse(&bytes).map_or(0, |header| header.offset),
+        let offsets = match self.offsets {
+            Some(offsets) => offsets,
+            None => Header::parse(&bytes)
+                .map(|header| header.first.offsets)
+                .unwrap_or_default(),
         };
-        let found = scan(&bytes, seq, offset);
+        let found = scan(&bytes, First { seq, offsets });
         match found.end {
             ScanEnd::Clean => {}
             ScanEnd::Torn if is_last => {
@@ -143,23 +145,27 @@ impl Walk {
         }
         if let Some(frame) = found.frames.last() {
             self.seq = frame.header.next_seq();
-            self.offset = Some(frame.header.next_offset());
+            self.offsets = Some(frame.header.next_offsets());
         }
         self.table.push(segment);
         Ok(Some(found.frames))
     }
 
-    pub(super) fn finish(self, after: (u64, u64)) -> Result<(Vec<Segment>, Opened), JournalError> {
-        if self.seq <= after.0 {
+    pub(super) fn finish(self, from: First) -> Result<(Vec<Segment>, Opened), JournalError> {
+        if self.seq < from.seq {
+            let snapshot = from.seq - 1;
             return Err(JournalError::TailLost {
-                file: format!("snapshot-{:020}.ndjson", after.0),
-                snapshot: after.0,
+                file: format!("snapshot-{snapshot:020}.ndjson"),
+                snapshot,
                 last: self.seq - 1,
             });
         }
+        let next = First {
+            seq: self.seq,
+            offsets: self.offsets.unwrap_or(from.offsets),
+        };
         let opened = Opened {
-            next_seq: self.seq,
-            next_offset: self.offset.unwrap_or(after.1),
+            next,
             cut_bytes: self.cut_bytes,
         };
         Ok((self.table, opened))

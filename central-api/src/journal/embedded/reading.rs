@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::segments::{Place, Segment, Segments};
 use super::snapshots::{snapshot_name, snapshots};
-use crate::journal::frame::{Frame, HEADER_BYTES, Header};
+use crate::journal::frame::{First, Frame, HEADER_BYTES, Header, Offsets, Stream};
 use crate::journal::{JournalError, JournalReader, LogSize};
 
 /// Bytes that one read of a segment asks for at least.
@@ -142,26 +142,34 @@ impl Segments {
         }
     }
 
-    /// Offset of the first event in or after segment `index`.
-    fn first_offset(&self, index: usize) -> Result<u64, JournalError> {
+    /// Offsets of the first events in or after segment `index`.
+    fn first_offsets(&self, index: usize) -> Result<Offsets, JournalError> {
+        const BEHIND_EVERYTHING: Offsets = Offsets {
+            inventory: u64::MAX,
+            orders: u64::MAX,
+        };
         let (name, bytes) = {
             let table = self.table.lock();
             let Some(segment) = table.get(index) else {
-                return Ok(0);
+                return Ok(Offsets::default());
             };
-            if let Some(first) = segment.places.as_ref().and_then(|places| places.first()) {
-                return Ok(first.offset);
+            if let Some(place) = segment.places.as_ref().and_then(|places| places.first()) {
+                return Ok(place.first.offsets);
             }
             (segment.name(), segment.bytes)
         };
         if bytes == 0 {
-            return Ok(if index == 0 { 0 } else { u64::MAX });
+            return Ok(if index == 0 {
+                Offsets::default()
+            } else {
+                BEHIND_EVERYTHING
+            });
         }
         let path = self.options.dir.join("journal").join(&name);
         let head = self.disk.read_at(&path, 0, HEADER_BYTES);
         let head = head.map_err(JournalError::io("read", &name))?;
         Header::parse(&head)
-            .map(|header| header.offset)
+            .map(|header| header.first.offsets)
             .ok_or_else(|| damaged(&name, 0))
     }
 }
@@ -185,7 +193,10 @@ fn begins_with(
         Some(frame) if first(&frame.header) > wanted => Err(JournalError::Damaged {
             file: "journal".to_owned(),
             position: 0,
-            what: format!("a header before record {} leads astray", frame.header.seq),
+            what: format!(
+                "a header before record {} leads astray",
+                frame.header.first.seq
+            ),
         }),
         Some(_) | None => Ok(frames),
     }
@@ -193,18 +204,18 @@ fn begins_with(
 
 impl JournalReader for Segments {
     fn frames_from_seq(&self, seq: u64, max_bytes: usize) -> Result<Vec<Frame>, JournalError> {
-        let oldest = self.oldest().0;
+        let oldest = self.oldest().seq;
         if seq < oldest {
             return Err(JournalError::Gone {
                 wanted: seq,
                 oldest,
             });
         }
-        match self.place(|place| place.seq <= seq, |segment| segment.seq <= seq)? {
+        match self.place(|place| place.first.seq <= seq, |segment| segment.seq <= seq)? {
             Some(place) => {
                 let frames =
                     self.read_frames(place, max_bytes, |header| header.next_seq() > seq)?;
-                begins_with(frames, seq, |header| header.seq)
+                begins_with(frames, seq, |header| header.first.seq)
             }
             None => Ok(Vec::new()),
         }
@@ -212,10 +223,11 @@ impl JournalReader for Segments {
 
     fn frames_from_offset(
         &self,
+        stream: Stream,
         offset: u64,
         max_bytes: usize,
     ) -> Result<Vec<Frame>, JournalError> {
-        let oldest = self.oldest().1;
+        let oldest = self.oldest().offsets.of(stream);
         if offset < oldest {
             return Err(JournalError::Gone {
                 wanted: offset,
@@ -227,26 +239,28 @@ impl JournalReader for Segments {
         let (mut low, mut high) = (0_usize, count);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            if self.first_offset(middle)? <= offset {
+            if self.first_offsets(middle)?.of(stream) <= offset {
                 low = middle;
             } else {
                 high = middle;
             }
         }
         let seq = self.table.lock().get(low).map_or(1, |segment| segment.seq);
-        match self.place(|place| place.offset <= offset, |segment| segment.seq <= seq)? {
+        let before = |place: &Place| place.first.offsets.of(stream) <= offset;
+        match self.place(before, |segment| segment.seq <= seq)? {
             Some(place) => {
-                let frames =
-                    self.read_frames(place, max_bytes, |header| header.next_offset() > offset)?;
-                begins_with(frames, offset, |header| header.offset)
+                let wanted = |header: &Header| header.next_offsets().of(stream) > offset;
+                let frames = self.read_frames(place, max_bytes, wanted)?;
+                begins_with(frames, offset, |header| header.first.offsets.of(stream))
             }
             None => Ok(Vec::new()),
         }
     }
 
-    fn oldest(&self) -> (u64, u64) {
+    fn oldest(&self) -> First {
         let seq = self.table.lock().first().map_or(1, |segment| segment.seq);
-        (seq, self.first_offset(0).unwrap_or(0))
+        let offsets = self.first_offsets(0).unwrap_or_default();
+        First { seq, offsets }
     }
 
     fn size(&self) -> LogSize {

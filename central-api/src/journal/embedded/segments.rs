@@ -16,7 +16,7 @@ use shared::disk::{Disk, DiskFile};
 
 use super::EmbeddedOptions;
 use crate::journal::JournalError;
-use crate::journal::frame::{Frame, Header};
+use crate::journal::frame::{First, Frame, Header};
 
 /// Bytes between two entries of a segment's table.
 const TABLE_STRIDE: u64 = 64 * 1024;
@@ -52,8 +52,7 @@ pub(super) struct Segment {
 /// Where a frame begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    pub(super) seq: u64,
-    pub(super) offset: u64,
+    pub(super) first: First,
     pub(super) at: u64,
 }
 
@@ -79,8 +78,7 @@ impl Segment {
                 .is_none_or(|last| at >= last.at + TABLE_STRIDE);
             if due {
                 places.push(Place {
-                    seq: header.seq,
-                    offset: header.offset,
+                    first: header.first,
                     at,
                 });
             }
@@ -100,7 +98,7 @@ impl Segments {
         tail.poisoned = true;
         let length = frame.header.frame_bytes();
         if tail.bytes > 0 && tail.bytes + length > self.options.segment_bytes {
-            self.rotate(&mut tail, frame.header.seq)?;
+            self.rotate(&mut tail, frame.header.first.seq)?;
         }
         if let Err(error) = write_durably(&mut *tail.file, frame) {
             self.take_back(tail.bytes);

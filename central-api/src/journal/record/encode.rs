@@ -8,13 +8,14 @@
 //! event. Framing and checksums are the frame's business.
 
 use shared::clock::Timestamp;
-use shared::domain::ids::{CorrelationId, IdempotencyKey, ProductId, StoreId};
-use shared::domain::inventory::Decision;
+use shared::domain::Decision;
+use shared::domain::ids::{CorrelationId, IdempotencyKey, StoreId};
 use shared::domain::origin::Origin;
 use shared::wire::event::{Batch, Position};
 use shared::wire::product::{Encoder, integer, optional_string, string};
 
-use super::{EventSpan, Generation, hex16};
+use super::{EventSpan, Generation, Previous, Spans, hex16};
+use crate::journal::frame::Offsets;
 
 /// The parts of a decision record that are not the decision itself.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +30,10 @@ pub struct RecordHead<'a> {
     pub origin: &'a Origin,
     /// Fingerprint of the command.
     pub fingerprint: u64,
-    /// For each product concerned, the record about it before this one.
-    pub prev: &'a [(ProductId, u64)],
-    /// Offset of the first event.
-    pub first_offset: u64,
+    /// The records about the same things before this one.
+    pub prev: &'a Previous,
+    /// Offsets of the first events.
+    pub first: Offsets,
 }
 
 /// Appends the line of a decision to a frame under construction, and its events to `spans`.
@@ -41,7 +42,7 @@ pub fn encode_decision(
     encoder: &mut Encoder,
     head: RecordHead<'_>,
     decision: &Decision,
-    spans: &mut Vec<EventSpan>,
+    spans: &mut Spans,
 ) {
     let RecordHead {
         seq,
@@ -50,11 +51,63 @@ pub fn encode_decision(
         origin,
         fingerprint,
         prev,
-        first_offset,
+        first,
     } = head;
     open(out, encoder, seq, at, outcome(decision));
     out.extend_from_slice(b",\"kind\":");
     string(out, kind);
+    who(out, origin, fingerprint);
+    out.extend_from_slice(b",\"orderOffset\":");
+    integer(out, first.orders);
+    out.extend_from_slice(b",\"prev\":");
+    let products = prev.products.iter();
+    chain(out, products.map(|(id, before)| (id.as_str(), *before)));
+    if !decision.is_plain() {
+        out.extend_from_slice(b",\"results\":");
+        serde_json::to_writer(&mut *out, &decision.results)
+            .expect("writing results to a Vec cannot fail");
+    }
+    if !decision.reservations.is_empty() {
+        out.extend_from_slice(b",\"reservations\":");
+        serde_json::to_writer(&mut *out, &decision.reservations)
+            .expect("writing reservations to a Vec cannot fail");
+    }
+    if !prev.orders.is_empty() {
+        out.extend_from_slice(b",\"prevOrders\":");
+        let orders = prev.orders.iter();
+        chain(out, orders.map(|(id, before)| (id.as_str(), *before)));
+    }
+    if !decision.orders.is_empty() {
+        out.extend_from_slice(b",\"orders\":[");
+        let events = decision.orders.iter().map(|event| {
+            move |out: &mut Vec<u8>, encoder: &mut Encoder, position| {
+                encoder.order_event(out, position, event, origin);
+            }
+        });
+        encode_events(out, encoder, at, first.orders, events, &mut spans.orders);
+        out.push(b']');
+    }
+    out.extend_from_slice(b",\"offset\":");
+    integer(out, first.inventory);
+    out.extend_from_slice(b",\"events\":[");
+    let events = decision.events.iter().map(|event| {
+        move |out: &mut Vec<u8>, encoder: &mut Encoder, position| {
+            encoder.event(out, position, event, origin);
+        }
+    });
+    encode_events(
+        out,
+        encoder,
+        at,
+        first.inventory,
+        events,
+        &mut spans.inventory,
+    );
+    out.extend_from_slice(b"]}\n");
+}
+
+/// Appends who asked, under which key, and what tells the command from another.
+fn who(out: &mut Vec<u8>, origin: &Origin, fingerprint: u64) {
     out.extend_from_slice(b",\"principal\":");
     string(out, origin.principal.as_str());
     optional_string(
@@ -73,39 +126,35 @@ pub fn encode_decision(
     string(out, origin.request.as_str());
     let correlation = origin.correlation.as_ref().map(CorrelationId::as_str);
     optional_string(out, b",\"correlationId\":", correlation);
-    out.extend_from_slice(b",\"prev\":{");
-    for (index, (product, before)) in prev.iter().enumerate() {
+}
+
+/// Appends an object of id to seq.
+fn chain<'a>(out: &mut Vec<u8>, links: impl Iterator<Item = (&'a str, u64)>) {
+    out.push(b'{');
+    for (index, (id, before)) in links.enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        string(out, product.as_str());
+        string(out, id);
         out.push(b':');
-        integer(out, *before);
+        integer(out, before);
     }
     out.push(b'}');
-    if !decision.is_plain() {
-        out.extend_from_slice(b",\"results\":");
-        serde_json::to_writer(&mut *out, &decision.results)
-            .expect("writing results to a Vec cannot fail");
-    }
-    out.extend_from_slice(b",\"offset\":");
-    integer(out, first_offset);
-    out.extend_from_slice(b",\"events\":[");
-    encode_events(out, encoder, at, first_offset, origin, decision, spans);
-    out.extend_from_slice(b"]}\n");
 }
 
-fn encode_events(
+/// Appends the events of one feed and notes where they stand.
+fn encode_events<F>(
     out: &mut Vec<u8>,
     encoder: &mut Encoder,
     at: Timestamp,
     first_offset: u64,
-    origin: &Origin,
-    decision: &Decision,
+    events: impl ExactSizeIterator<Item = F>,
     spans: &mut Vec<EventSpan>,
-) {
-    let size = u32::try_from(decision.events.len()).expect("a decision is bounded by its batch");
-    for (index, event) in (0_u32..).zip(&decision.events) {
+) where
+    F: FnOnce(&mut Vec<u8>, &mut Encoder, Position),
+{
+    let size = u32::try_from(events.len()).expect("a decision is bounded by its batch");
+    for (index, encode) in (0_u32..).zip(events) {
         if index > 0 {
             out.push(b',');
         }
@@ -116,7 +165,7 @@ fn encode_events(
             index,
         });
         let offset = first_offset + u64::from(index);
-        encoder.event(out, Position { offset, at, batch }, event, origin);
+        encode(out, encoder, Position { offset, at, batch });
         spans.push(EventSpan {
             start,
             end: position(out),
@@ -136,8 +185,10 @@ pub fn encode_generation(
     open(out, encoder, seq, at, "generation");
     out.extend_from_slice(b",\"gen\":\"");
     hex16(out, generation.log_gen.0);
-    out.extend_from_slice(b"\",\"offset\":");
-    integer(out, generation.start_offset);
+    out.extend_from_slice(b"\",\"orderOffset\":");
+    integer(out, generation.start.orders);
+    out.extend_from_slice(b",\"offset\":");
+    integer(out, generation.start.inventory);
     out.extend_from_slice(b",\"events\":[]}\n");
 }
 
@@ -152,7 +203,7 @@ fn open(out: &mut Vec<u8>, encoder: &mut Encoder, seq: u64, at: Timestamp, outco
 }
 
 fn outcome(decision: &Decision) -> &'static str {
-    if !decision.events.is_empty() {
+    if decision.changes_something() {
         "applied"
     } else if decision.has_refusal() {
         "refused"

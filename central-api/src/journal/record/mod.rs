@@ -11,14 +11,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use shared::clock::Timestamp;
-use shared::domain::ids::ProductId;
-use shared::domain::inventory::Decision;
+use shared::domain::Decision;
+use shared::domain::ids::{OrderId, ProductId};
 use shared::domain::origin::Origin;
 
 pub use self::encode::{RecordHead, encode_decision, encode_generation};
 pub use self::parse::{RecordError, event_spans};
 
-use super::frame::HEADER_BYTES;
+use super::frame::{HEADER_BYTES, Offsets, Stream};
 
 /// Names one life of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,8 +52,8 @@ impl FromStr for LogGen {
 pub struct Generation {
     /// Its name.
     pub log_gen: LogGen,
-    /// The first offset that it can give out.
-    pub start_offset: u64,
+    /// The first offsets that it can give out.
+    pub start: Offsets,
 }
 
 /// One line of the journal.
@@ -85,12 +85,42 @@ pub struct DecisionRecord {
     pub origin: Origin,
     /// Fingerprint of the command.
     pub fingerprint: u64,
-    /// For each product concerned, the record about it before this one (0: none).
-    pub prev: Vec<(ProductId, u64)>,
-    /// Offset of the first event, or of the next event if there is none.
-    pub first_offset: u64,
+    /// The records about the same things before this one.
+    pub prev: Previous,
+    /// Offsets of the first events, or of the next events if there are none.
+    pub first: Offsets,
     /// What became of each item, and the events.
     pub decision: Decision,
+}
+
+/// For each thing that a record is about, the record about it before this one (0: none). They chain
+/// the past of a product or an order together, so that it is found without an index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Previous {
+    /// Products.
+    pub products: Vec<(ProductId, u64)>,
+    /// Orders.
+    pub orders: Vec<(OrderId, u64)>,
+}
+
+/// Where the events of each feed stand in a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spans {
+    /// Of products.
+    pub inventory: Vec<EventSpan>,
+    /// Of orders.
+    pub orders: Vec<EventSpan>,
+}
+
+impl Spans {
+    /// Those of one feed.
+    #[must_use]
+    pub fn of(self, stream: Stream) -> Vec<EventSpan> {
+        match stream {
+            Stream::Inventory => self.inventory,
+            Stream::Orders => self.orders,
+        }
+    }
 }
 
 /// Where an event's bytes stand in its frame.

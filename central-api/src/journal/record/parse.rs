@@ -9,21 +9,24 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::clock::Timestamp;
 use shared::domain::ids::{
-    CorrelationId, IdempotencyKey, Principal, ProductId, RequestId, StoreId,
+    CorrelationId, IdempotencyKey, OrderId, Principal, ProductId, RequestId, ReservationId, StoreId,
 };
 use shared::domain::inventory::{
-    Decision, Event, EventKind, ItemResult, Movement, MovementKind, Product, Reason,
+    Event, EventKind, Movement, MovementKind, Product, Reason, Reservation,
 };
+use shared::domain::order::{self, Order};
 use shared::domain::origin::Origin;
+use shared::domain::{Decision, ItemResult};
 
-use super::{Body, DecisionRecord, EventSpan, Generation, LogGen, Record};
-use crate::journal::Frame;
+use super::{Body, DecisionRecord, EventSpan, Generation, LogGen, Previous, Record, Spans};
+use crate::journal::{Frame, Offsets};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,7 +50,15 @@ struct RecordText<'a> {
     #[serde(default)]
     correlation_id: Option<CorrelationId>,
     #[serde(default)]
-    prev: Prev,
+    prev: Chain<ProductId>,
+    #[serde(default)]
+    prev_orders: Chain<OrderId>,
+    #[serde(default)]
+    reservations: Vec<Reservation>,
+    #[serde(borrow, default)]
+    orders: Vec<&'a RawValue>,
+    #[serde(default)]
+    order_offset: u64,
     #[serde(default)]
     results: Option<Vec<ItemResult>>,
     #[serde(borrow, default, rename = "gen")]
@@ -57,27 +68,35 @@ struct RecordText<'a> {
     events: Vec<&'a RawValue>,
 }
 
-/// The `prev` object, in the order of the text.
-#[derive(Default)]
-struct Prev(Vec<(ProductId, u64)>);
+/// An object of id to seq, in the order of the text.
+struct Chain<T>(Vec<(T, u64)>);
 
-impl<'de> Deserialize<'de> for Prev {
+impl<T> Default for Chain<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Chain<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Prev;
+        struct Visitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+            type Value = Chain<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of product id to seq")
+                f.write_str("an object of id to seq")
             }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Prev, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Chain<T>, A::Error> {
                 let mut prev = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     prev.push(entry);
                 }
-                Ok(Prev(prev))
+                Ok(Chain(prev))
             }
         }
-        deserializer.deserialize_map(Visitor)
+        deserializer.deserialize_map(Visitor(PhantomData))
     }
 }
 
@@ -92,11 +111,18 @@ struct EventText<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct CauseText<'a> {
     #[serde(borrow)]
     kind: Cow<'a, str>,
     #[serde(default)]
     delta: Option<i64>,
+    #[serde(default)]
+    quantity: Option<i64>,
+    #[serde(default)]
+    order_id: Option<OrderId>,
+    #[serde(default)]
+    reservation_id: Option<ReservationId>,
     #[serde(borrow, default)]
     reason: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -138,7 +164,10 @@ impl Record {
                 let log_gen = word.parse().map_err(|_| unknown("gen", &word))?;
                 Body::Generation(Generation {
                     log_gen,
-                    start_offset: text.offset,
+                    start: Offsets {
+                        inventory: text.offset,
+                        orders: text.order_offset,
+                    },
                 })
             }
             "applied" | "refused" | "unchanged" => Body::Decision(Box::new(decision(text)?)),
@@ -154,6 +183,8 @@ fn decision(text: RecordText<'_>) -> Result<DecisionRecord, RecordError> {
         .iter()
         .map(|raw| event(raw.get()))
         .collect::<Result<Vec<_>, _>>()?;
+    let orders = text.orders.iter().map(|raw| order_event(raw.get()));
+    let orders = orders.collect::<Result<Vec<_>, _>>()?;
     let results = match text.results {
         Some(results) => results,
         None => (0..events.len()).map(ItemResult::Applied).collect(),
@@ -172,9 +203,20 @@ fn decision(text: RecordText<'_>) -> Result<DecisionRecord, RecordError> {
             correlation: text.correlation_id,
         },
         fingerprint: fingerprint.0,
-        prev: text.prev.0,
-        first_offset: text.offset,
-        decision: Decision { results, events },
+        prev: Previous {
+            products: text.prev.0,
+            orders: text.prev_orders.0,
+        },
+        first: Offsets {
+            inventory: text.offset,
+            orders: text.order_offset,
+        },
+        decision: Decision {
+            results,
+            events,
+            reservations: text.reservations,
+            orders,
+        },
     })
 }
 
@@ -183,6 +225,9 @@ fn event(text: &str) -> Result<Event, RecordError> {
     let CauseText {
         kind,
         delta,
+        quantity,
+        order_id,
+        reservation_id,
         reason,
         reference,
         note,
@@ -197,10 +242,42 @@ fn event(text: &str) -> Result<Event, RecordError> {
         movement: Movement {
             kind: MovementKind::parse(&kind).ok_or_else(|| unknown("cause", &kind))?,
             delta,
+            quantity,
+            reservation: reservation_id,
+            order: order_id,
             reason,
             reference: reference.map(|text| Arc::from(&*text)),
             note: note.map(|text| Arc::from(&*text)),
         },
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OrderEventText<'a> {
+    #[serde(borrow)]
+    event_type: Cow<'a, str>,
+    data: Order,
+    #[serde(borrow)]
+    cause: OrderCauseText<'a>,
+}
+
+#[derive(Deserialize)]
+struct OrderCauseText<'a> {
+    #[serde(default)]
+    attempt: Option<u32>,
+    #[serde(borrow, default)]
+    detail: Option<Cow<'a, str>>,
+}
+
+fn order_event(text: &str) -> Result<order::Event, RecordError> {
+    let event: OrderEventText<'_> = serde_json::from_str(text)?;
+    Ok(order::Event {
+        kind: order::EventKind::parse(&event.event_type)
+            .ok_or_else(|| unknown("eventType", &event.event_type))?,
+        order: Arc::new(event.data),
+        attempt: event.cause.attempt,
+        detail: event.cause.detail.map(|text| Arc::from(&*text)),
     })
 }
 
@@ -215,29 +292,40 @@ fn unknown(what: &'static str, word: &str) -> RecordError {
 struct EventsOnly<'a> {
     #[serde(borrow)]
     events: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    orders: Vec<&'a RawValue>,
 }
 
 /// Finds the events in a frame that was read back.
 ///
 /// # Errors
 /// A line that is not a record.
-pub fn event_spans(frame: &Frame) -> Result<Vec<EventSpan>, RecordError> {
+pub fn event_spans(frame: &Frame) -> Result<Spans, RecordError> {
     // The header's count is a hint; no event is shorter than a hundred bytes.
-    let mut spans = Vec::with_capacity((frame.header.events as usize).min(frame.bytes.len() / 100));
-    let base = frame.bytes.as_ptr() as usize;
+    let room = (frame.header.counts.events as usize).min(frame.bytes.len() / 100);
+    let mut spans = Spans {
+        inventory: Vec::with_capacity(room),
+        orders: Vec::new(),
+    };
     for line in frame.lines() {
         let text: EventsOnly<'_> = serde_json::from_slice(line)?;
-        let count = text.events.len();
-        for (index, raw) in text.events.iter().enumerate() {
-            // The raw text borrows from the frame, so the difference is its place in it.
-            let start = (raw.get().as_ptr() as usize).saturating_sub(base);
-            let to = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-            spans.push(EventSpan {
-                start: to(start),
-                end: to(start + raw.get().len()),
-                last: index + 1 == count,
-            });
-        }
+        note_spans(frame, &text.events, &mut spans.inventory);
+        note_spans(frame, &text.orders, &mut spans.orders);
     }
     Ok(spans)
+}
+
+fn note_spans(frame: &Frame, texts: &[&RawValue], spans: &mut Vec<EventSpan>) {
+    let base = frame.bytes.as_ptr() as usize;
+    let count = texts.len();
+    for (index, raw) in texts.iter().enumerate() {
+        // The raw text borrows from the frame, so the difference is its place in it.
+        let start = (raw.get().as_ptr() as usize).saturating_sub(base);
+        let to = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        spans.push(EventSpan {
+            start: to(start),
+            end: to(start + raw.get().len()),
+            last: index + 1 == count,
+        });
+    }
 }

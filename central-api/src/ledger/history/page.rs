@@ -200,34 +200,37 @@ fn items(id: &ProductId, record: DecisionRecord) -> Vec<(Origin, What)> {
     let DecisionRecord {
         kind,
         origin,
-        first_offset,
+        first,
         decision,
         fingerprint: _,
         prev: _,
     } = record;
-    let mut events: Vec<Option<Event>> = decision.events.into_iter().map(Some).collect();
+    let mut events = (first.inventory..).zip(decision.events).peekable();
     let mut found = Vec::new();
+    let mut tell = |what: What| found.push((origin.clone(), what));
     for result in decision.results {
-        let what = match result {
+        match result {
+            // Not every event is an item's: units that have run out are freed on the way.
             ItemResult::Applied(index) => {
-                let event = events.get_mut(index).and_then(Option::take);
-                event.map(|event| What::Event {
-                    offset: first_offset + index as u64,
-                    event,
-                })
+                let named = first.inventory + index as u64;
+                while let Some((offset, event)) = events.next_if(|(at, _)| *at <= named) {
+                    tell(What::Event { offset, event });
+                }
             }
-            ItemResult::Refused(rejection) => Some(What::Refused {
+            ItemResult::Refused(rejection) => tell(What::Refused {
                 command: kind.clone(),
                 rejection,
             }),
-            ItemResult::Unchanged => None,
-        };
-        let about = what.filter(|what| match what {
-            What::Event { event, .. } => event.product.id == *id,
-            What::Refused { rejection, .. } => rejection.product_id() == id,
-        });
-        found.extend(about.map(|what| (origin.clone(), what)));
+            ItemResult::Unchanged => {}
+        }
     }
+    for (offset, event) in events {
+        tell(What::Event { offset, event });
+    }
+    found.retain(|(_, what)| match what {
+        What::Event { event, .. } => event.product.id == *id,
+        What::Refused { rejection, .. } => rejection.product_id() == Some(id),
+    });
     found
 }
 

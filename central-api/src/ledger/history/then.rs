@@ -63,7 +63,7 @@ pub fn as_it_stood(
             Step::Dropped => return Ok(Stood::Dropped),
             Step::Enough => return Ok(Stood::TooFarBack),
         };
-        let first = record.first_offset;
+        let first = record.first.inventory;
         let mut events = (first..).zip(record.decision.events);
         let mut latest = None;
         for (offset, event) in &mut events {

@@ -52,7 +52,7 @@ struct Lines {
 
 impl Lines {
     fn of(frame: Frame) -> Self {
-        let mut lines = Vec::with_capacity(frame.header.records as usize);
+        let mut lines = Vec::with_capacity(frame.header.counts.records as usize);
         let mut rest = frame.bytes.slice(HEADER_BYTES.min(frame.bytes.len())..);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             lines.push(rest.split_to(end));
@@ -62,7 +62,7 @@ impl Lines {
     }
 
     fn line(&self, seq: u64) -> Option<&[u8]> {
-        let index = usize::try_from(seq.checked_sub(self.frame.header.seq)?).ok()?;
+        let index = usize::try_from(seq.checked_sub(self.frame.header.first.seq)?).ok()?;
         self.lines.get(index).map(AsRef::as_ref)
     }
 }
@@ -93,7 +93,9 @@ impl<'a> Walk<'a> {
             let place = seq - 1;
             let known = match self.read(place) {
                 Ok(record) => record.is_some_and(|record| match &record.body {
-                    Body::Decision(record) => record.prev.iter().any(|(id, _)| id == self.id),
+                    Body::Decision(record) => {
+                        record.prev.products.iter().any(|(id, _)| id == self.id)
+                    }
                     Body::Generation(_) => false,
                 }),
                 // The next step says so.
@@ -133,7 +135,7 @@ impl<'a> Walk<'a> {
         else {
             return Err(broken(seq, "is not a decision"));
         };
-        let before = record.prev.iter().find(|(id, _)| id == self.id);
+        let before = record.prev.products.iter().find(|(id, _)| id == self.id);
         self.next = match before {
             Some((_, before)) if *before < seq => *before,
             Some(_) => return Err(broken(seq, "names itself or a later one as the one before")),
@@ -144,7 +146,7 @@ impl<'a> Walk<'a> {
 
     fn read(&mut self, seq: u64) -> Result<Option<Record>, JournalError> {
         let held = self.frame.as_ref().is_some_and(|held| {
-            (held.frame.header.seq..held.frame.header.next_seq()).contains(&seq)
+            (held.frame.header.first.seq..held.frame.header.next_seq()).contains(&seq)
         });
         if !held {
             let frames = self.published.journal.frames_from_seq(seq, 1)?;

@@ -6,13 +6,18 @@
 //! folded, so the result is the state after the last of them, exactly. The keys come from the
 //! snapshot before this one and the records since, not from the writer's memory.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use shared::clock::Timestamp;
-use shared::domain::inventory::EventKind;
+use shared::domain::ids::OrderId;
 use shared::domain::inventory::state::{Entry, ProductMap};
+use shared::domain::inventory::{EventKind, Reservation, Reservations};
+use shared::domain::order::{OrderEntry, Orders};
 
 use super::write::key_line;
 use super::{Header, PART_BYTES, generations};
-use crate::journal::{Body, Generation, JournalError, JournalReader, Record};
+use crate::journal::{Body, Generation, JournalError, JournalReader, Offsets, Record};
 use crate::ledger::fold::refused;
 use crate::ledger::keys::KeyRetention;
 
@@ -23,11 +28,24 @@ const READ_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Cut {
     pub(super) seq: u64,
-    pub(super) offset: u64,
+    pub(super) offsets: Offsets,
     pub(super) at: Timestamp,
     pub(super) generations: Vec<Generation>,
     pub(super) entries: Vec<Entry>,
+    pub(super) reservations: Vec<Arc<Reservation>>,
+    pub(super) orders: BTreeMap<OrderId, OrderEntry>,
     pub(super) keys: KeyLines,
+}
+
+/// A copy of what is published, taken piece by piece: each piece is some durable state.
+#[derive(Debug, Default)]
+pub struct Copied {
+    /// Products.
+    pub entries: Vec<Entry>,
+    /// Reservations.
+    pub reservations: Vec<Arc<Reservation>>,
+    /// Orders.
+    pub orders: Vec<OrderEntry>,
 }
 
 /// Lines of keys, oldest first. In pieces, because there may be hundreds of megabytes of them and one
@@ -66,6 +84,8 @@ struct Overlay {
     entries: ProductMap<Entry>,
     /// Last record of products that were refused something.
     touched: ProductMap<u64>,
+    reservations: Reservations,
+    orders: Orders,
 }
 
 impl Cut {
@@ -75,13 +95,13 @@ impl Cut {
         self.seq
     }
 
-    /// Completes a copy of the catalogue that was begun after record `since` had been published:
+    /// Completes a copy that was begun after record `since` had been published:
     /// folds in what became durable meanwhile, and gathers the keys.
     ///
     /// # Errors
     /// The log or the previous snapshot cannot be read.
     pub fn complete(
-        copied: Vec<Entry>,
+        copied: Copied,
         since: u64,
         journal: &dyn JournalReader,
         retention: KeyRetention,
@@ -89,20 +109,33 @@ impl Cut {
         let previous = previous(journal, since)?;
         let mut cut = Self {
             seq: since,
-            offset: 0,
+            offsets: Offsets::default(),
             at: Timestamp::default(),
             generations: Vec::new(),
-            entries: copied,
+            entries: copied.entries,
+            reservations: Vec::new(),
+            orders: BTreeMap::new(),
             keys: KeyLines::default(),
         };
         let mut from = 1;
         if let Some(header) = &previous {
             from = header.seq + 1;
             cut.generations = generations(header)?;
-            cut.offset = header.offset;
+            cut.offsets = Offsets {
+                inventory: header.offset,
+                orders: header.order_offset,
+            };
             cut.at = header.at;
         }
+        // What came in over an older state and is folded again ends where it ended.
         let mut overlay = Overlay::default();
+        for reservation in &copied.reservations {
+            overlay.reservations.put(reservation);
+        }
+        for entry in &copied.orders {
+            overlay.orders.put(&entry.order, entry.last_record);
+        }
+        drop((copied.reservations, copied.orders));
         cut.fold_log(journal, from, since, &mut overlay)?;
         if let Some(header) = &previous {
             prepend_keys(journal, header, retention, &mut cut)?;
@@ -113,6 +146,11 @@ impl Cut {
             }
         }
         cut.entries.extend(overlay.entries.into_values());
+        cut.reservations = overlay.reservations.iter().map(Arc::clone).collect();
+        let orders = overlay.orders.entries();
+        cut.orders = orders
+            .map(|it| (it.order.order_id.clone(), it.clone()))
+            .collect();
         if !overlay.touched.is_empty() {
             for entry in &mut cut.entries {
                 let touched = overlay.touched.get(&entry.product.id).copied().unwrap_or(0);
@@ -149,7 +187,7 @@ impl Cut {
                     self.at = record.at;
                     self.fold_record(record, since, overlay);
                 }
-                self.offset = frame.header.next_offset();
+                self.offsets = frame.header.next_offsets();
             }
         }
     }
@@ -170,8 +208,14 @@ impl Cut {
         if record.seq <= since {
             return;
         }
-        for id in refused(&decision.decision.results) {
+        for id in refused(&decision.decision) {
             overlay.touched.insert(id.clone(), record.seq);
+        }
+        for reservation in &decision.decision.reservations {
+            overlay.reservations.put(reservation);
+        }
+        for event in &decision.decision.orders {
+            overlay.orders.put(&event.order, record.seq);
         }
         for event in decision.decision.events {
             let live = event.kind != EventKind::Deleted;

@@ -4,14 +4,17 @@
 //! is an error and never a part of the state. Whoever starts then takes the one before it. The keys
 //! alone ([`keys`]) are for tools, which want what can be had.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use shared::clock::Timestamp;
 use shared::domain::ids::{IdempotencyKey, Principal};
 use shared::domain::inventory::state::Entry;
 use shared::domain::inventory::{Inventory, Product};
+use shared::domain::order::Order;
 
 use super::{Header, bad, generations};
-use crate::journal::{JournalError, LogGen};
+use crate::journal::{JournalError, LogGen, Offsets};
 use crate::ledger::fold::Fold;
 use crate::ledger::keys::{KeyRetention, UsedKey};
 
@@ -31,6 +34,12 @@ struct EntryLine {
     product: Product,
 }
 
+#[derive(Deserialize)]
+struct OrderLine {
+    record: u64,
+    order: Order,
+}
+
 /// Reads a snapshot back.
 ///
 /// # Errors
@@ -45,7 +54,10 @@ pub fn load(bytes: &[u8], seq: u64, retention: KeyRetention) -> Result<Fold, Jou
     }
     let mut fold = Fold::empty(retention);
     fold.seq = header.seq;
-    fold.next_offset = header.offset;
+    fold.next_offsets = Offsets {
+        inventory: header.offset,
+        orders: header.order_offset,
+    };
     fold.at = header.at;
     fold.generations = generations(&header)?;
     for line in lines.by_ref().take(header.keys) {
@@ -61,14 +73,29 @@ pub fn load(bytes: &[u8], seq: u64, retention: KeyRetention) -> Result<Fold, Jou
         fold.keys.insert(&key.principal, &key.key, used, key.at);
     }
     let lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
-    if lines.len() != header.entries {
+    let counts = [header.entries, header.reservations, header.orders];
+    let total = counts
+        .iter()
+        .try_fold(0_usize, |sum, n| sum.checked_add(*n));
+    let split = lines.split_at_checked(header.entries);
+    let Some((entries, books)) = split.filter(|_| total == Some(lines.len())) else {
         return Err(bad(seq, "an entry"));
+    };
+    let inventory = &mut fold.state.inventory;
+    *inventory = Inventory::with_capacity(entries.len());
+    for entry in parse_entries(entries).ok_or_else(|| bad(seq, "an entry"))? {
+        inventory.restore(entry);
     }
-    fold.inventory = Inventory::with_capacity(lines.len());
-    for entry in parse_entries(&lines).ok_or_else(|| bad(seq, "an entry"))? {
-        fold.inventory.restore(entry);
+    let (reservations, orders) = books.split_at(header.reservations);
+    for line in reservations {
+        let reservation = serde_json::from_slice(line).map_err(|_| bad(seq, "a reservation"))?;
+        inventory.put_reservation(&reservation);
     }
-    if LogGen(fold.inventory.digest()).to_string() != header.digest {
+    for line in orders {
+        let line: OrderLine = serde_json::from_slice(line).map_err(|_| bad(seq, "an order"))?;
+        fold.state.orders.put(&Arc::new(line.order), line.record);
+    }
+    if LogGen(fold.state.inventory.digest()).to_string() != header.digest {
         return Err(bad(seq, "the digest"));
     }
     Ok(fold)

@@ -1,9 +1,12 @@
 //! A snapshot: the state after one record, so that a start need not read the whole log.
 //!
 //! ```text
-//! {"snapshot":1,"seq":…,"offset":…,"at":"…","digest":"…16","keys":n,"entries":n,"generations":[…]}
+//! {"snapshot":1,"seq":…,"offset":…,"orderOffset":…,"at":"…","digest":"…16","keys":n,"entries":n,
+//!  "reservations":n,"orders":n,"generations":[…]}
 //! {"key":"…","principal":"…","seq":…,"at":"…","fingerprint":"…16"}      n lines, oldest first
 //! {"record":…,"live":true,"product":{…}}                               n lines
+//! {"reservationId":"…",…}                                              n lines
+//! {"record":…,"order":{…}}                                             n lines
 //! {"end":{"crc32c":"…8"}}                                              over everything before
 //! ```
 //!
@@ -18,32 +21,38 @@ use serde::Deserialize;
 use shared::clock::Timestamp;
 use shared::domain::inventory::state::Entry;
 
-pub use self::cut::Cut;
+pub use self::cut::{Copied, Cut};
 pub use self::load::{keys, load};
 
 use super::fold::Fold;
-use crate::journal::{Generation, JournalError};
+use crate::journal::{Generation, JournalError, Offsets};
 
 /// Bytes that are written at a time.
 const PART_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Header {
     snapshot: u32,
     seq: u64,
     offset: u64,
+    order_offset: u64,
     at: Timestamp,
     digest: String,
     keys: usize,
     entries: usize,
+    reservations: usize,
+    orders: usize,
     generations: Vec<GenerationText>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct GenerationText {
     #[serde(rename = "gen")]
     log_gen: String,
     offset: u64,
+    order_offset: u64,
 }
 
 fn generations(header: &Header) -> Result<Vec<Generation>, JournalError> {
@@ -57,7 +66,10 @@ fn generations(header: &Header) -> Result<Vec<Generation>, JournalError> {
                 .map_err(|_| bad(header.seq, "a generation"))?;
             Ok(Generation {
                 log_gen,
-                start_offset: text.offset,
+                start: Offsets {
+                    inventory: text.offset,
+                    orders: text.order_offset,
+                },
             })
         })
         .collect()
@@ -74,5 +86,5 @@ fn bad(seq: u64, what: &str) -> JournalError {
 /// A snapshot of a fold that stands still, for tools and tests.
 #[must_use]
 pub fn entries_of(fold: &Fold) -> Vec<Entry> {
-    fold.inventory.entries().cloned().collect()
+    fold.state.inventory.entries().cloned().collect()
 }

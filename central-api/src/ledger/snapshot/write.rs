@@ -6,9 +6,11 @@
 //! What must stay true: the parts one after the other are the file. Where they go, and when they
 //! count as written, is the journal's business.
 
+use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::domain::ids::{IdempotencyKey, Principal};
 use shared::domain::inventory::state::Entry;
+use shared::domain::order::OrderEntry;
 use shared::wire::product::{Encoder, integer, string};
 
 use super::PART_BYTES;
@@ -23,6 +25,8 @@ impl Cut {
         parts.open(self);
         let mut keys = self.keys.pieces.iter();
         let mut entries = self.entries.iter();
+        let mut reservations = self.reservations.iter();
+        let mut orders = self.orders.values();
         let mut state = PartState::Keys;
         std::iter::from_fn(move || {
             loop {
@@ -33,6 +37,14 @@ impl Cut {
                     },
                     PartState::Entries => match entries.next() {
                         Some(entry) => parts.entry(entry),
+                        None => state = PartState::Reservations,
+                    },
+                    PartState::Reservations => match reservations.next() {
+                        Some(reservation) => parts.line(&**reservation),
+                        None => state = PartState::Orders,
+                    },
+                    PartState::Orders => match orders.next() {
+                        Some(entry) => parts.order(entry),
                         None => {
                             parts.close();
                             state = PartState::Done;
@@ -55,6 +67,8 @@ impl Cut {
 enum PartState {
     Keys,
     Entries,
+    Reservations,
+    Orders,
     Done,
 }
 
@@ -81,17 +95,24 @@ impl Parts {
             .generations
             .iter()
             .map(|one| {
-                serde_json::json!({"gen": one.log_gen.to_string(), "offset": one.start_offset})
+                serde_json::json!({
+                    "gen": one.log_gen.to_string(),
+                    "offset": one.start.inventory,
+                    "orderOffset": one.start.orders,
+                })
             })
             .collect();
         let header = serde_json::json!({
             "snapshot": 1,
             "seq": cut.seq,
-            "offset": cut.offset,
+            "offset": cut.offsets.inventory,
+            "orderOffset": cut.offsets.orders,
             "at": cut.at,
             "digest": LogGen(digest).to_string(),
             "keys": cut.keys.count,
             "entries": cut.entries.len(),
+            "reservations": cut.reservations.len(),
+            "orders": cut.orders.len(),
             "generations": generations,
         });
         self.bytes = format!("{header}\n").into_bytes();
@@ -106,6 +127,20 @@ impl Parts {
         out.extend_from_slice(b",\"product\":");
         self.encoder.product(out, &entry.product);
         out.extend_from_slice(b"}\n");
+    }
+
+    fn line(&mut self, value: &impl Serialize) {
+        serde_json::to_writer(&mut self.bytes, value).expect("writing to a Vec cannot fail");
+        self.bytes.push(b'\n');
+    }
+
+    fn order(&mut self, entry: &OrderEntry) {
+        self.bytes.extend_from_slice(b"{\"record\":");
+        integer(&mut self.bytes, entry.last_record);
+        self.bytes.extend_from_slice(b",\"order\":");
+        serde_json::to_writer(&mut self.bytes, &*entry.order)
+            .expect("writing to a Vec cannot fail");
+        self.bytes.extend_from_slice(b"}\n");
     }
 
     fn close(&mut self) {

@@ -1,14 +1,20 @@
 //! What customers ask for: every kind of command, on few products so that they get in each other's
-//! way, often with a key, and now and then the same again.
+//! way, often with a key, and now and then the same again. Reservations and orders are few as well;
+//! what a payment provider would have said is made up, since here it is only recorded.
 
 use rand::Rng;
 use rand::rngs::SmallRng;
-use shared::domain::ids::{IdempotencyKey, Principal, ProductId};
-use shared::domain::inventory::command::{Changes, fingerprint};
-use shared::domain::inventory::{
-    Atomicity, Command, CountLine, Deletion, Details, Edit, ImportRow, ImportStock, Move,
-    NewProduct, Reason,
+use shared::domain::Command as AnyCommand;
+use shared::domain::ids::{
+    CustomerId, IdempotencyKey, OrderId, Owner, PaymentId, Principal, ProductId, ReservationId,
 };
+use shared::domain::inventory::command::Changes;
+use shared::domain::inventory::{
+    Atomicity, Command, CountLine, Deletion, Details, Edit, ImportRow, ImportStock, Line, Move,
+    NewProduct, Reason, Reserve,
+};
+use shared::domain::money::Money;
+use shared::domain::order::{self, PaymentOutcome, Place, RefundOutcome, Transition};
 use shared::domain::origin::Origin;
 
 use central_api::ledger::Request;
@@ -58,15 +64,116 @@ impl Customers {
     }
 }
 
-fn request(origin: Origin, command: Command) -> Request {
+fn request(origin: Origin, command: AnyCommand) -> Request {
     Request {
-        fingerprint: fingerprint(&command, None),
+        fingerprint: command.fingerprint(None),
         origin,
         command,
     }
 }
 
-fn command(rng: &mut SmallRng) -> Command {
+fn command(rng: &mut SmallRng) -> AnyCommand {
+    match rng.random_range(0..10) {
+        0..5 => stock(rng).into(),
+        5..7 => hold(rng).into(),
+        _ => order(rng).into(),
+    }
+}
+
+fn hold(rng: &mut SmallRng) -> Command {
+    let reservation = ReservationId::parse(&format!("R{}", rng.random_range(0..8))).unwrap();
+    match rng.random_range(0..8) {
+        0..3 => Command::Reserve(Reserve {
+            reservation,
+            named: true,
+            owner: Owner::parse("basket").unwrap(),
+            reference: rng.random::<bool>().then(|| "cart".into()),
+            store: None,
+            lines: lines(rng),
+            ttl_millis: rng.random_range(1..40),
+        }),
+        3..5 => Command::Commit {
+            reservation,
+            reacquire: rng.random(),
+        },
+        5 => Command::Release { reservation },
+        6 => Command::Extend {
+            reservation,
+            ttl_millis: 20,
+        },
+        _ => Command::Expire,
+    }
+}
+
+fn order(rng: &mut SmallRng) -> order::Command {
+    let number = rng.random_range(0..12);
+    let order = OrderId::parse(&format!("O{number}")).unwrap();
+    match rng.random_range(0..12) {
+        0..4 => order::Command::Place(Box::new(Place {
+            order: OrderId::parse(&format!("O{}", rng.random_range(0..12))).unwrap(),
+            reservation: ReservationId::parse(&format!("H{}", rng.random::<u32>())).unwrap(),
+            payment: PaymentId::parse(&format!("M{number}")).unwrap(),
+            customer: CustomerId::parse("ann").unwrap(),
+            store: None,
+            lines: lines(rng),
+            address: None,
+            method: None,
+            confirm: rng.random(),
+            expected_total: None,
+            currency: "USD".into(),
+            ttl_millis: rng.random_range(1..40),
+            is_payable: rng.random_bool(0.9),
+        })),
+        4..6 => order::Command::Transition {
+            order,
+            to: [
+                Transition::Confirm,
+                Transition::Cancel,
+                Transition::Complete,
+            ][rng.random_range(0..3)],
+            expected_version: None,
+        },
+        6 => order::Command::Refund {
+            order,
+            amount: rng
+                .random::<bool>()
+                .then(|| Money::from_minor(100).unwrap()),
+        },
+        7 => order::Command::RecordRefund {
+            order,
+            number: rng.random_range(1..3),
+            outcome: RefundOutcome::Refunded {
+                reference: "re_1".into(),
+            },
+        },
+        _ => order::Command::RecordPayment {
+            order,
+            outcome: match rng.random_range(0..4) {
+                0..2 => PaymentOutcome::Approved {
+                    reference: "ch_1".into(),
+                    authorization_code: None,
+                },
+                2 => PaymentOutcome::Unknown {
+                    reason: "no \"answer\"".into(),
+                },
+                _ => PaymentOutcome::Declined {
+                    code: "card_declined".into(),
+                    message: "no".into(),
+                },
+            },
+        },
+    }
+}
+
+fn lines(rng: &mut SmallRng) -> Vec<Line> {
+    let size = [1, 1, 2, 4][rng.random_range(0..4)];
+    some(rng, size, |rng| Line {
+        product_id: product(rng),
+        quantity: rng.random_range(1..4),
+    })
+}
+
+fn stock(rng: &mut SmallRng) -> Command {
     let atomicity = [Atomicity::PerItem, Atomicity::All][rng.random_range(0..2)];
     let size = [1, 1, 1, 2, 3, 7][rng.random_range(0..6)];
     match rng.random_range(0..12) {
@@ -134,6 +241,7 @@ fn new_product(rng: &mut SmallRng) -> NewProduct {
         details: Details {
             name: "A \"thing\"".into(),
             category: rng.random::<bool>().then(|| "Ünits\n".into()),
+            price: Money::from_minor(rng.random_range(0..3) * 250).unwrap(),
             ..Details::default()
         },
         on_hand: rng.random_range(0..30),

@@ -7,9 +7,9 @@ use central_api::journal::LogGen;
 use central_api::journal::embedded::{Embedded, EmbeddedOptions};
 use central_api::journal::{Flush, Frame, Journal, JournalError, JournalReader, Record};
 use central_api::ledger::open::recover;
-use central_api::ledger::snapshot::{Cut, entries_of};
+use central_api::ledger::snapshot::{Copied, Cut, entries_of};
 use central_api::ledger::writer::{Draft, Publication};
-use central_api::ledger::{Answer, KeyRetention, Request, Writer};
+use central_api::ledger::{Answer, Books, KeyRetention, Request, Writer};
 use rand::Rng;
 use shared::clock::Timestamp;
 use shared::disk::Disk;
@@ -65,6 +65,7 @@ struct Process<'w> {
     reader: Arc<dyn JournalReader>,
     writer: Writer,
     view: Catalogue,
+    books: Books,
     in_flight: Option<InFlight>,
 }
 
@@ -121,6 +122,7 @@ impl<'w> Process<'w> {
             reader,
             writer: Writer::new(recovered.fold),
             view: Catalogue::new(),
+            books: Books::default(),
             in_flight: None,
             world,
         };
@@ -136,6 +138,7 @@ impl<'w> Process<'w> {
         self.hand_over(draft, Vec::new())?;
         self.settle()?;
         self.view = Catalogue::load(entries_of(self.writer.fold()), self.writer.head());
+        self.books = Books::of(&self.writer.fold().state);
         Ok(())
     }
 
@@ -201,7 +204,7 @@ impl<'w> Process<'w> {
             self.answer(&answers)?;
         }
         flush.run().map_err(|error| self.stop(&error))?;
-        publication.show(&self.view);
+        publication.show(&self.view, &self.books);
         self.answer(&answers)
     }
 
@@ -219,9 +222,9 @@ impl<'w> Process<'w> {
     /// Takes a snapshot while the writer goes on.
     fn take_snapshot(&mut self) -> Result<(), Stop> {
         let since = self.view.head().seq;
-        let mut copied = Vec::new();
+        let mut copied = Copied::default();
         if self.world.plant == Plant::SnapshotAheadOfLog {
-            copied = entries_of(self.writer.fold());
+            copied.entries = entries_of(self.writer.fold());
         } else {
             let mut places = Vec::new();
             self.view.for_each(|published, last_record| {
@@ -230,7 +233,7 @@ impl<'w> Process<'w> {
             // One product after the other, with the writer's turns in between.
             for (id, _, _) in places {
                 if let Some(published) = self.view.published(id.as_str()) {
-                    copied.push(Entry {
+                    copied.entries.push(Entry {
                         product: published.product.clone(),
                         live: published.live,
                         last_record: self.view.last_record(id.as_str()).unwrap_or(0),
@@ -240,6 +243,11 @@ impl<'w> Process<'w> {
                     self.turn()?;
                 }
             }
+        }
+        if self.world.plant != Plant::SnapshotAheadOfLog {
+            copied.reservations = self.books.copy_reservations();
+            self.turn()?;
+            copied.orders = self.books.copy_orders();
         }
         let cut = Cut::complete(copied, since, &*self.reader, self.world.retention);
         let cut = cut.map_err(|error| self.stop(&error))?;

@@ -4,12 +4,12 @@
 //! handed to the disk without anybody being told: they may be there after a crash, in order and
 //! whole, or not. A process that begins to serve makes what it found a promise: it has shown it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use central_api::journal::record::Body;
-use central_api::journal::{JournalError, JournalReader, Record};
+use central_api::journal::{JournalError, JournalReader, Offsets, Record, Stream};
 use central_api::ledger::{Answer, Fold, KeyRetention, Request, fold, snapshot};
-use shared::domain::ids::{IdempotencyKey, Principal, ProductId};
+use shared::domain::ids::{IdempotencyKey, OrderId, Principal, ProductId};
 
 use super::damage::Verdict;
 
@@ -25,7 +25,9 @@ pub(super) struct Promises {
     keys: HashSet<(Principal, IdempotencyKey)>,
     /// Last record about each product, worked out without the code under test.
     last: BTreeMap<ProductId, u64>,
-    offset: u64,
+    offsets: Offsets,
+    /// Last record of each order.
+    last_of_order: HashMap<OrderId, u64>,
 }
 
 /// What the audit found besides the promises kept.
@@ -43,7 +45,8 @@ impl Promises {
             untold: Vec::new(),
             keys: HashSet::new(),
             last: BTreeMap::new(),
-            offset: 0,
+            offsets: Offsets::default(),
+            last_of_order: HashMap::new(),
         }
     }
 
@@ -73,25 +76,44 @@ impl Promises {
             return Err(format!("record {} stands where {seq} belongs", record.seq));
         }
         let decision = match &record.body {
-            Body::Generation(generation) if generation.start_offset == self.offset => return Ok(()),
+            Body::Generation(generation) if generation.start == self.offsets => return Ok(()),
             Body::Generation(generation) => {
-                return Err(format!("{generation:?} begins at offset {}", self.offset));
+                return Err(format!(
+                    "{generation:?} begins at offset {:?}",
+                    self.offsets
+                ));
             }
             Body::Decision(decision) => decision,
         };
-        if decision.first_offset != self.offset {
-            return Err(format!("{record:?} does not follow offset {}", self.offset));
+        if decision.first != self.offsets {
+            return Err(format!(
+                "{record:?} does not follow offset {:?}",
+                self.offsets
+            ));
         }
-        self.offset += decision.decision.events.len() as u64;
+        self.offsets.inventory += decision.decision.events.len() as u64;
+        self.offsets.orders += decision.decision.orders.len() as u64;
         let events = decision.decision.events.iter();
         let changed: Vec<&ProductId> = events.map(|event| &event.product.id).collect();
-        let refused: Vec<&ProductId> = fold::refused(&decision.decision.results).collect();
+        let refused: Vec<&ProductId> = fold::refused(&decision.decision).collect();
         for id in changed.iter().chain(&refused).copied() {
             let expected = self.last.get(id).copied().unwrap_or(0);
-            let noted = decision.prev.iter().find(|(product, _)| product == id);
+            let noted = decision
+                .prev
+                .products
+                .iter()
+                .find(|(product, _)| product == id);
             if noted.is_none_or(|(_, before)| *before != expected) {
                 return Err(format!(
                     "record {seq}: before it {id} was in {expected}: {noted:?}"
+                ));
+            }
+        }
+        for (id, before) in &decision.prev.orders {
+            let expected = self.last_of_order.insert(id.clone(), seq).unwrap_or(0);
+            if *before != expected {
+                return Err(format!(
+                    "record {seq}: before it order {id} was in {expected}"
                 ));
             }
         }
@@ -131,7 +153,7 @@ impl Promises {
                 };
                 let (at, decision) = record(seq)?;
                 let same = decision.decision == decided.decision
-                    && decision.first_offset == decided.first_offset
+                    && decision.first == decided.first
                     && at == decided.at
                     && decision.origin == request.origin
                     && decision.fingerprint == request.fingerprint;
@@ -168,7 +190,7 @@ impl Promises {
         recovered: &Fold,
         reader: &dyn JournalReader,
     ) -> Result<Found, String> {
-        let oldest = reader.oldest().0;
+        let oldest = reader.oldest().seq;
         let records = read_all(reader, oldest)?;
         let mut rest = records.as_slice();
         for promised in self.told.iter().skip((oldest - 1) as usize) {
@@ -215,7 +237,7 @@ impl Promises {
                 Err(error) => noticed = Some(super::chain(&error)),
             }
         }
-        match read_all(reader, reader.oldest().0) {
+        match read_all(reader, reader.oldest().seq) {
             Ok(records) if records == self.told => {}
             Ok(_) => return Verdict::Missed("the records differ".to_owned()),
             Err(error) => noticed = Some(error),
@@ -237,7 +259,7 @@ impl Promises {
 
     /// Snapshot and log give what the log alone gives.
     fn check_snapshots(&self, reader: &dyn JournalReader, log: &[Record]) -> Result<(), String> {
-        let oldest = reader.oldest().0;
+        let oldest = reader.oldest().seq;
         for seq in reader.snapshots().map_err(|error| super::chain(&error))? {
             // The removal of an old snapshot may have been lost; nobody needs it.
             if seq + 1 < oldest {
@@ -261,25 +283,39 @@ impl Promises {
         let log = || self.told.iter().chain(self.untold.iter().flatten());
         log().for_each(|record| expected.apply(record));
         let differs = |part: &str| Err(format!("{what}: {part} do not follow from the log"));
-        if (state.seq, state.next_offset, state.at)
-            != (expected.seq, expected.next_offset, expected.at)
+        if (state.seq, state.next_offsets, state.at)
+            != (expected.seq, expected.next_offsets, expected.at)
         {
             return differs("the numbers");
         }
         if state.generations != expected.generations {
             return differs("the generations");
         }
-        let known = |fold: &Fold| fold.inventory.entries().count();
-        let same = expected
-            .inventory
+        let known = |fold: &Fold| fold.state.inventory.entries().count();
+        let (inventory, wanted) = (&state.state.inventory, &expected.state.inventory);
+        let same = wanted
             .entries()
-            .all(|entry| state.inventory.entry(entry.product.id.as_str()) == Some(entry));
+            .all(|entry| inventory.entry(entry.product.id.as_str()) == Some(entry));
         if !same || known(state) != known(&expected) {
             return differs("the products");
         }
-        let digest = state.inventory.digest();
-        if digest != expected.inventory.digest() || digest != state.inventory.recomputed_digest() {
+        let digest = inventory.digest();
+        if digest != wanted.digest() || digest != inventory.recomputed_digest() {
             return differs("the digests");
+        }
+        if !inventory
+            .reservations()
+            .iter()
+            .eq(wanted.reservations().iter())
+        {
+            return differs("the reservations");
+        }
+        let (orders, wanted) = (&state.state.orders, &expected.state.orders);
+        let same = wanted
+            .entries()
+            .all(|entry| orders.entry(entry.order.order_id.as_str()) == Some(entry));
+        if !same || orders.len() != wanted.len() {
+            return differs("the orders");
         }
         for record in log() {
             let Body::Decision(decision) = &record.body else {
@@ -337,11 +373,18 @@ fn find_offset(reader: &dyn JournalReader, record: &Record) -> Result<bool, Jour
     let Body::Decision(decision) = &record.body else {
         return Ok(true);
     };
-    if decision.decision.events.is_empty() {
-        return Ok(true);
+    let events = [
+        (Stream::Inventory, decision.decision.events.len()),
+        (Stream::Orders, decision.decision.orders.len()),
+    ];
+    for (stream, _) in events.into_iter().filter(|(_, count)| *count > 0) {
+        let frames = reader.frames_from_offset(stream, decision.first.of(stream), 1)?;
+        let found = frames.first().is_some_and(|frame| {
+            frame.header.first.seq <= record.seq && record.seq < frame.header.next_seq()
+        });
+        if !found {
+            return Ok(false);
+        }
     }
-    let frames = reader.frames_from_offset(decision.first_offset, 1)?;
-    Ok(frames.first().is_some_and(|frame| {
-        frame.header.seq <= record.seq && record.seq < frame.header.next_seq()
-    }))
+    Ok(true)
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use central_api::journal::frame::{Frame, HEADER_BYTES};
+use central_api::journal::frame::{Counts, First, Frame, HEADER_BYTES, Offsets};
 use serde_json::Value;
 
 /// The journal and the snapshots of a folder.
@@ -25,8 +25,10 @@ pub(crate) struct Segment {
 pub(crate) struct FrameParts {
     pub(crate) seq: u64,
     pub(crate) offset: u64,
+    pub(crate) order_offset: u64,
     pub(crate) records: u32,
     pub(crate) events: u32,
+    pub(crate) order_events: u32,
     pub(crate) lines: Vec<String>,
     /// Written instead of the frame, if there is something.
     pub(crate) bytes: Option<Vec<u8>>,
@@ -43,6 +45,24 @@ pub(crate) struct Snapshot {
 pub(crate) struct Place(pub(crate) usize, pub(crate) usize, pub(crate) usize);
 
 impl FrameParts {
+    fn first(&self) -> First {
+        First {
+            seq: self.seq,
+            offsets: Offsets {
+                inventory: self.offset,
+                orders: self.order_offset,
+            },
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            records: self.records,
+            events: self.events,
+            order_events: self.order_events,
+        }
+    }
+
     pub(crate) fn sealed(&self) -> Vec<u8> {
         if let Some(bytes) = &self.bytes {
             return bytes.clone();
@@ -52,7 +72,7 @@ impl FrameParts {
             bytes.extend_from_slice(line.as_bytes());
             bytes.push(b'\n');
         }
-        let frame = Frame::seal(bytes, self.seq, self.offset, self.records, self.events);
+        let frame = Frame::seal(bytes, self.first(), self.counts());
         frame.bytes.to_vec()
     }
 }
@@ -78,10 +98,12 @@ impl Folder {
                     .lines()
                     .map(|line| String::from_utf8(line.to_vec()).unwrap());
                 frames.push(FrameParts {
-                    seq: frame.header.seq,
-                    offset: frame.header.offset,
-                    records: frame.header.records,
-                    events: frame.header.events,
+                    seq: frame.header.first.seq,
+                    offset: frame.header.first.offsets.inventory,
+                    order_offset: frame.header.first.offsets.orders,
+                    records: frame.header.counts.records,
+                    events: frame.header.counts.events,
+                    order_events: frame.header.counts.order_events,
                     lines: lines.collect(),
                     bytes: None,
                 });

@@ -126,7 +126,11 @@ async fn damaged_frames_and_missing_files_are_noticed() {
         |folder| {
             let place = folder.keyed("sale");
             folder.frame(place).records = 2;
-            frame(folder, place, "the frame holds 1 records and 1 events")
+            frame(
+                folder,
+                place,
+                "the frame holds 1 records, 1 events and 0 of orders",
+            )
         },
     );
     noticed(
@@ -134,7 +138,11 @@ async fn damaged_frames_and_missing_files_are_noticed() {
         |folder| {
             let place = folder.keyed("refused");
             folder.frame(place).events = 1;
-            frame(folder, place, "the frame holds 1 records and 0 events")
+            frame(
+                folder,
+                place,
+                "the frame holds 1 records, 0 events and 0 of orders",
+            )
         },
     );
 }

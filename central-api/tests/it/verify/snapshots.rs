@@ -60,8 +60,8 @@ async fn a_snapshot_that_is_not_the_state_of_the_log_is_noticed() {
         snapshot(folder, 0, "it has other generations than the log")
     });
     noticed("another offset", |folder| {
-        let offset = format!("\"offset\":{},\"seq\"", 8 + IMPORTED);
-        folder.snapshots[0].change("\"snapshot\":1", &offset, "\"offset\":5,\"seq\"");
+        let offset = format!("\"offset\":{},\"orderOffset\"", 8 + IMPORTED);
+        folder.snapshots[0].change("\"snapshot\":1", &offset, "\"offset\":5,\"orderOffset\"");
         snapshot(folder, 0, "it says offset 5, the log has 128")
     });
     noticed("another time", |folder| {

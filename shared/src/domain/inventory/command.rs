@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::event::Reason;
 use super::product::{Details, Fnv1a};
-use crate::domain::ids::{ProductId, StoreId};
+use super::reservation::Line;
+use crate::domain::ids::{Owner, ProductId, ReservationId, StoreId};
 use crate::domain::money::Money;
 
 /// What happens to the other items when one is refused.
@@ -195,6 +196,48 @@ pub enum Command {
         /// Whether a refused row takes the others with it.
         atomicity: Atomicity,
     },
+    /// Units to be held for somebody.
+    Reserve(Reserve),
+    /// The held units leave the house.
+    Commit {
+        /// Which reservation.
+        reservation: ReservationId,
+        /// If it has run out: take the units all the same, if they are still free.
+        reacquire: bool,
+    },
+    /// The held units are free again.
+    Release {
+        /// Which reservation.
+        reservation: ReservationId,
+    },
+    /// The units are held longer.
+    Extend {
+        /// Which reservation.
+        reservation: ReservationId,
+        /// Milliseconds from the decision on.
+        ttl_millis: i64,
+    },
+    /// Holds whose time has run out are ended, the longest ago first.
+    Expire,
+}
+
+/// Units to be held: all lines or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reserve {
+    /// The id of the new reservation.
+    pub reservation: ReservationId,
+    /// Whether the caller made the id, and not central for this one request.
+    pub named: bool,
+    /// For whom.
+    pub owner: Owner,
+    /// The owner's own name for it; an active hold under the same name is replaced.
+    pub reference: Option<Arc<str>>,
+    /// The shop that asks.
+    pub store: Option<StoreId>,
+    /// What to hold; at least one line, products may repeat.
+    pub lines: Vec<Line>,
+    /// Milliseconds that the units are held.
+    pub ttl_millis: i64,
 }
 
 impl Command {
@@ -208,6 +251,8 @@ impl Command {
             Self::Delete { items, .. } => items.len(),
             Self::Count { lines, .. } => lines.len(),
             Self::Import { rows, .. } => rows.len(),
+            Self::Reserve(reserve) => reserve.lines.len(),
+            Self::Commit { .. } | Self::Release { .. } | Self::Extend { .. } | Self::Expire => 1,
         }
     }
 
@@ -227,6 +272,11 @@ impl Command {
             Self::Delete { .. } => "delete",
             Self::Count { .. } => "count",
             Self::Import { .. } => "import",
+            Self::Reserve(_) => "reserve",
+            Self::Commit { .. } => "commit",
+            Self::Release { .. } => "release",
+            Self::Extend { .. } => "extend",
+            Self::Expire => "expire",
         }
     }
 
@@ -239,7 +289,11 @@ impl Command {
             | Self::Edit { atomicity, .. }
             | Self::Delete { atomicity, .. }
             | Self::Import { atomicity, .. } => *atomicity,
-            Self::Count { .. } => Atomicity::All,
+            Self::Count { .. } | Self::Reserve(_) => Atomicity::All,
+            // Those have one item, or are facts.
+            Self::Commit { .. } | Self::Release { .. } | Self::Extend { .. } | Self::Expire => {
+                Atomicity::PerItem
+            }
         }
     }
 }
@@ -250,7 +304,7 @@ impl Command {
 /// one key being used for two commands, not against an attacker.
 #[must_use]
 pub fn fingerprint(command: &Command, store: Option<&StoreId>) -> u64 {
-    let mut print = Print(Fnv1a::new());
+    let mut print = Print::new();
     print.text(command.kind());
     print.option(store.map(StoreId::as_str));
     print.text(match command.atomicity() {
@@ -292,49 +346,66 @@ pub fn fingerprint(command: &Command, store: Option<&StoreId>) -> u64 {
             update,
             stock,
             ..
+        } => print.import(rows, *update, *stock),
+        Command::Reserve(reserve) => print.reserve(reserve),
+        Command::Commit {
+            reservation,
+            reacquire,
         } => {
-            print.text(if *update { "upsert" } else { "create" });
-            print.text(match stock {
-                ImportStock::Keep => "keep",
-                ImportStock::Set => "set",
-            });
-            for row in rows {
-                print.text(row.product.as_str());
-                print.changes(&row.changes);
-                print.optional_integer(row.on_hand);
-            }
+            print.text(reservation.as_str());
+            print.text(if *reacquire { "reacquire" } else { "" });
         }
+        Command::Release { reservation } => print.text(reservation.as_str()),
+        Command::Extend {
+            reservation,
+            ttl_millis,
+        } => {
+            print.text(reservation.as_str());
+            print.integer(*ttl_millis);
+        }
+        Command::Expire => {}
     }
-    print.0.finish()
+    print.finish()
 }
 
 /// Writes fields so that no two sequences of fields give the same bytes.
-struct Print(Fnv1a);
+#[derive(Debug)]
+pub struct Print(Fnv1a);
 
 impl Print {
-    fn text(&mut self, text: &str) {
+    /// Nothing written yet.
+    pub(in crate::domain) const fn new() -> Self {
+        Self(Fnv1a::new())
+    }
+
+    /// The hash of everything written.
+    pub(in crate::domain) const fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+
+    pub(in crate::domain) fn text(&mut self, text: &str) {
         // 0xff does not occur in UTF-8.
         self.0.write(text.as_bytes());
         self.0.write(&[0xff]);
     }
 
-    fn option(&mut self, text: Option<&str>) {
+    pub(in crate::domain) fn option(&mut self, text: Option<&str>) {
         match text {
             Some(text) => self.text(text),
             None => self.0.write(&[0xfe]),
         }
     }
 
-    fn integer(&mut self, value: i64) {
+    pub(in crate::domain) fn integer(&mut self, value: i64) {
         self.0.write(&value.to_le_bytes());
     }
 
-    fn optional_integer(&mut self, value: Option<i64>) {
+    pub(in crate::domain) fn optional_integer(&mut self, value: Option<i64>) {
         self.0.write(&[u8::from(value.is_some())]);
         self.integer(value.unwrap_or(0));
     }
 
-    fn version(&mut self, version: Option<u64>) {
+    pub(in crate::domain) fn version(&mut self, version: Option<u64>) {
         self.0.write(&[u8::from(version.is_some())]);
         self.0.write(&version.unwrap_or(0).to_le_bytes());
     }
@@ -346,6 +417,41 @@ impl Print {
         self.version(line.expected_version);
         self.option(line.reference.as_deref());
         self.option(line.note.as_deref());
+    }
+
+    fn import(&mut self, rows: &[ImportRow], update: bool, stock: ImportStock) {
+        self.text(if update { "upsert" } else { "create" });
+        self.text(match stock {
+            ImportStock::Keep => "keep",
+            ImportStock::Set => "set",
+        });
+        for row in rows {
+            self.text(row.product.as_str());
+            self.changes(&row.changes);
+            self.optional_integer(row.on_hand);
+        }
+    }
+
+    fn reserve(&mut self, reserve: &Reserve) {
+        let Reserve {
+            reservation,
+            named,
+            owner,
+            reference,
+            store,
+            lines,
+            ttl_millis,
+        } = reserve;
+        // An id that central made for this one request is not what was asked for.
+        self.option(named.then(|| reservation.as_str()));
+        self.text(owner.as_str());
+        self.option(reference.as_deref());
+        self.option(store.as_ref().map(StoreId::as_str));
+        self.integer(*ttl_millis);
+        for line in lines {
+            self.text(line.product_id.as_str());
+            self.integer(line.quantity);
+        }
     }
 
     fn details(&mut self, details: &Details) {

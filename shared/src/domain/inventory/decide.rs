@@ -1,87 +1,30 @@
-//! `(state, command, now) → decision`, pure.
+//! `(state, command, now) → decision`, pure, for movements of stock and edits of the catalogue.
 //!
-//! Items of one command see each other: each is decided against the state with the items before it
-//! applied, so two lines for the same product can never both take the last unit. With
-//! [`Atomicity::All`] one refusal refuses everything, and every reason is listed.
+//! With [`Atomicity::All`] one refusal refuses everything, and every reason is listed. Holding units
+//! is in [`holding`](super::holding).
 //!
 //! Deciding changes nothing. What a decision does is in its events.
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::command::{
     Atomicity, Changes, Command, CountLine, Deletion, Edit, ImportRow, ImportStock, Move,
     NewProduct,
 };
+use super::draft::{Draft, Step};
 use super::event::{Event, EventKind, Movement, MovementKind};
 use super::product::{Details, Product, Stock};
-use super::rejection::Rejection;
-use super::state::{Inventory, ProductMap};
+use super::state::Inventory;
 use crate::clock::Timestamp;
+use crate::domain::decision::{Decision, ItemResult};
 use crate::domain::ids::ProductId;
+use crate::domain::rejection::Rejection;
 use crate::limits;
-
-/// Commands of up to this many items look for a product among their own events one by one.
-const SCANNED_ITEMS: usize = 8;
-
-/// What became of one item.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ItemResult {
-    /// Applied; the event at this index of [`Decision::events`].
-    Applied(usize),
-    /// Nothing to change.
-    Unchanged,
-    /// Refused.
-    Refused(Rejection),
-}
-
-/// What a command leads to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decision {
-    /// One per item, in order.
-    pub results: Vec<ItemResult>,
-    /// What happened, in order; empty if nothing was applied.
-    pub events: Vec<Event>,
-}
-
-impl Decision {
-    /// Whether any item was refused.
-    #[must_use]
-    pub fn has_refusal(&self) -> bool {
-        self.results
-            .iter()
-            .any(|result| matches!(result, ItemResult::Refused(_)))
-    }
-
-    /// Whether every item was applied, each by its own event, in order.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.results.len() == self.events.len()
-            && self
-                .results
-                .iter()
-                .enumerate()
-                .all(|(at, result)| matches!(result, ItemResult::Applied(event) if *event == at))
-    }
-
-    /// Whether a repeat with the same key must get this decision again: something was applied, or
-    /// was refused for a reason that is remembered.
-    #[must_use]
-    pub fn is_remembered(&self) -> bool {
-        let remembered = |result: &ItemResult| match result {
-            ItemResult::Applied(_) | ItemResult::Unchanged => true,
-            ItemResult::Refused(rejection) => rejection.is_remembered(),
-        };
-        !self.events.is_empty() || self.results.iter().all(remembered)
-    }
-}
 
 /// Decides `command` against `state` at `now`.
 #[must_use]
 pub fn decide(state: &Inventory, command: &Command, now: Timestamp) -> Decision {
-    let mut draft = Draft::new(state, now, command.len());
+    let mut draft = Draft::new(state, now);
     match command {
         Command::Move { lines, .. } => draft.each(lines, Draft::move_stock),
         Command::Create { items, .. } => draft.each(items, Draft::create),
@@ -102,6 +45,11 @@ pub fn decide(state: &Inventory, command: &Command, now: Timestamp) -> Decision 
         } => {
             draft.each(rows, |draft, row| draft.import(row, *update, *stock));
         }
+        Command::Reserve(_)
+        | Command::Commit { .. }
+        | Command::Release { .. }
+        | Command::Extend { .. }
+        | Command::Expire => draft.hold(command),
     }
     let decision = draft.decision;
     match command.atomicity() {
@@ -111,7 +59,7 @@ pub fn decide(state: &Inventory, command: &Command, now: Timestamp) -> Decision 
 }
 
 /// The decision in which nothing was applied because something was refused.
-fn all_refused(decision: Decision) -> Decision {
+pub(super) fn all_refused(decision: Decision) -> Decision {
     let ids: Vec<ProductId> = decision
         .events
         .into_iter()
@@ -132,79 +80,11 @@ fn all_refused(decision: Decision) -> Decision {
         .collect();
     Decision {
         results,
-        events: Vec::new(),
+        ..Decision::default()
     }
 }
 
-/// A step's outcome: an event, nothing to do, or a refusal.
-type Step = Result<Option<Event>, Rejection>;
-
-/// The state with the items decided so far applied.
-struct Draft<'a> {
-    state: &'a Inventory,
-    now: Timestamp,
-    decision: Decision,
-    /// Latest event of each product drafted so far; absent for small commands, where looking
-    /// through the events is quicker than hashing.
-    latest: Option<ProductMap<usize>>,
-}
-
-impl<'a> Draft<'a> {
-    fn new(state: &'a Inventory, now: Timestamp, items: usize) -> Self {
-        let latest = (items > SCANNED_ITEMS).then(ProductMap::default);
-        Self {
-            state,
-            now,
-            decision: Decision::default(),
-            latest,
-        }
-    }
-
-    fn each<T>(&mut self, items: &[T], mut step: impl FnMut(&Self, &T) -> Step) {
-        self.decision.results.reserve_exact(items.len());
-        self.decision.events.reserve(items.len());
-        for item in items {
-            let result = match step(self, item) {
-                Ok(Some(event)) => {
-                    let index = self.decision.events.len();
-                    if let Some(latest) = &mut self.latest {
-                        latest.insert(event.product.id.clone(), index);
-                    }
-                    self.decision.events.push(event);
-                    ItemResult::Applied(index)
-                }
-                Ok(None) => ItemResult::Unchanged,
-                Err(rejection) => ItemResult::Refused(rejection),
-            };
-            self.decision.results.push(result);
-        }
-    }
-
-    /// What is known of `id` after the items so far: the product and whether it is live.
-    fn known(&self, id: &ProductId) -> Option<(&Product, bool)> {
-        let events = &self.decision.events;
-        let drafted = match &self.latest {
-            Some(latest) => latest.get(id).and_then(|index| events.get(*index)),
-            None => events.iter().rev().find(|event| event.product.id == *id),
-        };
-        match drafted {
-            Some(event) => Some((&event.product, event.kind != EventKind::Deleted)),
-            None => self
-                .state
-                .entry(id.as_str())
-                .map(|entry| (&entry.product, entry.live)),
-        }
-    }
-
-    fn live(&self, id: &ProductId) -> Result<&Product, Rejection> {
-        match self.known(id) {
-            Some((product, true)) => Ok(product),
-            Some((_, false)) | None => Err(Rejection::ProductNotFound {
-                product_id: id.clone(),
-            }),
-        }
-    }
-
+impl Draft<'_> {
     fn move_stock(&self, line: &Move) -> Step {
         let product = self.live(&line.product)?;
         check_version(product, line.expected_version)?;
@@ -220,11 +100,11 @@ impl<'a> Draft<'a> {
         }
         let stock = add_on_hand(product, line.delta)?;
         let movement = Movement {
-            kind: line.reason.kind(),
             delta: Some(line.delta),
             reason: Some(line.reason),
             reference: line.reference.clone(),
             note: line.note.clone(),
+            ..Movement::of(line.reason.kind())
         };
         Ok(Some(self.updated(
             product,
@@ -251,6 +131,8 @@ impl<'a> Draft<'a> {
             details: Arc::new(item.details.clone()),
             stock: Stock {
                 on_hand: item.on_hand,
+                // Holds outlive a product that was deleted by force.
+                reserved: self.state.reservations().held(item.product.as_str()),
                 ..Stock::default()
             },
             version: version.saturating_add(1),
@@ -304,11 +186,10 @@ impl<'a> Draft<'a> {
         let delta = line.counted.saturating_sub(expected);
         let stock = add_on_hand(product, delta)?;
         let movement = Movement {
-            kind: MovementKind::Counted,
             delta: Some(delta),
-            reason: None,
             reference: reference.cloned(),
             note: Some(Arc::clone(by)),
+            ..Movement::of(MovementKind::Counted)
         };
         Ok(Some(self.updated(
             product,
@@ -367,27 +248,6 @@ impl<'a> Draft<'a> {
         };
         let movement = Movement::of(kind).with_delta(delta);
         Ok(Some(self.updated(product, details, stock, movement)))
-    }
-
-    fn updated(
-        &self,
-        before: &Product,
-        details: Arc<Details>,
-        stock: Stock,
-        movement: Movement,
-    ) -> Event {
-        let product = Product {
-            id: before.id.clone(),
-            details,
-            stock,
-            version: before.version.saturating_add(1),
-            last_updated: self.now,
-        };
-        Event {
-            kind: EventKind::Updated,
-            product,
-            movement,
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::product::Product;
+use crate::domain::ids::{OrderId, ReservationId};
 
 /// What an event is to a reader that only keeps the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +155,12 @@ pub struct Movement {
     pub kind: MovementKind,
     /// Change of `onHand`, where it changed.
     pub delta: Option<i64>,
+    /// Units of a reservation that this is about.
+    pub quantity: Option<i64>,
+    /// The reservation that this is about.
+    pub reservation: Option<ReservationId>,
+    /// The order that this is about.
+    pub order: Option<OrderId>,
     /// The caller's reason.
     pub reason: Option<Reason>,
     /// The business document behind it.
@@ -169,6 +176,9 @@ impl Movement {
         Self {
             kind,
             delta: None,
+            quantity: None,
+            reservation: None,
+            order: None,
             reason: None,
             reference: None,
             note: None,

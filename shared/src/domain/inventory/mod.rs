@@ -18,16 +18,23 @@
 
 pub mod command;
 pub mod decide;
+pub mod draft;
 pub mod event;
+mod holding;
 pub mod product;
-pub mod rejection;
+pub mod reservation;
 pub mod state;
 
 pub use command::{
     Atomicity, Command, CountLine, Deletion, Edit, ImportRow, ImportStock, Move, NewProduct,
+    Reserve,
 };
-pub use decide::{Decision, ItemResult, decide};
+pub use decide::decide;
+pub use draft::Draft;
 pub use event::{Event, EventKind, Movement, MovementKind, Reason};
 pub use product::{Details, Product, Stock};
-pub use rejection::Rejection;
+pub use reservation::{Line, Reservation, ReservationState, Reservations};
 pub use state::{Entry, Inventory};
+
+pub use crate::domain::decision::{Decision, ItemResult};
+pub use crate::domain::rejection::Rejection;

@@ -5,6 +5,7 @@ use hashbrown::HashMap;
 
 use super::event::{Event, EventKind};
 use super::product::Product;
+use super::reservation::{Reservation, Reservations};
 use crate::domain::ids::ProductId;
 
 /// The hash map of the rules: a fixed seed, so that runs repeat; its order is never an output.
@@ -27,6 +28,7 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     entries: ProductMap<Entry>,
+    reservations: Reservations,
     live: usize,
     digest: u64,
 }
@@ -72,6 +74,17 @@ impl Inventory {
     #[must_use]
     pub const fn digest(&self) -> u64 {
         self.digest
+    }
+
+    /// Who holds units.
+    #[must_use]
+    pub const fn reservations(&self) -> &Reservations {
+        &self.reservations
+    }
+
+    /// Puts a reservation in as it stands now. Its products are told of by events of their own.
+    pub fn put_reservation(&mut self, reservation: &Reservation) {
+        self.reservations.put(reservation);
     }
 
     /// Every entry, in no order.

@@ -45,6 +45,7 @@ fn what_was_published_is_seen_and_never_unseen() {
         for version in 1..=ROUNDS {
             let products: Vec<_> = (0..PRODUCTS).map(|at| versioned(at, version)).collect();
             let head = Head {
+                orders: 0,
                 offset: version,
                 digest: version,
                 seq: version,

@@ -70,6 +70,7 @@ fn a_published_product_is_there_and_a_deleted_one_is_not() {
     let catalogue = Catalogue::new();
     let mut product = product("A", 5);
     let head = Head {
+        orders: 0,
         offset: 1,
         digest: product.digest(),
         seq: 7,
@@ -142,6 +143,7 @@ fn a_loaded_catalogue_is_the_one_that_was_walked() {
     });
     assert_eq!(entries.len(), catalogue.known());
     let head = Head {
+        orders: 0,
         offset: 3,
         digest: 1,
         seq: 4,

@@ -1,0 +1,218 @@
+//! Reservations and orders as readers see them.
+//!
+//! The same collections that the writer decides with, folded from the same facts once they are
+//! durable, and indices for the lists: by time, and by each thing that a list can be asked for. What
+//! is in them is shared by reference, so a page is cut under the lock and written after it.
+//!
+//! What must stay true: nothing in here is ahead of the log, and the flusher alone changes it, frame
+//! by frame. A reader that has seen a head finds everything below it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::{RwLock, RwLockReadGuard};
+use shared::clock::Timestamp;
+use shared::domain::ids::{CustomerId, OrderId, StoreId};
+use shared::domain::inventory::{Reservation, Reservations};
+use shared::domain::order::{Order, OrderEntry, OrderStatus, Orders};
+use shared::domain::{Decision, State};
+
+/// Entries that a copy takes under one lock.
+const COPIED_AT_ONCE: usize = 1_024;
+
+/// Where an order stands in every list: by when it was placed.
+pub(super) type Place = (Timestamp, OrderId);
+
+/// What is known of reservations and orders at one moment.
+#[derive(Debug, Default)]
+pub struct Books {
+    inner: RwLock<Inner>,
+}
+
+/// The collections and their indices.
+#[derive(Debug, Default)]
+pub struct Inner {
+    /// Every reservation that is remembered.
+    pub reservations: Reservations,
+    /// Every order that is remembered.
+    pub orders: Orders,
+    /// Every remembered order by time.
+    pub by_time: BTreeSet<Place>,
+    /// Likewise for each buyer.
+    pub by_customer: BTreeMap<CustomerId, BTreeSet<Place>>,
+    /// Likewise for each shop.
+    pub by_store: BTreeMap<StoreId, BTreeSet<Place>>,
+    /// Likewise for each status.
+    pub by_status: BTreeMap<OrderStatus, BTreeSet<Place>>,
+}
+
+impl Books {
+    /// What a state knows.
+    #[must_use]
+    pub fn of(state: &State) -> Self {
+        let mut inner = Inner {
+            reservations: state.inventory.reservations().clone(),
+            orders: state.orders.clone(),
+            ..Inner::default()
+        };
+        let all: Vec<Arc<Order>> = inner
+            .orders
+            .entries()
+            .map(|entry| Arc::clone(&entry.order))
+            .collect();
+        all.iter().for_each(|order| inner.index(order));
+        Self {
+            inner: RwLock::new(inner),
+        }
+    }
+
+    /// Looks into them; be brief.
+    pub fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read()
+    }
+
+    /// The order, if it is remembered.
+    #[must_use]
+    pub fn order(&self, id: &str) -> Option<Arc<Order>> {
+        self.inner.read().orders.get(id).map(Arc::clone)
+    }
+
+    /// The order's last record, if it is remembered.
+    #[must_use]
+    pub fn order_record(&self, id: &str) -> Option<u64> {
+        let inner = self.inner.read();
+        inner.orders.entry(id).map(|entry| entry.last_record)
+    }
+
+    /// The reservation, if it is remembered.
+    #[must_use]
+    pub fn reservation(&self, id: &str) -> Option<Arc<Reservation>> {
+        self.inner.read().reservations.get(id).map(Arc::clone)
+    }
+
+    /// Orders about which the outside still has something to do.
+    #[must_use]
+    pub fn open_orders(&self) -> Vec<OrderId> {
+        let inner = self.inner.read();
+        let open = inner.orders.open();
+        open.map(|order| order.order_id.clone()).collect()
+    }
+
+    /// Every reservation, copied some at a time: each as it stood at some moment, not all at one.
+    #[must_use]
+    pub fn copy_reservations(&self) -> Vec<Arc<Reservation>> {
+        let mut copy: Vec<Arc<Reservation>> = Vec::new();
+        loop {
+            let last = copy.last().map(|it| it.reservation_id.clone());
+            let mut more = self
+                .read()
+                .reservations
+                .after(last.as_ref(), COPIED_AT_ONCE);
+            if more.is_empty() {
+                return copy;
+            }
+            copy.append(&mut more);
+        }
+    }
+
+    /// Every order, likewise.
+    #[must_use]
+    pub fn copy_orders(&self) -> Vec<OrderEntry> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let mut copy: Vec<OrderEntry> = Vec::new();
+        loop {
+            let last = copy.last().map(|entry| place(&entry.order));
+            let inner = self.read();
+            let from = last.as_ref().map_or(Unbounded, Excluded);
+            let places = inner.by_time.range((from, Unbounded)).take(COPIED_AT_ONCE);
+            let before = copy.len();
+            copy.extend(places.filter_map(|(_, id)| inner.orders.entry(id.as_str()).cloned()));
+            if copy.len() == before {
+                return copy;
+            }
+        }
+    }
+
+    /// Shows what was decided; it must be durable. Each decision comes with its record.
+    pub(super) fn publish<'a>(&self, decided: impl IntoIterator<Item = (&'a Decision, u64)>) {
+        let mut waiting = decided
+            .into_iter()
+            .filter(|(decision, _)| {
+                !(decision.reservations.is_empty() && decision.orders.is_empty())
+            })
+            .peekable();
+        if waiting.peek().is_none() {
+            return;
+        }
+        let mut inner = self.inner.write();
+        for (decision, record) in waiting {
+            for reservation in &decision.reservations {
+                inner.reservations.put(reservation);
+            }
+            for event in &decision.orders {
+                inner.put(&event.order, record);
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn put(&mut self, order: &Arc<Order>, record: u64) {
+        let id = order.order_id.as_str();
+        match self.orders.get(id).map(Arc::clone) {
+            None => self.index(order),
+            Some(before) if before.status != order.status => {
+                let place = place(order);
+                if let Some(places) = self.by_status.get_mut(&before.status) {
+                    places.remove(&place);
+                }
+                self.by_status
+                    .entry(order.status)
+                    .or_default()
+                    .insert(place);
+            }
+            Some(_) => {}
+        }
+        if let Some(forgotten) = self.orders.put(order, record) {
+            self.unindex(&forgotten);
+        }
+    }
+
+    fn index(&mut self, order: &Order) {
+        let place = place(order);
+        self.by_time.insert(place.clone());
+        let customer = self.by_customer.entry(order.customer_id.clone());
+        customer.or_default().insert(place.clone());
+        if let Some(store) = &order.store_id {
+            let store = self.by_store.entry(store.clone());
+            store.or_default().insert(place.clone());
+        }
+        self.by_status
+            .entry(order.status)
+            .or_default()
+            .insert(place);
+    }
+
+    fn unindex(&mut self, order: &Order) {
+        let place = place(order);
+        self.by_time.remove(&place);
+        remove(&mut self.by_customer, &order.customer_id, &place);
+        if let Some(store) = &order.store_id {
+            remove(&mut self.by_store, store, &place);
+        }
+        remove(&mut self.by_status, &order.status, &place);
+    }
+}
+
+fn remove<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Place>>, key: &K, place: &Place) {
+    if let Some(places) = index.get_mut(key) {
+        places.remove(place);
+        if places.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+fn place(order: &Order) -> Place {
+    (order.created_at, order.order_id.clone())
+}
