@@ -13,6 +13,7 @@ pub mod http;
 pub mod import;
 pub mod journal;
 pub mod ledger;
+pub mod orders;
 pub mod payments;
 pub mod startup;
 mod tasks;

@@ -228,6 +228,7 @@ pub async fn run(
     if let Some(file) = &config.seed_catalog {
         import_first_catalogue(&state, &config.data_dir, file).await?;
     }
+    state.shared.orders.resume();
     let tasks = tasks::start(&ledger, snapshot_seq, &config, &shutdown);
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "listening");

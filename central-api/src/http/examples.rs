@@ -275,3 +275,46 @@ pub fn breaker() -> Value {
 pub fn breakers() -> Value {
     json!({"circuitBreakers": [breaker()]})
 }
+
+/// An order to be placed.
+pub fn new_order() -> Value {
+    json!({
+        "customerId": "customer-17", "items": [{"productId": "GRO-0101", "quantity": 2}],
+        "shippingAddress": {"street": "1 Mill Lane", "city": "Leeds"}, "paymentMethod": "card",
+        "storeId": "store-s1", "confirm": false, "idempotencyKey": "order-5001",
+    })
+}
+
+/// An order that was paid.
+pub fn order() -> Value {
+    order_like("paid", 2, &json!({}))
+}
+
+/// The same, called off.
+pub fn cancelled_order() -> Value {
+    let refund = json!({"refund": {"number": 1, "amount": 3.9}, "refunds": 1});
+    order_like("cancelled", 4, &refund)
+}
+
+/// An order, and what is special about its payment.
+fn order_like(status: &str, version: u64, more: &Value) -> Value {
+    let mut payment = json!({
+        "paymentId": "pay-01kf0k8y20zzzzzzzzzzzzzzzz", "status": "approved", "amount": 3.9,
+        "reference": "ch-1", "authorizationCode": "AUTH-1A2B3C4D", "attempts": 1,
+        "refundedAmount": 0, "refunds": 0,
+    });
+    if let (Some(payment), Some(more)) = (payment.as_object_mut(), more.as_object()) {
+        payment.extend(more.clone());
+    }
+    json!({
+        "orderId": "ord-01kf0k8y20zzzzzzzzzzzzzzzz", "customerId": "customer-17",
+        "storeId": "store-s1",
+        "items": [{"productId": "GRO-0101", "quantity": 2, "price": 1.95, "subtotal": 3.9}],
+        "totalAmount": 3.9, "currency": "USD",
+        "shippingAddress": {"street": "1 Mill Lane", "city": "Leeds"}, "paymentMethod": "card",
+        "confirm": false, "status": status, "reservationId": "res-01kf0k8y20zzzzzzzzzzzzzzzz",
+        "payment": payment,
+        "createdAt": "2026-01-15T10:30:00.000Z", "updatedAt": "2026-01-15T10:30:00.004Z",
+        "decidedAt": "2026-01-15T10:30:00.004Z", "decidedVersion": 2, "version": version,
+    })
+}

@@ -231,6 +231,21 @@ impl<'a, 'f> Fields<'a, 'f> {
         }
     }
 
+    /// True or false.
+    pub fn boolean(&mut self, name: &str) -> Option<bool> {
+        let value = self.value(name)?.as_bool();
+        if value.is_none() {
+            self.fault(name, "must be true or false");
+        }
+        value
+    }
+
+    /// Whatever is there.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&'a Value> {
+        self.value(name)
+    }
+
     /// A number.
     pub fn amount(&mut self, name: &str) -> Option<f64> {
         let number = self.value(name)?.as_f64();

@@ -19,11 +19,15 @@ pub mod import_report;
 mod importer;
 pub mod inventory;
 pub mod live;
+mod order_body;
+pub mod orders;
 mod precondition;
 mod product_body;
 pub mod products;
+pub mod refunds;
 pub mod refusal;
 pub mod schema;
+pub mod schema_orders;
 pub mod schema_products;
 pub mod shortfalls;
 pub mod snapshots;
@@ -97,6 +101,13 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(products::list, products::create).layer(from_fn(compress)))
         .routes(routes!(products::search).layer(from_fn(compress)))
         .routes(routes!(products::get, products::edit, products::delete))
+        .routes(routes!(orders::place))
+        .routes(routes!(orders::edit))
+        .routes(routes!(orders::set_status))
+        .routes(routes!(orders::confirm))
+        .routes(routes!(orders::cancel))
+        .routes(routes!(orders::complete))
+        .routes(routes!(refunds::refund))
         .routes(routes!(stores::list).layer(from_fn(compress)))
         .routes(routes!(stores::heartbeat))
         .routes(routes!(breakers::list))

@@ -17,6 +17,7 @@ use crate::feed::exports::Exports;
 use crate::feed::packed::PackedSlices;
 use crate::journal::JournalError;
 use crate::ledger::{Ledger, Published};
+use crate::orders::Runner;
 use crate::payments::Guarded;
 
 /// Handles to everything a request may use. Every request clones this, several times over, so it is
@@ -46,6 +47,8 @@ pub struct SharedState {
     pub currency: String,
     /// Moves money, behind its breaker.
     pub payments: Arc<Guarded>,
+    /// Takes orders to where they come to rest.
+    pub orders: Arc<Runner>,
     /// Who follows the feed.
     pub stores: Stores,
     /// Snapshots of the catalogue for followers.
@@ -75,6 +78,11 @@ impl AppState {
             keys: config.keys.clone(),
             origins: config.origins.clone(),
             currency: config.currency.clone(),
+            orders: Arc::new(Runner::new(
+                ledger.clone(),
+                Arc::clone(&payments),
+                shutdown.clone(),
+            )),
             payments,
             stores: Stores::default(),
             packed: PackedSlices::default(),

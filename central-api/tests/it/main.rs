@@ -24,6 +24,7 @@ mod import;
 mod keys;
 mod ledger;
 mod live;
+mod orders;
 mod products;
 mod program;
 mod racers;

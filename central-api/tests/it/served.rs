@@ -96,6 +96,16 @@ impl Served {
     pub(crate) async fn start_with(dir: &TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(dir.path().to_owned());
         change(&mut config);
+        let payments = simulated(&config);
+        Self::start_all(config, payments).await
+    }
+
+    /// The same with another way to move money.
+    pub(crate) async fn start_paying(dir: &TempDir, payments: Arc<Guarded>) -> Self {
+        Self::start_all(config(dir.path().to_owned()), payments).await
+    }
+
+    async fn start_all(config: Config, payments: Arc<Guarded>) -> Self {
         let OpenLedger {
             ledger,
             threads,
@@ -103,12 +113,8 @@ impl Served {
             ..
         } = open_ledger(&config, Vec::new()).await.unwrap();
         let shutdown = CancellationToken::new();
-        let state = AppState::new(
-            ledger.clone(),
-            &config,
-            simulated(&config),
-            shutdown.clone(),
-        );
+        let state = AppState::new(ledger.clone(), &config, payments, shutdown.clone());
+        state.shared.orders.resume();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = http::router(state);

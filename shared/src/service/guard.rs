@@ -37,6 +37,15 @@ pub struct GuardView {
     pub now: Duration,
 }
 
+impl GuardView {
+    /// The time after which a call may be let through, if none is now.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let at = self.breaker.next_probe_at?;
+        Some(at.saturating_sub(self.now))
+    }
+}
+
 impl Guard {
     /// A guard around calls that `breaker` judges.
     #[must_use]

@@ -397,6 +397,13 @@ impl Problem {
         self
     }
 
+    /// The same, of another kind.
+    #[must_use]
+    pub const fn with_code(mut self, code: ProblemCode) -> Self {
+        self.code = code;
+        self
+    }
+
     /// The same, to be tried again after `seconds`.
     #[must_use]
     pub const fn retry_after(mut self, seconds: u32) -> Self {

@@ -11,6 +11,7 @@
 //! *At an offset* means after every event below it, as in the feed (`nextOffset`), in lists
 //! (`asOfOffset`) and in snapshots. *At a time* means after every record decided then or before.
 
+pub mod order;
 mod page;
 mod then;
 mod walk;
