@@ -185,6 +185,17 @@ impl FakeStripe {
         of_key.map(|intent| intent.charges).sum()
     }
 
+    /// How often money was taken, and how much.
+    pub(crate) fn taken(&self) -> (usize, i64) {
+        let world = self.world.lock();
+        let taken = world.intents.iter().map(|intent| {
+            let times = i64::from(intent.charges);
+            (times, times * intent.amount)
+        });
+        let (times, amount) = taken.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        (usize::try_from(times).unwrap(), amount)
+    }
+
     /// How often money was given back, and how much.
     pub(crate) fn refunds(&self) -> (usize, i64) {
         let world = self.world.lock();
