@@ -94,11 +94,15 @@ pub struct OpenLedger {
 }
 
 /// Recovers the ledger from its folder and begins a new life of the log. Requests come from the
-/// runtimes `homes`, or from the present one if there are none.
+/// runtimes `homes`, or from the present one if there are none; `clock` tells the time of decisions.
 ///
 /// # Errors
 /// See [`StartError`].
-pub async fn open_ledger(config: &Config, homes: Vec<Handle>) -> Result<OpenLedger, StartError> {
+pub async fn open_ledger(
+    config: &Config,
+    homes: Vec<Handle>,
+    clock: Arc<dyn Clock>,
+) -> Result<OpenLedger, StartError> {
     let lock = DataLock::take(&config.data_dir)?;
     let options = EmbeddedOptions {
         dir: config.data_dir.clone(),
@@ -130,7 +134,6 @@ pub async fn open_ledger(config: &Config, homes: Vec<Handle>) -> Result<OpenLedg
         snapshot = recovered.snapshot_seq,
         "the journal is recovered"
     );
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = LedgerOptions {
         clock,
         log_gen: LogGen(rand::random()),
@@ -215,7 +218,7 @@ pub async fn run(
     let payments = Arc::new(payments::start(&config.payments, Arc::new(SystemClock))?);
     let workers = Workers::start_one_per_core().map_err(StartError::Workers)?;
     let homes = workers.handles();
-    let opened = open_ledger(&config, homes.clone()).await?;
+    let opened = open_ledger(&config, homes.clone(), Arc::new(SystemClock)).await?;
     let OpenLedger {
         ledger,
         threads,

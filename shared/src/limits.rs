@@ -115,6 +115,8 @@ pub const HISTORY_RECORDS: usize = 2_000;
 pub const AS_OF_RECORDS: usize = 20_000;
 /// Records that finding the beginnings of one page of shortfalls reads.
 pub const SHORTFALL_RECORDS: usize = 20_000;
+/// Reservations that one product of a page of shortfalls lists; more are counted.
+pub const SHORTFALL_RESERVATIONS: usize = 100;
 /// Requests that read old parts of the log at the same time; they share the disk with the writer.
 pub const LOG_READERS: usize = 4;
 /// How long such a request waits for its turn.

@@ -22,7 +22,7 @@ use shared::domain::ids::ProductId;
 use shared::domain::inventory::command::{Changes, fingerprint};
 use shared::domain::inventory::state::Entry;
 use shared::domain::inventory::{
-    Atomicity, Command, CountLine, Deletion, Details, Edit, Event, EventKind, ImportRow,
+    Atomicity, Basis, Command, CountLine, Deletion, Details, Edit, Event, EventKind, ImportRow,
     ImportStock, Inventory, ItemResult, Move, MovementKind, NewProduct, Product, Reason, Rejection,
     Stock, decide,
 };
@@ -156,10 +156,13 @@ fn command() -> impl Strategy<Value = Command> {
             force,
         });
     let count =
-        (id(), units(), option::of(units())).prop_map(|(product, counted, expected)| CountLine {
+        (id(), units(), option::of(units())).prop_map(|(product, counted, on_hand)| CountLine {
             product,
             counted,
-            expected,
+            basis: on_hand.map_or(Basis::Now, |on_hand| Basis::Offset {
+                offset: 0,
+                on_hand: Some(on_hand),
+            }),
         });
     let row = (id(), changes(), option::of(units())).prop_map(|(product, changes, on_hand)| {
         // An import sets what is in the house, not what is available.
@@ -316,8 +319,18 @@ fn check_refusal(known: Option<&Entry>, rejection: &Rejection) {
             assert_eq!(*available, live.unwrap().available());
             assert!(available + delta < 0);
         }
-        Rejection::StockOutOfRange { delta, on_hand, .. } => {
-            assert_eq!(*on_hand, live.unwrap().stock.on_hand);
+        Rejection::StockOutOfRange {
+            delta,
+            on_hand,
+            available,
+            version,
+            last_updated,
+            ..
+        } => {
+            let live = live.unwrap();
+            assert_eq!(*on_hand, live.stock.on_hand);
+            assert_eq!(*available, live.available());
+            assert_eq!((*version, *last_updated), (live.version, live.last_updated));
             assert!((on_hand + delta).abs() > limits::STOCK_UNITS);
         }
         Rejection::UnitsPromised { .. } => {
@@ -379,7 +392,10 @@ fn check_effect(known: Option<&Entry>, item: &Command, after: &Product) {
         }
         Command::Count { lines, .. } => {
             let on_hand = live.unwrap().stock.on_hand;
-            let seen = lines[0].expected.unwrap_or(on_hand);
+            let seen = match lines[0].basis {
+                Basis::Now => on_hand,
+                Basis::Offset { on_hand, .. } => on_hand.unwrap(),
+            };
             assert_eq!(after.stock.on_hand, on_hand + lines[0].counted - seen);
         }
         Command::Import {

@@ -3,7 +3,8 @@
 //! A count is a fact and is never refused for what is promised. It says what was there at
 //! `basisOffset`, the offset of the list that the counter walked with; what was sold between then
 //! and now is sold all the same, because the count becomes a difference to the figure of then, which
-//! the log still knows.
+//! the log still knows. What it does not know any more is for the decision to refuse, because whoever
+//! repeats a count that was recorded gets its answer all the same.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,12 +15,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use shared::domain::ids::{IdempotencyKey, ProductId};
 use shared::domain::inventory::Command;
-use shared::domain::inventory::command::CountLine;
+use shared::domain::inventory::command::{Basis, CountLine};
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::request_context::RequestContext;
-use shared::wire::problem::{Detail, Problem};
+use shared::wire::problem::{Detail, Problem, ProblemCode};
 
 use super::decision::{decide, header_key, mark, origin};
 use super::fields::{Fields, checked, code_of, object, required_key};
@@ -74,14 +75,18 @@ pub async fn post_counts(
     let head = state.ledger.published().head().offset;
     let count = parse(&body, header, head)?;
     let counted: Vec<i64> = count.lines.iter().map(|line| line.counted).collect();
+    let (lines, unknown) = expected(&state, count.lines).await?;
     let command = Command::Count {
-        lines: expected(&state, count.lines).await?,
+        lines,
         counted_by: count.counted_by,
         reference: count.reference,
     };
     let origin = origin(&caller, &context, caller.store(), Some(count.key));
     let (decided, replayed) = decide(&state, origin, command).await?;
     let answer = match refused(&decided) {
+        Some(problem) if problem.code == ProblemCode::OffsetGone => {
+            return Err(unknown.unwrap_or(problem));
+        }
         Some(problem) => problem.into_response(),
         None => applied(&decided, &counted).into_response(),
     };
@@ -134,15 +139,19 @@ fn parse(body: &[u8], header: Option<IdempotencyKey>, head: u64) -> Result<Count
     })
 }
 
-/// Looks up what was there at each line's basis.
-async fn expected(state: &AppState, lines: Vec<Line>) -> Result<Vec<CountLine>, Problem> {
+/// Looks up what was there at each line's basis. Also gives the problem of those of which the log
+/// says it no more, should the count be refused for it.
+async fn expected(
+    state: &AppState,
+    lines: Vec<Line>,
+) -> Result<(Vec<CountLine>, Option<Problem>), Problem> {
     if lines.iter().all(|line| line.basis.is_none()) {
         let now = lines.into_iter().map(|line| CountLine {
             product: line.product,
             counted: line.counted,
-            expected: None,
+            basis: Basis::Now,
         });
-        return Ok(now.collect());
+        return Ok((now.collect(), None));
     }
     let found = state.read_log(move |published| {
         let stood = |line: Line| {
@@ -159,15 +168,19 @@ async fn expected(state: &AppState, lines: Vec<Line>) -> Result<Vec<CountLine>, 
         lines.into_iter().map(stood).collect::<Result<Vec<_>, _>>()
     });
     let mut faults = Vec::new();
+    let mut unknown = None;
     let mut lines = Vec::new();
     for (index, (line, stood)) in found.await?.into_iter().enumerate() {
-        let expected = match stood {
-            None => None,
+        let on_hand = match stood {
             Some(Stood::Here { product, live, .. }) => {
                 Some(if live { product.stock.on_hand } else { 0 })
             }
             Some(Stood::NotYet) => Some(0),
-            Some(Stood::Dropped) => return Err(dropped(state)),
+            None => None,
+            Some(Stood::Dropped) => {
+                unknown = Some(dropped(state));
+                None
+            }
             Some(Stood::TooFarBack) => {
                 faults.push(Detail::new(
                     format!("lines[{index}].basisOffset"),
@@ -182,10 +195,12 @@ async fn expected(state: &AppState, lines: Vec<Line>) -> Result<Vec<CountLine>, 
         lines.push(CountLine {
             product: line.product,
             counted: line.counted,
-            expected,
+            basis: line
+                .basis
+                .map_or(Basis::Now, |offset| Basis::Offset { offset, on_hand }),
         });
     }
-    checked(lines, faults)
+    Ok((lines, unknown.or_else(|| checked((), faults).err())))
 }
 
 fn applied(decided: &Decided, counted: &[i64]) -> Json<serde_json::Value> {

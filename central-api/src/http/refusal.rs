@@ -19,6 +19,7 @@ pub const fn code(rejection: &Rejection) -> ProblemCode {
         Rejection::VersionConflict { .. } => ProblemCode::VersionConflict,
         Rejection::InsufficientInventory { .. } => ProblemCode::InsufficientInventory,
         Rejection::StockOutOfRange { .. } => ProblemCode::StockOutOfRange,
+        Rejection::BasisUnknown { .. } => ProblemCode::OffsetGone,
         Rejection::UnitsPromised { .. } => ProblemCode::UnitsPromised,
         Rejection::NameRequired { .. } | Rejection::NotAlone { .. } => ProblemCode::InvalidRequest,
         Rejection::ReservationNotFound { .. } => ProblemCode::ReservationNotFound,
@@ -26,6 +27,7 @@ pub const fn code(rejection: &Rejection) -> ProblemCode {
         Rejection::ReservationResolved { .. } => ProblemCode::ReservationResolved,
         Rejection::ReservationExpired { .. } => ProblemCode::ReservationExpired,
         Rejection::ReservationOfOrder { .. } => ProblemCode::ReservationOfOrder,
+        Rejection::ReservationOfStore { .. } => ProblemCode::Forbidden,
         Rejection::ReservationTooLong { .. } => ProblemCode::ReservationTooLong,
         Rejection::TooManyReservations {} => ProblemCode::Overloaded,
         Rejection::OrderExists { .. } => ProblemCode::OrderExists,
@@ -62,6 +64,12 @@ pub fn problem(rejection: &Rejection) -> Problem {
             available,
             last_updated,
             ..
+        }
+        | Rejection::StockOutOfRange {
+            version,
+            available,
+            last_updated,
+            ..
         } => problem
             .with("version", *version)
             .with("available", *available)
@@ -81,7 +89,7 @@ pub fn problem(rejection: &Rejection) -> Problem {
             .with("reserved", *reserved)
             .with("allotted", *allotted),
         Rejection::ProductNotFound { .. }
-        | Rejection::StockOutOfRange { .. }
+        | Rejection::BasisUnknown { .. }
         | Rejection::NameRequired { .. }
         | Rejection::NotAlone { .. } => problem,
         Rejection::TooManyReservations {} => problem.retry_after(5),
@@ -93,6 +101,7 @@ pub fn problem(rejection: &Rejection) -> Problem {
 fn of_books(problem: Problem, rejection: &Rejection) -> Problem {
     match rejection {
         Rejection::ReservationNotFound { reservation_id }
+        | Rejection::ReservationOfStore { reservation_id }
         | Rejection::ReservationExists { reservation_id } => {
             problem.with("reservationId", reservation_id.as_str())
         }

@@ -267,6 +267,12 @@ fn figures(rejection: &Rejection) -> (i64, u64, String) {
             version,
             last_updated,
             ..
+        }
+        | Rejection::StockOutOfRange {
+            available,
+            version,
+            last_updated,
+            ..
         } => (*available, *version, last_updated.to_string()),
         _ => (0, 0, String::new()),
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockReadGuard};
 use shared::clock::Timestamp;
-use shared::domain::ids::{CustomerId, OrderId, StoreId};
+use shared::domain::ids::{CustomerId, OrderId, ReservationId, StoreId};
 use shared::domain::inventory::{Reservation, Reservations};
 use shared::domain::order::{Order, OrderEntry, OrderStatus, Orders};
 use shared::domain::{Decision, State};
@@ -22,6 +22,9 @@ const COPIED_AT_ONCE: usize = 1_024;
 
 /// Where an order stands in every list: by when it was placed.
 pub(super) type Place = (Timestamp, OrderId);
+
+/// Where a reservation stands in every list: by when it was made.
+pub type HoldPlace = (Timestamp, ReservationId);
 
 /// What is known of reservations and orders at one moment.
 #[derive(Debug, Default)]
@@ -34,6 +37,8 @@ pub struct Books {
 pub struct Inner {
     /// Every reservation that is remembered.
     pub reservations: Reservations,
+    /// Every remembered reservation by time.
+    pub holds_by_time: BTreeSet<HoldPlace>,
     /// Every order that is remembered.
     pub orders: Orders,
     /// Every remembered order by time.
@@ -61,6 +66,8 @@ impl Books {
             .map(|entry| Arc::clone(&entry.order))
             .collect();
         all.iter().for_each(|order| inner.index(order));
+        let holds = inner.reservations.iter().map(|it| hold_place(it));
+        inner.holds_by_time = holds.collect();
         Self {
             inner: RwLock::new(inner),
         }
@@ -88,6 +95,39 @@ impl Books {
     #[must_use]
     pub fn reservation(&self, id: &str) -> Option<Arc<Reservation>> {
         self.inner.read().reservations.get(id).map(Arc::clone)
+    }
+
+    /// Up to `count` reservations that were made before the one at `place`, newest first.
+    #[must_use]
+    pub fn reservations_before(
+        &self,
+        place: Option<&HoldPlace>,
+        count: usize,
+    ) -> Vec<Arc<Reservation>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let inner = self.inner.read();
+        let to = place.map_or(Unbounded, Excluded);
+        let places = inner.holds_by_time.range((Unbounded, to)).rev();
+        places
+            .filter_map(|(_, id)| inner.reservations.get(id.as_str()).map(Arc::clone))
+            .take(count)
+            .collect()
+    }
+
+    /// Up to `count` active reservations that hold units of `product`, newest first, and how many
+    /// there are.
+    #[must_use]
+    pub fn holding(&self, product: &str, count: usize) -> (Vec<Arc<Reservation>>, usize) {
+        let mut newest = BTreeMap::new();
+        let mut total = 0;
+        for held in self.inner.read().reservations.holding(product) {
+            total += 1;
+            newest.insert(hold_place(held), Arc::clone(held));
+            if newest.len() > count {
+                newest.pop_first();
+            }
+        }
+        (newest.into_values().rev().collect(), total)
     }
 
     /// Orders about which the outside still has something to do.
@@ -147,7 +187,7 @@ impl Books {
         let mut inner = self.inner.write();
         for (decision, record) in waiting {
             for reservation in &decision.reservations {
-                inner.reservations.put(reservation);
+                inner.put_hold(reservation);
             }
             for event in &decision.orders {
                 inner.put(&event.order, record);
@@ -157,6 +197,13 @@ impl Books {
 }
 
 impl Inner {
+    fn put_hold(&mut self, reservation: &Reservation) {
+        self.holds_by_time.insert(hold_place(reservation));
+        if let Some(forgotten) = self.reservations.put(reservation) {
+            self.holds_by_time.remove(&hold_place(&forgotten));
+        }
+    }
+
     fn put(&mut self, order: &Arc<Order>, record: u64) {
         let id = order.order_id.as_str();
         match self.orders.get(id).map(Arc::clone) {
@@ -215,4 +262,10 @@ fn remove<K: Ord>(index: &mut BTreeMap<K, BTreeSet<Place>>, key: &K, place: &Pla
 
 fn place(order: &Order) -> Place {
     (order.created_at, order.order_id.clone())
+}
+
+/// Where a reservation stands in every list.
+#[must_use]
+pub fn hold_place(reservation: &Reservation) -> HoldPlace {
+    (reservation.created_at, reservation.reservation_id.clone())
 }

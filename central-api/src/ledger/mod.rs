@@ -23,7 +23,7 @@ pub mod run;
 pub mod snapshot;
 pub mod writer;
 
-pub use books::Books;
+pub use books::{Books, HoldPlace, hold_place};
 pub use fold::Fold;
 pub use inbox::Reply;
 pub use keys::KeyRetention;

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use shared::clock::Clock;
+use shared::clock::{Clock, Timestamp};
 use shared::limits;
 use shared::view::Catalogue;
 use tokio::runtime::Handle;
@@ -53,6 +53,7 @@ impl std::fmt::Debug for LedgerOptions {
 pub struct Ledger {
     inbox: Arc<Inbox>,
     published: Arc<Published>,
+    clock: Arc<dyn Clock>,
 }
 
 /// The threads behind a [`Ledger`].
@@ -113,6 +114,7 @@ impl Ledger {
             &options.homes,
         ));
         let inbox = Arc::new(Inbox::new(limits::WRITER_QUEUE));
+        let clock = Arc::clone(&options.clock);
         let foreign_commits = Arc::clone(&inbox);
         published
             .journal
@@ -130,7 +132,12 @@ impl Ledger {
             writer,
             flusher,
         };
-        Ok((Self { inbox, published }, threads))
+        let ledger = Self {
+            inbox,
+            published,
+            clock,
+        };
+        Ok((ledger, threads))
     }
 
     /// What readers see.
@@ -143,6 +150,13 @@ impl Ledger {
     #[must_use]
     pub fn view(&self) -> &Catalogue {
         &self.published.view
+    }
+
+    /// The time by the clock that decisions are made by, so that a reader's judgement of what has run
+    /// out is the writer's.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Commands that wait for the writer.

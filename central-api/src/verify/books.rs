@@ -17,7 +17,9 @@ pub(super) fn changes(state: &State, decision: &Decision) -> Vec<String> {
         let earlier = drafted.iter().rev().find(|it| it.reservation_id == *id);
         let known = state.inventory.reservations().get(id.as_str());
         let before = earlier.copied().or(known.map(|it| &**it));
-        if !is_step(before.map(|it| it.state), after.state) {
+        // A repeat says how it stands.
+        let repeated = before == Some(after);
+        if !repeated && !is_step(before.map(|it| it.state), after.state) {
             let before = before.map_or("nothing", |it| it.state.as_str());
             let after = after.state.as_str();
             wrong.push(format!("reservation {id} goes from {before} to {after}"));

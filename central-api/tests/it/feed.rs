@@ -5,6 +5,7 @@ mod stream;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,6 +13,7 @@ use central_api::http::{self, AppState};
 use central_api::startup::open_ledger;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use shared::service::system_clock::SystemClock;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -188,7 +190,9 @@ async fn every_wrong_parameter_is_named_and_all_at_once() {
 async fn waits_are_as_long_as_they_were_asked_for_and_never_longer_than_promised() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path().to_owned());
-    let opened = open_ledger(&config, Vec::new()).await.unwrap();
+    let opened = open_ledger(&config, Vec::new(), Arc::new(SystemClock))
+        .await
+        .unwrap();
     decide(&opened.ledger, create(["A".to_owned()], 1)).await;
     let shutdown = CancellationToken::new();
     let router = http::router(AppState::new(

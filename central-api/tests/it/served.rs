@@ -12,6 +12,7 @@ use central_api::startup::{DataLock, OpenLedger, open_ledger};
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use shared::clock::Clock;
 use shared::domain::ids::ProductId;
 use shared::domain::inventory::command::fingerprint;
 use shared::domain::inventory::{Atomicity, Command, Deletion, Details, Move, NewProduct, Reason};
@@ -94,24 +95,34 @@ impl Served {
 
     /// The same with other settings.
     pub(crate) async fn start_with(dir: &TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by(dir, Arc::new(SystemClock), change).await
+    }
+
+    /// The same by another clock.
+    pub(crate) async fn start_by(
+        dir: &TempDir,
+        clock: Arc<dyn Clock>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = config(dir.path().to_owned());
         change(&mut config);
         let payments = simulated(&config);
-        Self::start_all(config, payments).await
+        Self::start_all(config, payments, clock).await
     }
 
     /// The same with another way to move money.
     pub(crate) async fn start_paying(dir: &TempDir, payments: Arc<Guarded>) -> Self {
-        Self::start_all(config(dir.path().to_owned()), payments).await
+        let config = config(dir.path().to_owned());
+        Self::start_all(config, payments, Arc::new(SystemClock)).await
     }
 
-    async fn start_all(config: Config, payments: Arc<Guarded>) -> Self {
+    async fn start_all(config: Config, payments: Arc<Guarded>, clock: Arc<dyn Clock>) -> Self {
         let OpenLedger {
             ledger,
             threads,
             lock,
             ..
-        } = open_ledger(&config, Vec::new()).await.unwrap();
+        } = open_ledger(&config, Vec::new(), clock).await.unwrap();
         let shutdown = CancellationToken::new();
         let state = AppState::new(ledger.clone(), &config, payments, shutdown.clone());
         state.shared.orders.resume();

@@ -31,7 +31,8 @@ pub struct Decision {
     pub results: Vec<ItemResult>,
     /// What happened to products, in order; empty if nothing was applied.
     pub events: Vec<Event>,
-    /// Reservations that came to be or changed, as they stand afterwards.
+    /// Reservations that came to be, changed, or were asked to become what they are, as they stand
+    /// afterwards.
     pub reservations: Vec<Reservation>,
     /// What happened to orders, in order.
     pub orders: Vec<order::Event>,

@@ -157,6 +157,13 @@ id!(
     CorrelationId
 );
 
+impl From<Principal> for Owner {
+    /// Who acts for nobody else acts for itself; ids share one rule.
+    fn from(principal: Principal) -> Self {
+        Self(principal.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -70,6 +70,18 @@ pub enum Rejection {
         delta: i64,
         /// Units in the house.
         on_hand: i64,
+        /// Units there are.
+        available: i64,
+        /// The version there is.
+        version: u64,
+        /// When that version came to be.
+        last_updated: Timestamp,
+    },
+    /// The log no longer says what was there when the shelf was counted.
+    #[error("what was there when {product_id} was counted is not known any more")]
+    BasisUnknown {
+        /// Which product.
+        product_id: ProductId,
     },
     /// The product cannot be deleted while units of it are promised.
     #[error("units are promised: {reserved} reserved, {allotted} allotted")]
@@ -124,6 +136,12 @@ pub enum Rejection {
         reservation_id: ReservationId,
         /// The order.
         order_id: OrderId,
+    },
+    /// The reservation was made for another shop.
+    #[error("reservation {reservation_id} belongs to another store")]
+    ReservationOfStore {
+        /// Which reservation.
+        reservation_id: ReservationId,
     },
     /// A hold would last longer than any may.
     #[error("reservation {reservation_id} may last until {latest} at most")]
@@ -236,6 +254,7 @@ impl Rejection {
             | Self::VersionConflict { product_id, .. }
             | Self::InsufficientInventory { product_id, .. }
             | Self::StockOutOfRange { product_id, .. }
+            | Self::BasisUnknown { product_id }
             | Self::UnitsPromised { product_id, .. }
             | Self::NameRequired { product_id }
             | Self::NotAlone { product_id } => Some(product_id),
@@ -244,6 +263,7 @@ impl Rejection {
             | Self::ReservationResolved { .. }
             | Self::ReservationExpired { .. }
             | Self::ReservationOfOrder { .. }
+            | Self::ReservationOfStore { .. }
             | Self::ReservationTooLong { .. }
             | Self::TooManyReservations {}
             | Self::OrderExists { .. }
@@ -262,12 +282,14 @@ impl Rejection {
     /// Whether a repeat with the same key must get this refusal again.
     ///
     /// A version conflict is not remembered: the caller rebases and tries again with the same key.
-    /// Nor is what the service could not do for its own reasons.
+    /// Nor is what the service could not do for its own reasons, or what the caller may not do.
     #[must_use]
     pub const fn is_remembered(&self) -> bool {
         match self {
             Self::VersionConflict { .. }
             | Self::OrderVersionConflict { .. }
+            | Self::BasisUnknown { .. }
+            | Self::ReservationOfStore { .. }
             | Self::TooManyReservations {}
             | Self::PaymentUnavailable {}
             | Self::NotAwaited { .. } => false,

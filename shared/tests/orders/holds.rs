@@ -1,6 +1,6 @@
 //! Single rules of reservations.
 
-use shared::domain::ids::{Owner, ReservationId};
+use shared::domain::ids::{Owner, ReservationId, StoreId};
 use shared::domain::inventory::{self, Atomicity, Deletion, MovementKind, ReservationState};
 use shared::domain::{Decision, ItemResult, Rejection};
 use shared::limits;
@@ -19,17 +19,21 @@ fn commit(world: &mut World, name: &str, reacquire: bool) -> Decision {
     world.act(inventory::Command::Commit {
         reservation: id(name),
         reacquire,
+        store: None,
     })
 }
 
 fn release(world: &mut World, name: &str) -> Decision {
-    let reservation = id(name);
-    world.act(inventory::Command::Release { reservation })
+    world.act(inventory::Command::Release {
+        reservation: id(name),
+        store: None,
+    })
 }
 
 fn extend(world: &mut World, name: &str, ttl_millis: i64) -> Decision {
     world.act(inventory::Command::Extend {
         reservation: id(name),
+        store: None,
         ttl_millis,
     })
 }
@@ -101,7 +105,9 @@ fn each_way_out_works_once_and_repeats_say_the_same() {
     ));
 
     assert_eq!(release(&mut world, "b").results, [ItemResult::Applied(0)]);
-    assert_eq!(release(&mut world, "b").results, [ItemResult::Unchanged]);
+    let again = release(&mut world, "b");
+    assert_eq!(again.results, [ItemResult::Unchanged]);
+    assert_eq!(again.reservations, [world.reservation("b")]);
     assert_eq!((world.on_hand(0), world.available(0)), (8, 6));
     for again in [commit(&mut world, "b", true), extend(&mut world, "b", 1)] {
         assert!(matches!(
@@ -159,6 +165,64 @@ fn time_is_judged_when_it_is_asked_not_when_a_timer_comes() {
         ReservationState::Active,
         "nothing was written"
     );
+    // Whoever gives it back is told what has become of it, and it is written down.
+    release(&mut world, "old");
+    assert_eq!(state(&world, "old"), ReservationState::Expired);
+    assert_eq!(world.available(0), 5);
+    world.check();
+}
+
+#[test]
+fn a_shop_touches_no_other_shops_holds() {
+    let mut world = World::new(1, 9);
+    let store = |name: &str| StoreId::parse(name).ok();
+    let mut basket = reserve("one", &[(0, 2)]);
+    basket.reference = Some("cart-7".into());
+    basket.store = store("s1");
+    world.act(inventory::Command::Reserve(basket.clone()));
+    let reservation = id("one");
+    for command in [
+        inventory::Command::Commit {
+            reservation: reservation.clone(),
+            reacquire: true,
+            store: store("s2"),
+        },
+        inventory::Command::Release {
+            reservation: reservation.clone(),
+            store: store("s2"),
+        },
+        inventory::Command::Extend {
+            reservation: reservation.clone(),
+            store: store("s2"),
+            ttl_millis: 1,
+        },
+    ] {
+        let refused = world.act(command);
+        assert!(matches!(
+            refusal(&refused),
+            Rejection::ReservationOfStore { .. }
+        ));
+        assert!(!refused.is_remembered());
+    }
+    // Nor does it replace one by choosing its name.
+    basket.reservation = id("two");
+    basket.store = store("s2");
+    world.act(inventory::Command::Reserve(basket.clone()));
+    assert_eq!(state(&world, "one"), ReservationState::Active);
+    // What was made for no shop is handed out by any.
+    basket.reservation = id("three");
+    basket.store = None;
+    world.act(inventory::Command::Reserve(basket));
+    for (name, by) in [("one", "s1"), ("two", "s2"), ("three", "s2")] {
+        let decision = world.act(inventory::Command::Commit {
+            reservation: id(name),
+            reacquire: false,
+            store: store(by),
+        });
+        assert_eq!(decision.results, [ItemResult::Applied(0)], "{name}");
+    }
+    assert_eq!((world.on_hand(0), world.available(0)), (3, 3));
+    world.check();
 }
 
 #[test]
@@ -171,10 +235,17 @@ fn what_has_run_out_can_be_taken_again_if_it_is_still_there() {
     // Somebody else takes one of the two.
     hold(&mut world, "other", &[(0, 1)]);
     let refused = commit(&mut world, "a", true);
-    assert!(matches!(
-        refusal(&refused),
-        Rejection::InsufficientInventory { .. }
-    ));
+    let codes: Vec<_> = refused.rejections().collect();
+    assert!(
+        matches!(
+            codes[..],
+            [
+                Rejection::InsufficientInventory { .. },
+                Rejection::NotAlone { .. }
+            ]
+        ),
+        "{codes:?}"
+    );
     assert_eq!(world.available(1), 5, "none of the lines was taken");
     release(&mut world, "other");
     assert_eq!(

@@ -219,13 +219,16 @@ fn nobody_resolves_an_orders_hold_behind_its_back() {
     for command in [
         inventory::Command::Release {
             reservation: reservation.clone(),
+            store: None,
         },
         inventory::Command::Commit {
             reservation: reservation.clone(),
             reacquire: true,
+            store: None,
         },
         inventory::Command::Extend {
             reservation: reservation.clone(),
+            store: None,
             ttl_millis: 1,
         },
     ] {

@@ -118,17 +118,22 @@ fn play(world: &mut World, act: Act) {
             world.act(inventory::Command::Commit {
                 reservation,
                 reacquire,
+                store: None,
             });
         }
         Act::Release(which) => {
             let reservation = some_reservation(world, which);
-            world.act(inventory::Command::Release { reservation });
+            world.act(inventory::Command::Release {
+                reservation,
+                store: None,
+            });
         }
         Act::Extend(which) => {
             let reservation = some_reservation(world, which);
             let ttl_millis = 60_000;
             world.act(inventory::Command::Extend {
                 reservation,
+                store: None,
                 ttl_millis,
             });
         }

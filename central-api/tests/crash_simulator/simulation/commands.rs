@@ -10,8 +10,8 @@ use shared::domain::ids::{
 };
 use shared::domain::inventory::command::Changes;
 use shared::domain::inventory::{
-    Atomicity, Command, CountLine, Deletion, Details, Edit, ImportRow, ImportStock, Line, Move,
-    NewProduct, Reason, Reserve,
+    Atomicity, Basis, Command, CountLine, Deletion, Details, Edit, ImportRow, ImportStock, Line,
+    Move, NewProduct, Reason, Reserve,
 };
 use shared::domain::money::Money;
 use shared::domain::order::{self, PaymentOutcome, Place, RefundOutcome, Transition};
@@ -95,10 +95,15 @@ fn hold(rng: &mut SmallRng) -> Command {
         3..5 => Command::Commit {
             reservation,
             reacquire: rng.random(),
+            store: None,
         },
-        5 => Command::Release { reservation },
+        5 => Command::Release {
+            reservation,
+            store: None,
+        },
         6 => Command::Extend {
             reservation,
+            store: None,
             ttl_millis: 20,
         },
         _ => Command::Expire,
@@ -205,7 +210,7 @@ fn stock(rng: &mut SmallRng) -> Command {
             lines: some(rng, size, |rng| CountLine {
                 product: product(rng),
                 counted: rng.random_range(0..20),
-                expected: None,
+                basis: Basis::Now,
             }),
             counted_by: "somebody".into(),
             reference: None,

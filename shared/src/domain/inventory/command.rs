@@ -119,9 +119,23 @@ pub struct CountLine {
     pub product: ProductId,
     /// Units on the shelf.
     pub counted: i64,
-    /// `onHand` at the moment the shelf was counted, looked up in the log by the caller; `None` is
-    /// the moment of the decision.
-    pub expected: Option<i64>,
+    /// The moment at which the shelf was counted.
+    pub basis: Basis,
+}
+
+/// The moment at which a shelf was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Basis {
+    /// That of the decision.
+    Now,
+    /// An offset of the log.
+    Offset {
+        /// Which offset.
+        offset: u64,
+        /// `onHand` then, looked up in the log by the caller; `None` if the log no longer says. That
+        /// is for the decision to refuse, because a repeat gets its answer all the same.
+        on_hand: Option<i64>,
+    },
 }
 
 /// A row of an import.
@@ -204,16 +218,22 @@ pub enum Command {
         reservation: ReservationId,
         /// If it has run out: take the units all the same, if they are still free.
         reacquire: bool,
+        /// The shop that asks; `None` may resolve any.
+        store: Option<StoreId>,
     },
     /// The held units are free again.
     Release {
         /// Which reservation.
         reservation: ReservationId,
+        /// The shop that asks, likewise.
+        store: Option<StoreId>,
     },
     /// The units are held longer.
     Extend {
         /// Which reservation.
         reservation: ReservationId,
+        /// The shop that asks, likewise.
+        store: Option<StoreId>,
         /// Milliseconds from the decision on.
         ttl_millis: i64,
     },
@@ -338,7 +358,11 @@ pub fn fingerprint(command: &Command, store: Option<&StoreId>) -> u64 {
             for line in lines {
                 print.text(line.product.as_str());
                 print.integer(line.counted);
-                print.optional_integer(line.expected);
+                // What was there at an offset follows from the offset; only that was asked.
+                match line.basis {
+                    Basis::Now => print.version(None),
+                    Basis::Offset { offset, .. } => print.version(Some(offset)),
+                }
             }
         }
         Command::Import {
@@ -351,16 +375,23 @@ pub fn fingerprint(command: &Command, store: Option<&StoreId>) -> u64 {
         Command::Commit {
             reservation,
             reacquire,
+            store,
         } => {
             print.text(reservation.as_str());
+            print.option(store.as_ref().map(StoreId::as_str));
             print.text(if *reacquire { "reacquire" } else { "" });
         }
-        Command::Release { reservation } => print.text(reservation.as_str()),
+        Command::Release { reservation, store } => {
+            print.text(reservation.as_str());
+            print.option(store.as_ref().map(StoreId::as_str));
+        }
         Command::Extend {
             reservation,
+            store,
             ttl_millis,
         } => {
             print.text(reservation.as_str());
+            print.option(store.as_ref().map(StoreId::as_str));
             print.integer(*ttl_millis);
         }
         Command::Expire => {}

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::command::{
-    Atomicity, Changes, Command, CountLine, Deletion, Edit, ImportRow, ImportStock, Move,
+    Atomicity, Basis, Changes, Command, CountLine, Deletion, Edit, ImportRow, ImportStock, Move,
     NewProduct,
 };
 use super::draft::{Draft, Step};
@@ -182,7 +182,13 @@ impl Draft<'_> {
 
     fn count(&self, line: &CountLine, by: &Arc<str>, reference: Option<&Arc<str>>) -> Step {
         let product = self.live(&line.product)?;
-        let expected = line.expected.unwrap_or(product.stock.on_hand);
+        let unknown = || Rejection::BasisUnknown {
+            product_id: line.product.clone(),
+        };
+        let expected = match line.basis {
+            Basis::Now => product.stock.on_hand,
+            Basis::Offset { on_hand, .. } => on_hand.ok_or_else(unknown)?,
+        };
         let delta = line.counted.saturating_sub(expected);
         let stock = add_on_hand(product, delta)?;
         let movement = Movement {
@@ -271,6 +277,9 @@ fn add_on_hand(product: &Product, delta: i64) -> Result<Stock, Rejection> {
             product_id: product.id.clone(),
             delta,
             on_hand: product.stock.on_hand,
+            available: product.available(),
+            version: product.version,
+            last_updated: product.last_updated,
         });
     }
     Ok(Stock {

@@ -4,7 +4,9 @@
 //! no check that could be outdated by the time of the taking. Each of the ways out works once;
 //! repeating it changes nothing, contradicting it is refused.
 //!
-//! What must stay true: an order's hold is resolved by its order alone, or the two would disagree.
+//! What must stay true: an order's hold is resolved by its order alone, or the two would disagree; and
+//! a shop resolves no other shop's holds. A repeat is recorded with the reservation as it stood, so
+//! that a repeat of the repeat is told the same, whatever has become of it since.
 
 use super::command::{Command, Reserve};
 use super::decide::all_refused;
@@ -13,7 +15,7 @@ use super::event::MovementKind;
 use super::reservation::{Line, Reservation, ReservationState, summed};
 use crate::clock::Timestamp;
 use crate::domain::decision::{Decision, ItemResult};
-use crate::domain::ids::{OrderId, ProductId, ReservationId};
+use crate::domain::ids::{OrderId, ProductId, ReservationId, StoreId};
 use crate::domain::rejection::Rejection;
 use crate::limits;
 
@@ -29,12 +31,24 @@ impl Draft<'_> {
             Command::Commit {
                 reservation,
                 reacquire,
-            } => self.commit(reservation, *reacquire),
-            Command::Release { reservation } => self.release(reservation),
+                store,
+            } => match self.to_be_resolved(reservation, store.as_ref()) {
+                Ok(reservation) if *reacquire && self.has_run_out(&reservation) => {
+                    return self.reacquire(&reservation);
+                }
+                Ok(reservation) => self.commit(reservation),
+                Err(rejection) => Err(rejection),
+            },
+            Command::Release { reservation, store } => self
+                .to_be_resolved(reservation, store.as_ref())
+                .and_then(|reservation| self.release(reservation)),
             Command::Extend {
                 reservation,
+                store,
                 ttl_millis,
-            } => self.extend(reservation, *ttl_millis),
+            } => self
+                .to_be_resolved(reservation, store.as_ref())
+                .and_then(|reservation| self.extend(reservation, *ttl_millis)),
             Command::Move { .. }
             | Command::Create { .. }
             | Command::Edit { .. }
@@ -64,7 +78,10 @@ impl Draft<'_> {
             return;
         }
         let before = reserve.reference.as_ref().filter(|_| order.is_none());
-        let before = before.and_then(|name| self.state.reservations().named(&reserve.owner, name));
+        let before = before.and_then(|name| {
+            let store = reserve.store.as_ref();
+            self.state.reservations().named(store, &reserve.owner, name)
+        });
         if let Some(before) = before {
             let end = before.state_at(self.now);
             self.resolve(
@@ -132,62 +149,63 @@ impl Draft<'_> {
         Ok(product)
     }
 
-    fn commit(&mut self, id: &ReservationId, reacquire: bool) -> Outcome {
-        let reservation = self.of_no_order(id)?;
+    fn commit(&mut self, reservation: Reservation) -> Outcome {
         match reservation.state_at(self.now) {
             ReservationState::Active => {
                 self.resolve(&reservation, ReservationState::Committed);
                 Ok(ItemResult::Applied(0))
             }
-            ReservationState::Committed => Ok(ItemResult::Unchanged),
+            ReservationState::Committed => Ok(self.as_it_stands(reservation)),
             ReservationState::Released => Err(resolved(&reservation)),
-            ReservationState::Expired if reacquire => self.reacquire(&reservation),
             ReservationState::Expired => Err(expired(&reservation, self.now)),
         }
     }
 
+    fn has_run_out(&self, reservation: &Reservation) -> bool {
+        reservation.state_at(self.now) == ReservationState::Expired
+    }
+
     /// Takes the units of a hold that has run out, all of them or none.
-    fn reacquire(&mut self, reservation: &Reservation) -> Outcome {
+    fn reacquire(&mut self, reservation: &Reservation) {
         if reservation.is_active() {
             self.resolve(reservation, ReservationState::Expired);
         }
         self.each(&reservation.lines, |draft, line| {
             draft.retake(line, reservation)
         });
-        let results = std::mem::take(&mut self.decision.results);
-        let refused = results.into_iter().find_map(|result| match result {
-            ItemResult::Refused(rejection) => Some(rejection),
-            ItemResult::Applied(_) | ItemResult::Unchanged => None,
-        });
-        if let Some(rejection) = refused {
+        if self.decision.has_refusal() {
             // Nothing else follows in this decision; that holds have run out will be written by
             // whoever meets them next.
-            self.decision = Decision::default();
-            return Err(rejection);
+            self.decision = all_refused(std::mem::take(&mut self.decision));
+            return;
         }
+        self.decision.results = vec![ItemResult::Applied(0)];
         self.decision.reservations.push(Reservation {
             state: ReservationState::Committed,
             resolved_at: Some(self.now),
             ..reservation.clone()
         });
-        Ok(ItemResult::Applied(0))
     }
 
-    fn release(&mut self, id: &ReservationId) -> Outcome {
-        let reservation = self.of_no_order(id)?;
+    fn release(&mut self, reservation: Reservation) -> Outcome {
         match reservation.state_at(self.now) {
             ReservationState::Active => {
                 self.resolve(&reservation, ReservationState::Released);
                 Ok(ItemResult::Applied(0))
             }
             // Whoever gives back what has run out meanwhile wanted it free, and it is.
-            ReservationState::Released | ReservationState::Expired => Ok(ItemResult::Unchanged),
+            ReservationState::Expired if reservation.is_active() => {
+                self.resolve(&reservation, ReservationState::Expired);
+                Ok(ItemResult::Applied(0))
+            }
+            ReservationState::Released | ReservationState::Expired => {
+                Ok(self.as_it_stands(reservation))
+            }
             ReservationState::Committed => Err(resolved(&reservation)),
         }
     }
 
-    fn extend(&mut self, id: &ReservationId, ttl_millis: i64) -> Outcome {
-        let reservation = self.of_no_order(id)?;
+    fn extend(&mut self, reservation: Reservation, ttl_millis: i64) -> Outcome {
         match reservation.state_at(self.now) {
             ReservationState::Active => {}
             ReservationState::Expired => return Err(expired(&reservation, self.now)),
@@ -200,7 +218,7 @@ impl Draft<'_> {
         let until = self.now.plus_millis(ttl_millis);
         if until > latest {
             return Err(Rejection::ReservationTooLong {
-                reservation_id: id.clone(),
+                reservation_id: reservation.reservation_id,
                 latest,
             });
         }
@@ -209,6 +227,11 @@ impl Draft<'_> {
             ..reservation
         });
         Ok(ItemResult::Applied(0))
+    }
+
+    fn as_it_stands(&mut self, reservation: Reservation) -> ItemResult {
+        self.decision.reservations.push(reservation);
+        ItemResult::Unchanged
     }
 
     /// Ends what has run out, up to a bound; the rest is for the next time.
@@ -229,12 +252,25 @@ impl Draft<'_> {
         self.decision.results.push(result);
     }
 
-    fn of_no_order(&self, id: &ReservationId) -> Result<Reservation, Rejection> {
+    /// The reservation, if `store` may resolve it. One that was made for no shop is anybody's: what is
+    /// ordered on the web is handed out by the shop.
+    fn to_be_resolved(
+        &self,
+        id: &ReservationId,
+        store: Option<&StoreId>,
+    ) -> Result<Reservation, Rejection> {
         let Some(reservation) = self.reservation(id.as_str()) else {
             return Err(Rejection::ReservationNotFound {
                 reservation_id: id.clone(),
             });
         };
+        if let (Some(asks), Some(owns)) = (store, &reservation.store_id)
+            && asks != owns
+        {
+            return Err(Rejection::ReservationOfStore {
+                reservation_id: id.clone(),
+            });
+        }
         match &reservation.order_id {
             Some(order_id) => Err(Rejection::ReservationOfOrder {
                 reservation_id: id.clone(),

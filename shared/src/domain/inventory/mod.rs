@@ -26,7 +26,7 @@ pub mod reservation;
 pub mod state;
 
 pub use command::{
-    Atomicity, Command, CountLine, Deletion, Edit, ImportRow, ImportStock, Move, NewProduct,
+    Atomicity, Basis, Command, CountLine, Deletion, Edit, ImportRow, ImportStock, Move, NewProduct,
     Reserve,
 };
 pub use decide::decide;

@@ -9,7 +9,8 @@
 //! A reservation is resolved at most once. Its units are in `reserved` of its products for exactly as
 //! long as it is active, which makes `reserved` a sum and never a figure of its own: nobody releases
 //! "five units", only a reservation, and that works once. Somebody who reserves again under the same
-//! owner and reference gets the old hold replaced, not another beside it.
+//! owner and reference gets the old hold replaced, not another beside it. The name counts within one
+//! shop, so that no shop takes another's hold away by choosing its name.
 //!
 //! A hold runs out by itself, except one whose order has been paid: those units have been sold.
 //! What has run out counts as free from that moment, whether or not it has been written down yet.
@@ -129,8 +130,8 @@ impl Reservation {
     }
 }
 
-/// Who holds under which reference; names the hold that another one replaces.
-type Name = (Owner, Arc<str>);
+/// For which shop, who holds under which reference; names the hold that another one replaces.
+type Name = (Option<StoreId>, Owner, Arc<str>);
 
 /// Every reservation that is remembered, and the ways to find one.
 ///
@@ -143,7 +144,7 @@ pub struct Reservations {
     due: BTreeSet<(Timestamp, ReservationId)>,
     /// Active ones by product.
     holds: ProductMap<BTreeSet<ReservationId>>,
-    /// Active ones of no order by owner and reference.
+    /// Active ones of no order by shop, owner and reference.
     named: BTreeMap<Name, ReservationId>,
     /// Resolved ones by when that was.
     resolved: BTreeSet<(Timestamp, ReservationId)>,
@@ -217,26 +218,32 @@ impl Reservations {
             .fold(0, |sum, line| sum.saturating_add(line.quantity))
     }
 
-    /// The active reservation of no order that `owner` made under `reference`.
+    /// The active reservation of no order that `owner` made under `reference` at `store`.
     #[must_use]
-    pub fn named(&self, owner: &Owner, reference: &Arc<str>) -> Option<&Arc<Reservation>> {
-        let id = self.named.get(&(owner.clone(), Arc::clone(reference)))?;
-        self.all.get(id)
+    pub fn named(
+        &self,
+        store: Option<&StoreId>,
+        owner: &Owner,
+        reference: &Arc<str>,
+    ) -> Option<&Arc<Reservation>> {
+        let name = (store.cloned(), owner.clone(), Arc::clone(reference));
+        self.all.get(self.named.get(&name)?)
     }
 
     /// Puts a reservation in as it stands now, and forgets the oldest if too many are resolved.
-    pub fn put(&mut self, reservation: &Reservation) {
+    /// Returns that one.
+    pub fn put(&mut self, reservation: &Reservation) -> Option<Arc<Reservation>> {
         let id = &reservation.reservation_id;
         let before = self.all.insert(id.clone(), Arc::new(reservation.clone()));
         if let Some(before) = &before {
             self.unindex(before);
         }
         self.index(reservation);
-        if self.resolved.len() > limits::RESERVATIONS_RESOLVED_KEPT
-            && let Some((_, oldest)) = self.resolved.pop_first()
-        {
-            self.all.remove(&oldest);
+        if self.resolved.len() <= limits::RESERVATIONS_RESOLVED_KEPT {
+            return None;
         }
+        let (_, oldest) = self.resolved.pop_first()?;
+        self.all.remove(&oldest)
     }
 
     fn index(&mut self, reservation: &Reservation) {
@@ -291,7 +298,11 @@ fn resolved_at(reservation: &Reservation) -> Timestamp {
 
 fn name(reservation: &Reservation) -> Option<Name> {
     match (&reservation.order_id, &reservation.reference) {
-        (None, Some(reference)) => Some((reservation.owner.clone(), Arc::clone(reference))),
+        (None, Some(reference)) => Some((
+            reservation.store_id.clone(),
+            reservation.owner.clone(),
+            Arc::clone(reference),
+        )),
         (Some(_), _) | (None, None) => None,
     }
 }
