@@ -146,13 +146,120 @@ pub fn shortfalls() -> Value {
         row.insert("reserved".to_owned(), json!(24));
         row.insert("since".to_owned(), json!("2026-01-15T10:30:00.123Z"));
         row.insert("sinceIsExact".to_owned(), json!(true));
-        row.insert("reservations".to_owned(), json!([]));
+        row.insert("reservationsAtRisk".to_owned(), json!(1));
+        let at_risk = json!([{
+            "reservationId": "cart-0815", "owner": "ann", "reference": "cart",
+            "storeId": "store-s1", "quantity": 24, "createdAt": "2026-01-15T10:30:00.123Z",
+            "expiresAt": "2026-01-15T10:45:00.123Z",
+        }]);
+        row.insert("reservations".to_owned(), at_risk);
     }
     json!({
         "shortfalls": [row],
         "pagination": {"offset": 0, "limit": 50, "total_count": 1, "has_more": false},
         "gen": "8a7fd1e200aa31c4", "asOfOffset": 4,
     })
+}
+
+/// A reservation.
+pub fn reservation() -> Value {
+    json!({
+        "reservationId": "cart-0815", "owner": "ann", "reference": "cart", "storeId": "store-s1",
+        "lines": [
+            {"productId": "GRO-0101", "quantity": 2}, {"productId": "GRO-0102", "quantity": 1},
+        ],
+        "state": "active", "createdAt": "2026-01-15T10:30:00.123Z",
+        "expiresAt": "2026-01-15T10:45:00.123Z",
+    })
+}
+
+/// `value` with other members.
+fn with(mut value: Value, members: Value) -> Value {
+    if let (Value::Object(value), Value::Object(members)) = (&mut value, members) {
+        value.extend(members);
+    }
+    value
+}
+
+/// Units to be held.
+pub fn new_reservation() -> Value {
+    json!({
+        "reservationId": "cart-0815", "owner": "ann", "reference": "cart", "storeId": "store-s1",
+        "lines": [
+            {"productId": "GRO-0101", "quantity": 2}, {"productId": "GRO-0102", "quantity": 1},
+        ],
+        "ttlSeconds": 900, "idempotencyKey": "reserve-cart-0815",
+    })
+}
+
+/// That they are held.
+pub fn reserved() -> Value {
+    with(reservation(), json!({"asOfOffset": 7}))
+}
+
+/// Reservations.
+pub fn reservations() -> Value {
+    json!({"reservations": [reservation()], "gen": "8a7fd1e200aa31c4", "asOfOffset": 7})
+}
+
+/// That they are to be held longer.
+pub fn extend() -> Value {
+    json!({"ttlSeconds": 600, "idempotencyKey": "extend-cart-0815"})
+}
+
+/// That they are to leave the house.
+pub fn commit() -> Value {
+    json!({"reacquire": true, "idempotencyKey": "commit-cart-0815"})
+}
+
+/// That they have.
+pub fn committed() -> Value {
+    let resolved = json!({"state": "committed", "resolvedAt": "2026-01-15T10:40:00.123Z"});
+    with(reserved(), resolved)
+}
+
+/// That they are to be given back.
+pub fn release() -> Value {
+    json!({"idempotencyKey": "release-counter-7"})
+}
+
+/// That they are free.
+pub fn released() -> Value {
+    let resolved = json!({"state": "released", "resolvedAt": "2026-01-15T10:40:00.123Z"});
+    with(reserved(), resolved)
+}
+
+/// Units of one product to be held.
+pub fn reserve_product() -> Value {
+    json!({
+        "quantity": 3, "reservationId": "counter-7", "storeId": "store-s1",
+        "idempotencyKey": "reserve-counter-7",
+    })
+}
+
+/// That they are.
+pub fn product_reserved() -> Value {
+    json!({
+        "productId": "GRO-0101", "reserved": 3, "available": 17, "totalReserved": 5,
+        "reservationId": "counter-7", "owner": "store-s1", "storeId": "store-s1",
+        "lines": [{"productId": "GRO-0101", "quantity": 3}],
+        "state": "active", "createdAt": "2026-01-15T10:30:00.123Z",
+        "expiresAt": "2026-01-15T10:45:00.123Z", "asOfOffset": 8,
+    })
+}
+
+/// Which of them are to be given back.
+pub fn release_product() -> Value {
+    json!({"reservationId": "counter-7", "idempotencyKey": "release-counter-7-again"})
+}
+
+/// That they are free.
+pub fn product_released() -> Value {
+    let resolved = json!({
+        "reserved": 0, "released": 3, "available": 20, "totalReserved": 2, "state": "released",
+        "resolvedAt": "2026-01-15T10:40:00.123Z", "asOfOffset": 9,
+    });
+    with(product_reserved(), resolved)
 }
 
 /// What happened to a product.
@@ -243,9 +350,11 @@ pub fn info() -> Value {
         "limits": {
             "batchLines": 1000, "bodyBytes": 1_048_576, "deltaUnits": 1_000_000_000,
             "feedLimit": 1000, "feedWaitSeconds": 60, "pageByOffset": 200, "pageByCursor": 1000,
+            "reservationTtlSecondsDefault": 900, "reservationTtlSecondsMax": 86_400,
+            "reservationLifeSecondsMax": 604_800,
         },
         "retention": {"idempotencyHours": 168, "eventHours": 0},
-        "features": ["inventory", "products", "feed", "snapshots", "counts", "history", "import", "export", "stores"],
+        "features": ["inventory", "products", "feed", "snapshots", "counts", "history", "import", "export", "stores", "reservations"],
     })
 }
 

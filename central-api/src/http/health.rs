@@ -19,7 +19,7 @@ use super::{AppState, examples};
 pub const SERVICE: &str = "central-api";
 
 /// What this service can do beyond seed 003, for clients that ask before they try.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
     "inventory",
     "products",
     "feed",
@@ -29,6 +29,7 @@ const FEATURES: [&str; 9] = [
     "import",
     "export",
     "stores",
+    "reservations",
 ];
 
 /// Whether the process answers at all.
@@ -127,6 +128,9 @@ struct InfoLimits {
     feed_wait_seconds: u64,
     page_by_offset: usize,
     page_by_cursor: usize,
+    reservation_ttl_seconds_default: u64,
+    reservation_ttl_seconds_max: u64,
+    reservation_life_seconds_max: u64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -159,6 +163,9 @@ pub async fn info(State(state): State<AppState>) -> Json<Info> {
             feed_wait_seconds: limits::FEED_WAIT_MAX.as_secs(),
             page_by_offset: limits::PAGE_BY_OFFSET,
             page_by_cursor: limits::PAGE_BY_CURSOR,
+            reservation_ttl_seconds_default: limits::RESERVATION_TTL_DEFAULT.as_secs(),
+            reservation_ttl_seconds_max: limits::RESERVATION_TTL_MAX.as_secs(),
+            reservation_life_seconds_max: limits::RESERVATION_LIFE_MAX.as_secs(),
         },
         retention: InfoRetention {
             idempotency_hours: state.shared.idempotency_retention_hours,

@@ -172,6 +172,11 @@ fn entry(entry: &Entry) -> Value {
                 cause.extend(value.map(|value| (name.to_owned(), value)));
             };
             add("delta", movement.delta.map(Value::from));
+            add("quantity", movement.quantity.map(Value::from));
+            let order = movement.order.as_ref();
+            add("orderId", order.map(|id| id.as_str().into()));
+            let reservation = movement.reservation.as_ref();
+            add("reservationId", reservation.map(|id| id.as_str().into()));
             add("reason", movement.reason.map(|one| one.as_str().into()));
             add("reference", movement.reference.as_deref().map(Value::from));
             add("note", movement.note.as_deref().map(Value::from));

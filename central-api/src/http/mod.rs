@@ -23,12 +23,18 @@ mod order_body;
 pub mod orders;
 mod precondition;
 mod product_body;
+pub mod product_holds;
 pub mod products;
 pub mod refunds;
 pub mod refusal;
+mod reservation_body;
+mod reservation_list;
+pub mod reservation_reads;
+pub mod reservations;
 pub mod schema;
 pub mod schema_orders;
 pub mod schema_products;
+pub mod schema_reservations;
 pub mod shortfalls;
 pub mod snapshots;
 mod state;
@@ -40,6 +46,7 @@ use std::sync::LazyLock;
 
 use axum::Router;
 use axum::middleware::from_fn;
+use http::HeaderValue;
 use serde_json::Value;
 use shared::service::compression::compress;
 use shared::service::openapi::{self, ProblemBody};
@@ -92,6 +99,13 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(inventory::availability))
         .routes(routes!(inventory::categories).layer(from_fn(compress)))
         .routes(routes!(updates::post_updates))
+        .routes(routes!(product_holds::reserve))
+        .routes(routes!(product_holds::release))
+        .routes(routes!(reservation_reads::list, reservations::create).layer(from_fn(compress)))
+        .routes(routes!(reservation_reads::get))
+        .routes(routes!(reservations::commit))
+        .routes(routes!(reservations::release))
+        .routes(routes!(reservations::extend))
         .routes(routes!(counts::post_counts))
         .routes(routes!(shortfalls::list).layer(from_fn(compress)))
         .routes(routes!(history::get).layer(from_fn(compress)))
@@ -129,4 +143,18 @@ fn routes() -> OpenApiRouter<AppState> {
 pub fn document() -> &'static Value {
     static DOCUMENT: LazyLock<Value> = LazyLock::new(|| openapi::finished(routes().into_openapi()));
     &DOCUMENT
+}
+
+/// Where something with `id` is found under `collection`; what means something in a URL is escaped.
+fn location(collection: &str, id: &str) -> HeaderValue {
+    use std::fmt::Write as _;
+    let mut path = format!("{collection}/");
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            write!(path, "%{byte:02X}").expect("writing to a String cannot fail");
+        }
+    }
+    HeaderValue::try_from(path).expect("escaped text is a valid header")
 }

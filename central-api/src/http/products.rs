@@ -17,7 +17,6 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use shared::domain::ids::ProductId;
 use shared::domain::inventory::{Atomicity, Command, Deletion, ItemResult, Product, Rejection};
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
@@ -30,6 +29,7 @@ use shared::wire::product::Encoder;
 use super::decision::{decide, header_key, mark, origin};
 use super::fields::checked;
 use super::inventory::{self, ListProblems, ProductProblems, not_found, path_id};
+use super::location;
 use super::precondition::{Condition, etag, if_match};
 use super::product_body::{parse_change, parse_new};
 use super::refusal;
@@ -135,7 +135,8 @@ pub async fn create(
         Done::Product(product) => {
             let mut answer = shown(product);
             *answer.status_mut() = StatusCode::CREATED;
-            answer.headers_mut().insert(LOCATION, location(&product.id));
+            let location = location("/v1/products", product.id.as_str());
+            answer.headers_mut().insert(LOCATION, location);
             answer
         }
     };
@@ -294,18 +295,4 @@ fn shown(product: &Product) -> Response {
     let mut body = Vec::with_capacity(384);
     Encoder::new().product(&mut body, product);
     ([(CONTENT_TYPE, JSON), (ETAG, etag(product.version))], body).into_response()
-}
-
-/// Where a product is found; what means something in a URL is escaped.
-fn location(id: &ProductId) -> HeaderValue {
-    use std::fmt::Write as _;
-    let mut path = String::from("/v1/products/");
-    for byte in id.as_str().bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            write!(path, "%{byte:02X}").expect("writing to a String cannot fail");
-        }
-    }
-    HeaderValue::try_from(path).expect("escaped text is a valid header")
 }

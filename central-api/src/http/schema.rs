@@ -125,10 +125,19 @@ pub enum UpdateAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
-    /// `sale`, `sale_returned`, `received`, `adjusted`, `counted`, `created`, `edited`, `deleted`, …
+    /// `sale`, `sale_returned`, `received`, `adjusted`, `counted`, `reserved`, `committed`,
+    /// `released`, `expired`, `created`, `edited`, `deleted`, …
     kind: String,
+    /// Change of `onHand`.
     #[schema(nullable = false)]
     delta: Option<i64>,
+    /// Units that a reservation holds, or held.
+    #[schema(nullable = false)]
+    quantity: Option<i64>,
+    #[schema(nullable = false)]
+    reservation_id: Option<String>,
+    #[schema(nullable = false)]
+    order_id: Option<String>,
     #[schema(nullable = false)]
     reason: Option<String>,
     #[schema(nullable = false)]
@@ -278,9 +287,34 @@ pub struct Shortfall {
     /// Whether it began then, rather than then or earlier.
     #[schema(nullable = false)]
     since_is_exact: Option<bool>,
-    /// The reservations at risk.
-    #[schema(value_type = Vec<Object>)]
-    reservations: Vec<serde_json::Value>,
+    /// How many reservations hold units of it.
+    #[schema(minimum = 0)]
+    reservations_at_risk: i64,
+    /// The newest of them.
+    #[schema(max_items = 100)]
+    reservations: Vec<ReservationAtRisk>,
+}
+
+/// A reservation of which not all units may be there.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReservationAtRisk {
+    reservation_id: String,
+    owner: String,
+    #[schema(nullable = false)]
+    reference: Option<String>,
+    #[schema(nullable = false)]
+    store_id: Option<String>,
+    #[schema(nullable = false)]
+    order_id: Option<String>,
+    /// Units of this product.
+    #[schema(minimum = 1)]
+    quantity: i64,
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// Null once its order is paid.
+    #[schema(required = true, format = DateTime)]
+    expires_at: Option<String>,
 }
 
 /// A page of shortfalls.

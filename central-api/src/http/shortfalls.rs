@@ -1,9 +1,14 @@
-//! `GET /v1/inventory/shortfalls`: products of which more is promised than there is.
+//! `GET /v1/inventory/shortfalls`: products of which more is promised than there is, and to whom.
+//!
+//! Which of the promises cannot be kept is for the shop to say. All that hold such a product are at
+//! risk; the newest come first, since whoever came first is usually served first.
 
 use axum::Json;
 use axum::extract::State;
 use http::Uri;
 use serde_json::{Value, json};
+use shared::domain::ids::ProductId;
+use shared::domain::inventory::Reservation;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::query::QueryParams;
@@ -57,7 +62,11 @@ pub async fn list(
                     let exact = ("sinceIsExact".to_owned(), Value::from(since.exact));
                     [("since".to_owned(), since.at.to_string().into()), exact]
                 }));
-                shown.insert("reservations".to_owned(), json!([]));
+                let most = limits::SHORTFALL_RESERVATIONS;
+                let (newest, count) = published.books.holding(row.id.as_str(), most);
+                let newest = newest.iter().map(|held| at_risk(held, &row.id));
+                shown.insert("reservationsAtRisk".to_owned(), count.into());
+                shown.insert("reservations".to_owned(), newest.collect());
             }
             rows.push(shown);
         }
@@ -80,4 +89,27 @@ pub async fn list(
         members.insert("nextCursor".to_owned(), json!(next));
     }
     Ok(Json(body))
+}
+
+/// What is at risk of a reservation that holds units of `product`.
+fn at_risk(held: &Reservation, product: &ProductId) -> Value {
+    let lines = held.lines.iter();
+    let lines = lines.filter(|line| line.product_id == *product);
+    let mut shown = json!({
+        "reservationId": held.reservation_id,
+        "owner": held.owner,
+        "quantity": lines.map(|line| line.quantity).sum::<i64>(),
+        "createdAt": held.created_at,
+        "expiresAt": held.expires_at,
+    });
+    if let Value::Object(shown) = &mut shown {
+        let known = [
+            ("reference", held.reference.as_deref()),
+            ("storeId", held.store_id.as_ref().map(|id| id.as_str())),
+            ("orderId", held.order_id.as_ref().map(|id| id.as_str())),
+        ];
+        let known = known.into_iter();
+        shown.extend(known.filter_map(|(name, text)| Some((name.to_owned(), text?.into()))));
+    }
+    shown
 }

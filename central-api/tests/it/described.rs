@@ -22,12 +22,18 @@ const NOT_DESCRIBED: [&str; 6] = [
     "/{*__private__axum_fallback}",
 ];
 /// What must happen before anything else, in this order, and what must come last.
-const FIRST: [&str; 7] = [
+const FIRST: [&str; 13] = [
     "createProduct",
     "adminCreateProducts",
     "adminSetProducts",
     "updateInventory",
     "countInventory",
+    "createReservation",
+    "reserveProduct",
+    "extendReservation",
+    "commitReservation",
+    "releaseReservation",
+    "releaseProduct",
     "editProduct",
     "heartbeat",
 ];

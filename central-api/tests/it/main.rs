@@ -30,6 +30,7 @@ mod products;
 mod program;
 mod racers;
 mod requests;
+mod reservations;
 mod rush;
 mod schema_check;
 mod seed_003;

@@ -122,11 +122,8 @@ fn play(world: &mut World, act: Act) {
             });
         }
         Act::Release(which) => {
-            let reservation = some_reservation(world, which);
-            world.act(inventory::Command::Release {
-                reservation,
-                store: None,
-            });
+            let (reservation, store) = (some_reservation(world, which), None);
+            world.act(inventory::Command::Release { reservation, store });
         }
         Act::Extend(which) => {
             let reservation = some_reservation(world, which);

@@ -120,6 +120,14 @@ fn age(dir: &Path) {
     folder.write(dir);
 }
 
+/// Sells twenty units of `A` one by one.
+async fn sell(central: &TestCentral, name: &str) {
+    for sale in 0..20 {
+        let key = format!("{name}-{sale}");
+        assert_eq!(central.update("A", -1, &key).await.status(), 200);
+    }
+}
+
 #[tokio::test]
 async fn what_retention_has_dropped_is_gone_and_a_snapshot_leads_over_it() {
     let mut settings = settings();
@@ -127,15 +135,7 @@ async fn what_retention_has_dropped_is_gone_and_a_snapshot_leads_over_it() {
     settings.event_retention_hours = 1;
     let mut central = TestCentral::with(settings).await;
     central.create("A", 100).await;
-    for sale in 0..20 {
-        assert_eq!(
-            central
-                .update("A", -1, &format!("old-{sale}"))
-                .await
-                .status(),
-            200
-        );
-    }
+    sell(&central, "old").await;
     let feed = |offset: u64| format!("{FEED}?offset={offset}");
     assert_eq!(central.get(&feed(0)).await.status(), 200);
     central.stop().await;
@@ -147,34 +147,12 @@ async fn what_retention_has_dropped_is_gone_and_a_snapshot_leads_over_it() {
         200,
         "nothing may go yet"
     );
-    let line = json!({"productId": "A", "counted": 96, "basisOffset": 1});
-    let count = json!({"countedBy": "Ada", "lines": [line], "idempotencyKey": "count"});
-    let counted = central.post("/v1/inventory/counts", &count).await;
-    assert_eq!(counted.status(), 200);
-    let counted: Value = counted.json().await.unwrap();
-    for sale in 0..20 {
-        assert_eq!(
-            central
-                .update("A", -1, &format!("new-{sale}"))
-                .await
-                .status(),
-            200
-        );
-    }
+    sell(&central, "new").await;
     central = central.restart().await;
     central.update("A", -1, "last").await;
     central = central.restart().await;
 
     let head = central.head().await;
-    // What was there at its basis is not known any more; a repeat of the count is answered all the same.
-    let again = central.post("/v1/inventory/counts", &count).await;
-    assert_eq!(header(&again, "idempotent-replayed"), Some("true"));
-    assert_eq!(again.json::<Value>().await.unwrap(), counted);
-    let mut other = count;
-    other["idempotencyKey"] = "another".into();
-    let refused = central.post("/v1/inventory/counts", &other).await;
-    assert_eq!(refused.status(), 410);
-
     let gone = central.get(&feed(0)).await;
     assert_eq!(gone.status(), 410);
     assert_eq!(header(&gone, "cache-control"), Some("no-store"));
@@ -204,4 +182,35 @@ async fn what_retention_has_dropped_is_gone_and_a_snapshot_leads_over_it() {
         .get_json(&format!("{FEED}?offset={offset}&gen={log_gen}"))
         .await;
     assert_eq!(next["upToDate"], true, "{next}");
+}
+
+#[tokio::test]
+async fn a_count_is_answered_again_after_its_basis_was_dropped() {
+    let mut settings = settings();
+    settings.segment_bytes = 4_000;
+    settings.event_retention_hours = 1;
+    let mut central = TestCentral::with(settings).await;
+    central.create("A", 100).await;
+    sell(&central, "old").await;
+    central.stop().await;
+    age(&central.folder());
+    central = central.restart().await;
+    let line = json!({"productId": "A", "counted": 96, "basisOffset": 1});
+    let count = json!({"countedBy": "Ada", "lines": [line], "idempotencyKey": "count"});
+    let counted = central.post("/v1/inventory/counts", &count).await;
+    assert_eq!(counted.status(), 200);
+    let counted: Value = counted.json().await.unwrap();
+    sell(&central, "new").await;
+    central = central.restart().await;
+    central.update("A", -1, "last").await;
+    central = central.restart().await;
+
+    // What was there at its basis is not known any more; a repeat of the count is answered all the same.
+    let again = central.post("/v1/inventory/counts", &count).await;
+    assert_eq!(header(&again, "idempotent-replayed"), Some("true"));
+    assert_eq!(again.json::<Value>().await.unwrap(), counted);
+    let mut other = count;
+    other["idempotencyKey"] = "another".into();
+    let refused = central.post("/v1/inventory/counts", &other).await;
+    assert_eq!(refused.status(), 410);
 }

@@ -355,15 +355,7 @@ pub fn fingerprint(command: &Command, store: Option<&StoreId>) -> u64 {
         } => {
             print.text(counted_by);
             print.option(reference.as_deref());
-            for line in lines {
-                print.text(line.product.as_str());
-                print.integer(line.counted);
-                // What was there at an offset follows from the offset; only that was asked.
-                match line.basis {
-                    Basis::Now => print.version(None),
-                    Basis::Offset { offset, .. } => print.version(Some(offset)),
-                }
-            }
+            lines.iter().for_each(|line| print.count(line));
         }
         Command::Import {
             rows,
@@ -377,21 +369,16 @@ pub fn fingerprint(command: &Command, store: Option<&StoreId>) -> u64 {
             reacquire,
             store,
         } => {
-            print.text(reservation.as_str());
-            print.option(store.as_ref().map(StoreId::as_str));
+            print.hold(reservation, store.as_ref());
             print.text(if *reacquire { "reacquire" } else { "" });
         }
-        Command::Release { reservation, store } => {
-            print.text(reservation.as_str());
-            print.option(store.as_ref().map(StoreId::as_str));
-        }
+        Command::Release { reservation, store } => print.hold(reservation, store.as_ref()),
         Command::Extend {
             reservation,
             store,
             ttl_millis,
         } => {
-            print.text(reservation.as_str());
-            print.option(store.as_ref().map(StoreId::as_str));
+            print.hold(reservation, store.as_ref());
             print.integer(*ttl_millis);
         }
         Command::Expire => {}
@@ -448,6 +435,21 @@ impl Print {
         self.version(line.expected_version);
         self.option(line.reference.as_deref());
         self.option(line.note.as_deref());
+    }
+
+    fn count(&mut self, line: &CountLine) {
+        self.text(line.product.as_str());
+        self.integer(line.counted);
+        // What was there at an offset follows from the offset; only that was asked.
+        self.version(match line.basis {
+            Basis::Now => None,
+            Basis::Offset { offset, .. } => Some(offset),
+        });
+    }
+
+    fn hold(&mut self, reservation: &ReservationId, store: Option<&StoreId>) {
+        self.text(reservation.as_str());
+        self.option(store.map(StoreId::as_str));
     }
 
     fn import(&mut self, rows: &[ImportRow], update: bool, stock: ImportStock) {
