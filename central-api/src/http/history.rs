@@ -17,7 +17,7 @@ use shared::wire::problem::{Detail, Problem, ProblemCode};
 
 use super::inventory::{not_found, path_id};
 use super::refusal;
-use super::schema::{HistoryAnswer, HistoryParams};
+use super::schema_history::{HistoryAnswer, HistoryParams};
 use super::{AppState, examples};
 use crate::ledger::history::{
     Entry, KindWanted, Moment, Page, Stood, Wanted, What, as_it_stood, page,

@@ -32,6 +32,7 @@ mod reservation_list;
 pub mod reservation_reads;
 pub mod reservations;
 pub mod schema;
+pub mod schema_history;
 pub mod schema_orders;
 pub mod schema_products;
 pub mod schema_reservations;

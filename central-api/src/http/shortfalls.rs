@@ -16,7 +16,7 @@ use shared::view::ListRequest;
 use shared::wire::problem::{Problem, ProblemCode};
 
 use super::history::OldLogProblems;
-use super::schema::Shortfalls;
+use super::schema_history::Shortfalls;
 use super::{AppState, examples};
 use crate::ledger::history::short_since;
 

@@ -369,6 +369,49 @@ async fn history_says_for_whom_and_shortfalls_say_whose_hold_is_at_risk() {
 }
 
 #[tokio::test]
+async fn an_orders_hold_is_resolved_by_its_order_alone_and_named_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let central = stocked(&dir).await;
+    let price = json!({"price": 2.5, "version": null});
+    let priced = central.send(Method::PUT, "/v1/products/A", &[], Some(&price));
+    priced.await.expect(200);
+    let items = lines_of(&[("A", 3)]);
+    let body = json!({"customerId": "ann", "items": items, "confirm": false});
+    let order = post(&central, "/v1/orders", "o", &body).await.expect(201);
+    let id = order["reservationId"].as_str().unwrap();
+    let path = format!("/v1/reservations/{id}");
+    let held = central.get(&path).await.expect(200);
+    assert_eq!(held["orderId"], order["orderId"]);
+    assert_eq!(held["state"], "active");
+    // It is paid: those units have been sold and do not run out.
+    assert_eq!(held["expiresAt"], Value::Null);
+    let bodies = [
+        ("commit", json!({"reacquire": true})),
+        ("release", json!({})),
+        ("extend", json!({"ttlSeconds": 60})),
+    ];
+    for (what, body) in bodies {
+        let path = format!("{path}/{what}");
+        let refused = post(&central, &path, what, &body).await.expect(409);
+        assert_eq!(refused["code"], "reservation_of_order", "{what}");
+        assert_eq!(refused["orderId"], order["orderId"]);
+    }
+    let history = central.get("/v1/inventory/A/history?kind=reserved").await;
+    let cause = &history.expect(200)["entries"][0]["cause"];
+    assert_eq!(cause["orderId"], order["orderId"]);
+    assert_eq!(cause["reservationId"], id);
+    let lines = json!([{"productId": "A", "counted": 1}]);
+    let count = json!({"countedBy": "Ada", "lines": lines});
+    let counted = post(&central, "/v1/inventory/counts", "c", &count).await;
+    counted.expect(200);
+    let short = central.get("/v1/inventory/shortfalls").await.expect(200);
+    let at_risk = &short["shortfalls"][0]["reservations"][0];
+    assert_eq!(at_risk["orderId"], order["orderId"], "{short}");
+    assert_eq!(at_risk["quantity"], 3);
+    central.stop().await;
+}
+
+#[tokio::test]
 async fn the_service_says_what_reservations_it_takes() {
     let dir = tempfile::tempdir().unwrap();
     let central = stocked(&dir).await;

@@ -146,10 +146,8 @@ fn confirmed(orders: &[Value]) -> i64 {
 #[tokio::test]
 async fn a_thousand_orders_for_a_hundred_units_sell_what_there_is() {
     let dir = tempfile::tempdir().unwrap();
-    let bank = Arc::new(Simulated::new(
-        Arc::new(SystemClock),
-        Duration::from_secs(1),
-    ));
+    let late = Duration::from_secs(1);
+    let bank = Arc::new(Simulated::new(Arc::new(SystemClock), late));
     let line = Arc::new(BadLine {
         bank: Arc::clone(&bank),
         calls: AtomicU64::new(0),
