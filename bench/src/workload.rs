@@ -91,6 +91,46 @@ impl Workload for Updates {
     }
 }
 
+/// Orders of one unit each, every one with its own key, paid by a card that is approved.
+#[derive(Debug)]
+pub struct Orders {
+    template: Template,
+    products: Range<usize>,
+    keys: Keys,
+    rng: SmallRng,
+    body: Vec<u8>,
+}
+
+impl Orders {
+    /// Orders of the products numbered `products`.
+    #[must_use]
+    pub fn new(products: Range<usize>, connection: usize) -> Self {
+        Self {
+            template: Template::post_json("/v1/orders", KEY),
+            products,
+            keys: Keys::new(),
+            rng: seeded(connection),
+            body: Vec::with_capacity(256),
+        }
+    }
+}
+
+impl Workload for Orders {
+    fn request(&mut self, out: &mut Vec<u8>) {
+        let product = self.rng.random_range(self.products.clone());
+        self.body.clear();
+        write!(
+            self.body,
+            r#"{{"storeId":"store-s1","customerId":"customer-{}","paymentMethod":"card","items":[{{"productId":"P-{product:06}","quantity":1}}],"idempotencyKey":""#,
+            product % 1_000,
+        )
+        .expect("writing to a Vec cannot fail");
+        self.keys.write(&mut self.body);
+        self.body.extend_from_slice(b"\"}");
+        self.template.with_body(out, &self.body);
+    }
+}
+
 /// The same bodies, sent to the ceiling.
 #[derive(Debug)]
 pub struct Echo(Updates);

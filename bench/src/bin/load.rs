@@ -56,6 +56,8 @@ enum What {
         #[arg(long, default_value_t = 100)]
         lines: usize,
     },
+    /// Orders of one unit: held, paid, confirmed.
+    Orders,
     /// One hot product, with and without a version.
     Hot,
     /// Reads of single products at a store.
@@ -115,6 +117,7 @@ async fn main() -> io::Result<()> {
         What::Ceiling => throughput::ceiling(&settings).await,
         What::Updates => throughput::updates(&settings).await,
         What::Batches { lines } => throughput::batches(&settings, lines).await,
+        What::Orders => throughput::orders(&settings).await,
         What::Hot => throughput::hot(&settings).await,
         What::Reads => throughput::reads(&settings).await,
         What::List => throughput::list(&settings).await,

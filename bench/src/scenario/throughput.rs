@@ -9,7 +9,7 @@ use super::world::Site;
 use crate::drive::{Plan, Workload};
 use crate::server::{Server, until};
 use crate::tally::Tally;
-use crate::workload::{Batches, Echo, Reads, Updates, Versioned, product_id};
+use crate::workload::{Batches, Echo, Orders, Reads, Updates, Versioned, product_id};
 
 /// Path of stock updates at central.
 const UPDATES: &str = "/v1/inventory/updates";
@@ -123,6 +123,17 @@ async fn idle(server: &Server) -> io::Result<()> {
             .is_some_and(|(now, before)| now.saturating_sub(before) < Duration::from_millis(50))
     })
     .await
+}
+
+/// Orders of one unit: held, paid by the simulated provider, confirmed, two durable decisions each.
+///
+/// # Errors
+/// If a server cannot be started.
+pub async fn orders(settings: &Settings) -> io::Result<()> {
+    let products = 0..settings.products;
+    let central = settings.site.central(settings.products).await?;
+    let workload = move |index| Orders::new(products.clone(), index);
+    against_ceiling(settings, "orders", central, workload, Echo::new).await
 }
 
 /// Updates in batches.
