@@ -37,4 +37,5 @@ mod seed_003;
 mod served;
 mod snapshots;
 mod stripe;
+mod two_centrals;
 mod verify;

@@ -138,6 +138,19 @@ async fn stock(central: &Served) -> Vec<(i64, i64)> {
     stock
 }
 
+/// The products, with their units and price.
+async fn stock_up(central: &Served) {
+    decide(&central.ledger, create(PRODUCTS.map(str::to_owned), UNITS)).await;
+    for product in PRODUCTS {
+        let path = format!("/v1/products/{product}");
+        let body = json!({"price": 2.5, "version": null});
+        central
+            .send(reqwest::Method::PUT, &path, &[], Some(&body))
+            .await
+            .expect(200);
+    }
+}
+
 fn confirmed(orders: &[Value]) -> i64 {
     let confirmed = orders.iter().filter(|order| order["status"] == "confirmed");
     i64::try_from(confirmed.count()).unwrap()
@@ -161,15 +174,7 @@ async fn a_thousand_orders_for_a_hundred_units_sell_what_there_is() {
     let breaker = Breaker::try_new(patient).unwrap();
     let guarded = Guarded::new(Arc::clone(&line) as _, breaker, Duration::from_secs(5));
     let central = Served::start_paying(&dir, Arc::new(guarded)).await;
-    decide(&central.ledger, create(PRODUCTS.map(str::to_owned), UNITS)).await;
-    for product in PRODUCTS {
-        let path = format!("/v1/products/{product}");
-        let body = json!({"price": 2.5, "version": null});
-        central
-            .send(reqwest::Method::PUT, &path, &[], Some(&body))
-            .await
-            .expect(200);
-    }
+    stock_up(&central).await;
 
     // All at once, and everybody asks a second time.
     let twice = (0..1_000).chain(0..1_000);
