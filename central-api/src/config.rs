@@ -8,7 +8,7 @@ mod payments;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 use shared::limits;
 use shared::service::auth::ApiKeys;
 use shared::service::cors::Origins;
@@ -92,6 +92,9 @@ pub struct Settings {
     /// Bytes after which a journal segment is sealed.
     #[arg(long, env = "SEGMENT_BYTES", default_value_t = limits::SEGMENT_BYTES, hide = true)]
     pub segment_bytes: u64,
+    /// true lets an admin key make calls fail on purpose, by /v1/admin/faults; see docs/faults.md.
+    #[arg(long, env = "FAULT_INJECTION", default_value_t = false, action = ArgAction::Set)]
+    pub fault_injection: bool,
     /// Who moves money, and when nobody is asked to.
     #[command(flatten)]
     pub payments: PaymentSettings,
@@ -114,6 +117,7 @@ impl Default for Settings {
             seed_catalog: None,
             currency: "USD".to_owned(),
             segment_bytes: limits::SEGMENT_BYTES,
+            fault_injection: false,
             payments: PaymentSettings::default(),
         }
     }
@@ -144,6 +148,8 @@ pub struct Config {
     pub currency: String,
     /// Bytes after which a journal segment is sealed.
     pub segment_bytes: u64,
+    /// Whether an admin key can make calls fail on purpose.
+    pub fault_injection: bool,
     /// Who moves money.
     pub payments: PaymentConfig,
 }
@@ -218,6 +224,7 @@ impl Config {
                 seed_catalog: settings.seed_catalog,
                 currency: settings.currency,
                 segment_bytes: settings.segment_bytes,
+                fault_injection: settings.fault_injection,
                 payments,
             }),
             _ => Err(faults),

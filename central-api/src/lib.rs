@@ -1,12 +1,13 @@
 //! The central inventory service.
 //!
 //! See `ARCHITECTURE.md` for the map. [`journal`] is what was decided, durably; [`ledger`] decides;
-//! [`feed`] is how others follow; [`payments`] takes money; [`http`] is what crosses the network; [`startup`] puts them
-//! together.
+//! [`feed`] is how others follow; [`payments`] takes money; [`http`] is what crosses the network; [`faults`] makes calls fail on
+//! purpose; [`startup`] puts them together.
 
 pub mod cli;
 pub mod config;
 pub mod export;
+pub mod faults;
 pub mod feed;
 pub mod first_key;
 pub mod http;

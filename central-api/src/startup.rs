@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::faults::Faults;
 use crate::first_key::{self, FirstKeyError};
 use crate::http::{self, AppState};
 use crate::journal::embedded::EmbeddedOptions;
@@ -215,7 +216,9 @@ pub async fn run(
 ) -> Result<(), StartError> {
     // One TLS provider for the process; a second call in one process finds it there.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let payments = Arc::new(payments::start(&config.payments, Arc::new(SystemClock))?);
+    let faults = Faults::if_allowed(config.fault_injection);
+    let payments = payments::start(&config.payments, Arc::new(SystemClock), faults.clone())?;
+    let payments = Arc::new(payments);
     let workers = Workers::start_one_per_core().map_err(StartError::Workers)?;
     let homes = workers.handles();
     let opened = open_ledger(&config, homes.clone(), Arc::new(SystemClock)).await?;
@@ -227,7 +230,7 @@ pub async fn run(
     } = opened;
     let (dir, now) = (&config.data_dir, SystemClock.now());
     first_key::ensure(&FsDisk, dir, &mut config.keys, now, cli::show_first_key)?;
-    let state = AppState::new(ledger.clone(), &config, payments, shutdown.clone());
+    let state = AppState::with_faults(ledger.clone(), &config, payments, faults, shutdown.clone());
     if let Some(file) = &config.seed_catalog {
         import_first_catalogue(&state, &config.data_dir, file).await?;
     }

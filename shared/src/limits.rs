@@ -189,6 +189,14 @@ pub const PAYMENT_ANSWER_BYTES: usize = 1024 * 1024;
 pub const LATENCIES_KEPT: usize = 512;
 /// Longest text of one fault in bytes; what a client sent is not echoed without bound.
 pub const FAULT_TEXT_BYTES: usize = 200;
+/// Rules of a plan of faults: more than anybody reads.
+pub const FAULT_RULES: usize = 32;
+/// Longest delay that is injected: beyond what any client of ours waits.
+pub const FAULT_DELAY_MAX: Duration = Duration::from_secs(60);
+/// Largest seed of a rule: what every JSON reader holds exactly.
+pub const FAULT_SEED_MAX: i64 = (1 << 53) - 1;
+/// Most calls of which a rule strikes one.
+pub const FAULT_EVERY_MAX: u32 = 1_000_000;
 /// Log lines that may wait for a slow log reader; past that they are dropped and counted.
 pub const LOG_QUEUE_LINES: usize = 8_192;
 /// How long the end of a process waits for the reader of its log.

@@ -14,6 +14,7 @@ use shared::service::system_clock::SystemClock;
 use utoipa::ToSchema;
 
 use super::{AppState, examples};
+use crate::faults::Faults;
 
 /// Name of the service in answers and logs.
 pub const SERVICE: &str = "central-api";
@@ -57,7 +58,7 @@ pub async fn ready(State(state): State<AppState>) -> Response {
         HealthStatus::Healthy
     };
     let log = published.journal.size();
-    HealthReport::new(SERVICE, env!("CARGO_PKG_VERSION"), SystemClock.now())
+    let report = HealthReport::new(SERVICE, env!("CARGO_PKG_VERSION"), SystemClock.now())
         .check("writer", HealthCheck::new(writer).figure("queued", depth))
         .check(
             "journal",
@@ -70,8 +71,24 @@ pub async fn ready(State(state): State<AppState>) -> Response {
         .check(
             "disk",
             disk_space::check(state.shared.data_dir.clone()).await,
-        )
-        .into_response()
+        );
+    match &state.shared.faults {
+        Some(faults) => report.check("faults", injected(faults)).into_response(),
+        None => report.into_response(),
+    }
+}
+
+/// Whether calls fail on purpose. Nobody should have to find out by other means.
+fn injected(faults: &Faults) -> HealthCheck {
+    let rules = faults.active();
+    let check = if rules == 0 {
+        HealthCheck::new(HealthStatus::Healthy).figure("state", "allowed")
+    } else {
+        HealthCheck::new(HealthStatus::Degraded)
+            .detail("calls fail on purpose")
+            .figure("state", "active")
+    };
+    check.figure("rules", rules)
 }
 
 /// How the stores follow. That one is behind or away is its own affair; that one holds something

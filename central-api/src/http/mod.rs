@@ -10,6 +10,8 @@ pub mod counts;
 mod decision;
 pub mod examples;
 pub mod export;
+pub mod faults;
+pub mod faults_body;
 pub mod feed;
 pub mod fields;
 pub mod health;
@@ -17,6 +19,7 @@ pub mod history;
 pub mod import;
 pub mod import_report;
 mod importer;
+pub mod inject;
 pub mod inventory;
 pub mod live;
 mod order_body;
@@ -46,7 +49,7 @@ pub mod updates;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use http::HeaderValue;
 use serde_json::Value;
 use shared::service::compression::compress;
@@ -76,11 +79,15 @@ struct Document;
 pub fn router(state: AppState) -> Router {
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone());
     let origins = state.shared.origins.clone();
-    let router = Router::from(routes())
+    let faulty = state.shared.faults.is_some().then(|| state.clone());
+    let mut router = Router::from(routes())
         .with_state(state)
         .merge(Router::from(docs).layer(from_fn(compress)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
+    if let Some(state) = faulty {
+        router = router.layer(from_fn_with_state(state, inject::inject));
+    }
     origins
         .allow(router)
         .layer(<RequestContextLayer>::default())
@@ -127,6 +134,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(stores::heartbeat))
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::reset))
+        .routes(routes!(faults::get, faults::put))
         .routes(routes!(admin_products::create).layer(from_fn(compress)))
         .routes(routes!(admin_products::set).layer(from_fn(compress)))
         .routes(routes!(admin_products::delete).layer(from_fn(compress)))

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::refusal;
 use super::stores::Stores;
 use crate::config::Config;
+use crate::faults::Faults;
 use crate::feed::exports::Exports;
 use crate::feed::packed::PackedSlices;
 use crate::journal::JournalError;
@@ -45,6 +46,8 @@ pub struct SharedState {
     pub origins: Origins,
     /// Currency of all prices.
     pub currency: String,
+    /// Calls that fail on purpose, where that is allowed.
+    pub faults: Option<Arc<Faults>>,
     /// Moves money, behind its breaker.
     pub payments: Arc<Guarded>,
     /// Takes orders to where they come to rest.
@@ -74,6 +77,18 @@ impl AppState {
         payments: Arc<Guarded>,
         shutdown: CancellationToken,
     ) -> Self {
+        Self::with_faults(ledger, config, payments, None, shutdown)
+    }
+
+    /// The same, whose calls can fail on purpose.
+    #[must_use]
+    pub fn with_faults(
+        ledger: Ledger,
+        config: &Config,
+        payments: Arc<Guarded>,
+        faults: Option<Arc<Faults>>,
+        shutdown: CancellationToken,
+    ) -> Self {
         let shared = SharedState {
             keys: config.keys.clone(),
             origins: config.origins.clone(),
@@ -84,6 +99,7 @@ impl AppState {
                 shutdown.clone(),
             )),
             payments,
+            faults,
             stores: Stores::default(),
             packed: PackedSlices::default(),
             log_readers: tokio::sync::Semaphore::new(limits::LOG_READERS),

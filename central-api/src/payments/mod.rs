@@ -26,6 +26,7 @@
 //! Left out: retries. When to ask again, and when to give up and void, is a decision about the
 //! order, which its owner makes and writes down before it asks.
 
+pub mod faulty;
 pub mod guarded;
 mod outcome;
 mod request;
@@ -44,6 +45,8 @@ pub use outcome::{ChargeOutcome, Doubt, NotSent, Paid, RefundOutcome, Text, Void
 pub use request::{ChargeRequest, PaymentKey, RefundRequest};
 
 use crate::config::{PaymentConfig, ProviderConfig};
+use crate::faults::Faults;
+use faulty::Faulty;
 use simulated::Simulated;
 use stripe::{ClientFault, Stripe};
 
@@ -64,18 +67,25 @@ pub trait PaymentProvider: Send + Sync + fmt::Debug {
     fn refund<'a>(&'a self, request: &'a RefundRequest) -> BoxFuture<'a, RefundOutcome>;
 }
 
-/// The provider of the settings, behind its breaker.
+/// The provider of the settings, behind its breaker; with `faults` its calls can fail on purpose.
 ///
 /// # Errors
 /// [`PaymentsFault`].
-pub fn start(config: &PaymentConfig, clock: Arc<dyn Clock>) -> Result<Guarded, PaymentsFault> {
-    let provider: Arc<dyn PaymentProvider> = match &config.provider {
+pub fn start(
+    config: &PaymentConfig,
+    clock: Arc<dyn Clock>,
+    faults: Option<Arc<Faults>>,
+) -> Result<Guarded, PaymentsFault> {
+    let mut provider: Arc<dyn PaymentProvider> = match &config.provider {
         ProviderConfig::Simulated => {
             let late = config.timeout.saturating_mul(LATE_FACTOR);
             Arc::new(Simulated::new(clock, late))
         }
         ProviderConfig::Stripe { url, key } => Arc::new(Stripe::new(url, key, clock)?),
     };
+    if let Some(faults) = faults {
+        provider = Arc::new(Faulty::new(provider, faults));
+    }
     let breaker = Breaker::try_new(config.breaker).map_err(|_| PaymentsFault::Breaker)?;
     Ok(Guarded::new(provider, breaker, config.timeout))
 }

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use central_api::config::Settings;
 use central_api::http::{self, AppState};
 use reqwest::Method;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{ADMIN_KEY, TestCentral, header};
+use crate::harness::{ADMIN_KEY, TestCentral, header, settings};
 use crate::schema_check::Schemas;
 use crate::served::{Served, config, simulated};
 
@@ -37,7 +38,7 @@ const FIRST: [&str; 13] = [
     "editProduct",
     "heartbeat",
 ];
-const LAST: [&str; 8] = [
+const LAST: [&str; 9] = [
     "placeOrder",
     "editOrder",
     "confirmOrder",
@@ -46,6 +47,8 @@ const LAST: [&str; 8] = [
     "setOrderStatus",
     "cancelOrder",
     "deleteProduct",
+    // From then on calls fail on purpose.
+    "setFaults",
 ];
 /// What names the order of the examples; the real one is made by the service.
 const EXAMPLE_ORDER: &str = "01kf0k8y20zzzzzzzzzzzzzzzz";
@@ -315,7 +318,11 @@ async fn another_order(central: &TestCentral) -> String {
 async fn every_example_works_and_every_answer_is_as_described() {
     let document = http::document();
     let schemas = Schemas::of(document);
-    let central = TestCentral::start().await;
+    let central = TestCentral::with(Settings {
+        fault_injection: true,
+        ..settings()
+    })
+    .await;
     let mut operations = operations(document);
     operations.sort_by_key(Operation::rank);
     let mut order = EXAMPLE_ORDER.to_owned();

@@ -16,6 +16,7 @@ mod contract;
 mod counts;
 mod described;
 mod fake_stripe;
+mod faults;
 mod feed;
 mod first_key;
 mod headers;

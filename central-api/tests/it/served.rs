@@ -214,13 +214,14 @@ pub(crate) fn config(data_dir: PathBuf) -> Config {
         seed_catalog: None,
         currency: "USD".to_owned(),
         segment_bytes: 64 * 1024,
+        fault_injection: false,
         payments: PaymentConfig::default(),
     }
 }
 
 /// The payments of `config`.
 pub(crate) fn simulated(config: &Config) -> Arc<Guarded> {
-    Arc::new(payments::start(&config.payments, Arc::new(SystemClock)).unwrap())
+    Arc::new(payments::start(&config.payments, Arc::new(SystemClock), None).unwrap())
 }
 
 /// Has `command` decided.

@@ -1,4 +1,4 @@
-//! Resilience as plain values: rolling window, circuit breaker, backoff.
+//! Resilience as plain values: rolling window, circuit breaker, backoff, faults on purpose.
 //!
 //! Nothing here reads a clock, draws a random number, sleeps or locks: `now` and randomness are
 //! arguments, so a test drives years through a breaker in microseconds and a failing history can
@@ -10,6 +10,7 @@
 
 pub mod backoff;
 pub mod breaker;
+pub mod faults;
 pub mod window;
 
 pub use backoff::{Backoff, BackoffSettings};

@@ -89,6 +89,11 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(limits::LISTEN_BACKLOG)
 }
 
+/// Put into an answer's extensions to have its connection closed instead: the caller gets no answer.
+/// For faults on purpose only.
+#[derive(Clone, Copy, Debug)]
+pub struct DropAnswer;
+
 /// What a server did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServeReport {

@@ -55,6 +55,8 @@ codes! {
     IdempotencyKeyReused = "idempotency_key_reused", "The idempotency key was used for another command.";
     /// The order cannot go from where it is to where it was asked to go.
     IllegalTransition = "illegal_transition", "The order cannot go there.";
+    /// A fault on purpose, which only happens where an operator asked for it.
+    InjectedFault = "injected_fault", "This call failed on purpose.";
     /// Not enough units.
     InsufficientInventory = "insufficient_inventory", "Not enough units are available.";
     /// A defect of ours.
@@ -192,7 +194,7 @@ impl ProblemCode {
             Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::InjectedFault | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::CentralUnavailable
             | Self::PaymentUnavailable
             | Self::NotSyncedYet
@@ -209,6 +211,7 @@ impl ProblemCode {
         match self {
             Self::BodyTimeout
             | Self::CentralUnavailable
+            | Self::InjectedFault
             | Self::NotSyncedYet
             | Self::OffsetAhead
             | Self::Overloaded
@@ -266,8 +269,9 @@ impl ProblemCode {
     #[must_use]
     pub const fn has_no_side_effects(self) -> bool {
         match self {
-            // Asked someone and do not know; or a defect, about which nothing is certain.
-            Self::Timeout | Self::Internal => false,
+            // Asked someone and do not know; a defect, about which nothing is certain; or a fault
+            // that may come after the deed.
+            Self::Timeout | Self::Internal | Self::InjectedFault => false,
             Self::BadRequest
             | Self::BodyTimeout
             | Self::BodyTooLarge
@@ -457,11 +461,15 @@ mod tests {
         for code in ProblemCode::ALL {
             let status = code.status().as_u16();
             assert!((400..600).contains(&status), "{code}");
-            // 503 and 429: nothing happened, try again. 504: do not know. 500: only for defects.
+            // 503 and 429: nothing happened, try again. 504: do not know. 500: only for defects,
+            // ours or made on purpose.
             match status {
                 503 | 429 => assert!(code.is_retryable() && code.has_no_side_effects(), "{code}"),
                 504 => assert!(code.is_retryable() && !code.has_no_side_effects(), "{code}"),
-                500 => assert_eq!(*code, ProblemCode::Internal),
+                500 => assert!(
+                    matches!(code, ProblemCode::Internal | ProblemCode::InjectedFault),
+                    "{code}"
+                ),
                 _ => assert!(code.has_no_side_effects(), "{code}"),
             }
         }

@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::activity::{Activity, AnswerBody, Watched};
-use super::{App, ServerOptions};
+use super::{App, DropAnswer, ServerOptions};
 use crate::limits;
 use crate::service::request_context::Peer;
 
@@ -254,7 +254,7 @@ struct Answering<S> {
 
 impl<S: App> hyper::service::Service<Request<Incoming>> for Answering<S> {
     type Response = http::Response<AnswerBody>;
-    type Error = Infallible;
+    type Error = Dropped;
     type Future = Answer<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
@@ -334,6 +334,11 @@ async fn pass_over(mut body: Incoming) {
     drop(tokio::time::timeout(limits::BODY_PASSING_OVER, reading).await);
 }
 
+/// An answer that is kept back on purpose; hyper closes the connection of a service that fails.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the answer was dropped on purpose")]
+struct Dropped;
+
 pin_project! {
     /// An answer on its way.
     struct Answer<F> {
@@ -344,11 +349,14 @@ pin_project! {
 }
 
 impl<F: Future<Output = Result<Response, Infallible>>> Future for Answer<F> {
-    type Output = Result<http::Response<AnswerBody>, Infallible>;
+    type Output = Result<http::Response<AnswerBody>, Dropped>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.answer.poll(cx))?;
+        let Ok(response) = ready!(this.answer.poll(cx));
+        if response.extensions().get::<DropAnswer>().is_some() {
+            return Poll::Ready(Err(Dropped));
+        }
         let activity = this.activity.take().expect("not polled after it was ready");
         Poll::Ready(Ok(response.map(|body| AnswerBody::new(body, activity))))
     }
