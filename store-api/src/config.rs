@@ -84,6 +84,10 @@ pub struct Settings {
     /// Milliseconds for a write altogether, with its repetitions.
     #[arg(long, env = "RETRY_DEADLINE_MS", default_value_t = 10_000)]
     pub retry_deadline_ms: u64,
+    /// Milliseconds for placing an order, altogether and for each attempt. Central tells within 15 s
+    /// what became of the payment; a store that gave up before would turn answers into doubt.
+    #[arg(long, env = "ORDER_TIMEOUT_MS", default_value_t = 20_000)]
+    pub order_timeout_ms: u64,
     /// Most attempts at one write.
     #[arg(long, env = "RETRY_MAX_ATTEMPTS", default_value_t = 3)]
     pub retry_max_attempts: u32,
@@ -161,6 +165,8 @@ pub struct CentralConfig {
     pub timeout: Duration,
     /// Time for a write altogether.
     pub deadline: Duration,
+    /// Time for placing an order, altogether and for each attempt.
+    pub order_timeout: Duration,
     /// Most attempts at one write.
     pub attempts: u32,
     /// Waits between them.
@@ -310,6 +316,7 @@ fn central(settings: &Settings, faults: &mut Faults) -> Option<CentralConfig> {
     for (variable, value) in [
         ("CENTRAL_TIMEOUT_MS", settings.central_timeout_ms),
         ("RETRY_DEADLINE_MS", settings.retry_deadline_ms),
+        ("ORDER_TIMEOUT_MS", settings.order_timeout_ms),
     ] {
         faults.range(variable, value, 10, 120_000);
     }
@@ -354,6 +361,7 @@ fn central(settings: &Settings, faults: &mut Faults) -> Option<CentralConfig> {
         key: key.map(SecretString::from),
         timeout,
         deadline: millis(settings.retry_deadline_ms),
+        order_timeout: millis(settings.order_timeout_ms),
         attempts: settings.retry_max_attempts,
         backoff: backoff?,
         breaker: breaker?,
@@ -371,6 +379,7 @@ mod tests {
         assert_eq!(config.store_name, "store-s1");
         assert_eq!(config.central.url, "http://127.0.0.1:8081/");
         assert_eq!(config.central.breaker.open_for, Duration::from_secs(30));
+        assert!(config.central.order_timeout > limits::ORDER_WAIT);
     }
 
     #[test]

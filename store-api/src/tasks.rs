@@ -104,6 +104,8 @@ async fn beat(state: &AppState) {
         body: Some(Bytes::from(body)),
         key: None,
         is_repeatable: false,
+        attempt: None,
+        may_be_forbidden: false,
         correlation: None,
         traceparent: None,
         if_match: None,

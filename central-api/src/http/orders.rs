@@ -8,7 +8,8 @@
 //! Confirm, cancel and complete lead one way. Repeating one answers with the order as it stands;
 //! one that cannot follow is 409 with what can.
 //!
-//! What must stay true: a key bound to a shop sees and moves that shop's orders only.
+//! What must stay true: a key bound to a shop sees and moves that shop's orders only. An answer that
+//! tells of a change says in `Log-Head` how far a copy of the stock must have come to show it.
 
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::request_context::RequestContext;
 use shared::service::system_clock::SystemClock;
+use shared::view::Head;
+use shared::wire::headers::LOG_HEAD;
 use shared::wire::problem::{Problem, ProblemCode};
 
 use super::decision::{decide, header_key, mark, origin};
@@ -61,8 +64,8 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
     params(("Idempotency-Key" = String, Header, description = "Here or as idempotencyKey in the body", example = "order-5001")),
     request_body(content = OrderRequest, example = json!(examples::new_order())),
     responses(
-        (status = 201, description = "It is paid, and confirmed unless that was to wait.", body = OrderBody, headers(("ETag" = String), ("Location" = String)), example = json!(examples::order())),
-        (status = 202, description = "Nobody knows yet whether it is paid; ask again with the same key, or for the order.", body = OrderBody, headers(("Location" = String), ("Retry-After" = i64))),
+        (status = 201, description = "It is paid, and confirmed unless that was to wait.", body = OrderBody, headers(("ETag" = String), ("Location" = String), ("Log-Head" = i64, description = "Offset that a copy of the stock must have reached to show this")), example = json!(examples::order())),
+        (status = 202, description = "Nobody knows yet whether it is paid; ask again with the same key, or for the order.", body = OrderBody, headers(("Location" = String), ("Retry-After" = i64), ("Log-Head" = i64))),
         PlaceProblems,
     )
 )]
@@ -95,7 +98,26 @@ pub async fn place(
         Some(order) => as_decided(&state, order).await?,
         None => return Err(refusal::unanswered(crate::ledger::SubmitError::Unknown)),
     };
-    Ok(mark(placed(&order, &decided), replayed))
+    let mut answer = placed(&order, &decided);
+    say_head(&state, id, &mut answer).await;
+    Ok(mark(answer, replayed))
+}
+
+/// Says how far a copy of the stock must have come to show what this answer tells of an order.
+async fn say_head(state: &AppState, id: &OrderId, answer: &mut Response) {
+    let published = state.ledger.published();
+    let record = published.books.order_record(id.as_str());
+    let is_shown = |head: &Head| record.is_none_or(|record| head.seq > record);
+    let mut head = published.head();
+    // Orders are shown an instant before the stock that they moved.
+    if !is_shown(&head) {
+        match published.watch().wait_for(is_shown).await {
+            Ok(later) => head = *later,
+            Err(_) => return,
+        }
+    }
+    let head = HeaderValue::from(head.offset);
+    answer.headers_mut().insert(LOG_HEAD, head);
 }
 
 /// The order as it stood when it was first known what becomes of it.
@@ -382,7 +404,7 @@ pub(super) async fn decided(
                 .shared
                 .orders
                 .start(&order.order_id, context.correlation_id());
-            match decided.decision.orders.last() {
+            let mut answer = match decided.decision.orders.last() {
                 Some(event) => shown(&event.order),
                 None => {
                     let books = &state.ledger.published().books;
@@ -391,7 +413,9 @@ pub(super) async fn decided(
                     let order = order.ok_or_else(|| not_found(id))?;
                     shown(&order)
                 }
-            }
+            };
+            say_head(state, &order.order_id, &mut answer).await;
+            answer
         }
     };
     Ok(mark(answer, replayed))

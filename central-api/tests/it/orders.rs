@@ -131,6 +131,9 @@ async fn an_order_is_held_paid_and_confirmed() {
     assert_eq!(placed.header("location"), format!("/v1/orders/{id}"));
     assert_eq!(shop.stock("A").await, (8, 0, 8));
     assert_eq!(shop.charged(&order), (1, 1_250, 0));
+    // A copy that has come so far shows all of it: the hold, and the units leaving the shelf.
+    let head = shop.central.ledger.published().head().offset;
+    assert_eq!(placed.header("log-head"), head.to_string());
 
     // The same again is the same answer and no second order.
     let again = shop

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use shared::clock::Clock;
 use shared::policy::{Backoff, Breaker, Outcome};
 use shared::service::guard::Guard;
+use shared::wire::problem::ProblemCode;
 use tokio::time::Instant;
 
 use self::outage::{Outage, Turn};
@@ -118,7 +119,7 @@ impl Guarded {
 
     async fn attempt(&self, call: &Call, within: Duration) -> (Attempt, Outcome) {
         match self.inner.call(call, within).await {
-            Ok(reply) => classify(reply),
+            Ok(reply) => classify(call, reply),
             Err(CallFault::NotSent | CallFault::Open { .. }) => {
                 (Attempt::NotSent, Outcome::Failure)
             }
@@ -158,7 +159,12 @@ impl Guarded {
                     return Err(CallFault::Open { retry_after });
                 }
             };
-            let (attempt, outcome) = self.attempt(call, left.min(self.settings.attempt)).await;
+            let (attempt, outcome) = self
+                .attempt(
+                    call,
+                    left.min(call.attempt.unwrap_or(self.settings.attempt)),
+                )
+                .await;
             permit.record(outcome);
             self.tell();
             self.note(outcome);
@@ -197,19 +203,27 @@ impl Guarded {
 }
 
 /// What an answer means for the call and for the breaker.
-fn classify(reply: Reply) -> (Attempt, Outcome) {
+fn classify(call: &Call, reply: Reply) -> (Attempt, Outcome) {
     let status = reply.status;
-    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+    let refuses_key = status == StatusCode::UNAUTHORIZED
+        || status == StatusCode::FORBIDDEN && !call.may_be_forbidden;
+    if refuses_key {
         return (Attempt::KeyRefused, Outcome::Success);
     }
     if !status.is_server_error() {
         return (Attempt::Answered(reply), Outcome::Success);
     }
+    let code = problem_code(&reply.body);
+    // Central is well and says of another that it is not. It would say so again, and shops must not
+    // stop to sell for cash because cards cannot be charged.
+    if code.as_deref() == Some(ProblemCode::PaymentUnavailable.as_str()) {
+        return (Attempt::Answered(reply), Outcome::Success);
+    }
     // Only central itself can promise that nothing happened. Something on the way that answers 503
     // may have sent the request on before.
     let promised = status == StatusCode::SERVICE_UNAVAILABLE
-        && problem_code(&reply.body).is_some_and(|code| {
-            let codes = shared::wire::problem::ProblemCode::ALL.iter();
+        && code.is_some_and(|code| {
+            let codes = ProblemCode::ALL.iter();
             codes
                 .filter(|known| known.has_no_side_effects())
                 .any(|known| known.as_str() == code)

@@ -238,7 +238,9 @@ impl HttpCentral {
         for name in [
             CONTENT_TYPE,
             ETAG,
+            LOCATION,
             RETRY_AFTER,
+            headers::LOG_HEAD,
             headers::IDEMPOTENT_REPLAYED,
             headers::REQUEST_ID,
         ] {

@@ -103,6 +103,11 @@ pub struct Call {
     /// Whether it may be sent again when nobody knows what became of it: a GET, or something that
     /// central does at most once because of the keys in it.
     pub is_repeatable: bool,
+    /// Time for one attempt, where that is not the usual one.
+    pub attempt: Option<Duration>,
+    /// Whether 403 can be said of what is asked for, such as another shop's order, and not only of
+    /// this store's key.
+    pub may_be_forbidden: bool,
     /// The piece of work it belongs to.
     pub correlation: Option<HeaderValue>,
     /// W3C trace context.

@@ -8,6 +8,7 @@ pub mod breakers;
 pub mod events;
 pub mod health;
 pub mod inventory;
+pub mod orders;
 pub mod relay;
 pub mod relay_snapshot;
 mod state;
@@ -66,6 +67,15 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(updates::post_updates))
         .routes(routes!(updates::post_batch_updates))
         .routes(routes!(updates::pass_on_updates))
+        .routes(routes!(orders::place))
+        .routes(routes!(orders::list).layer(from_fn(compress)))
+        .routes(routes!(orders::get))
+        .routes(routes!(orders::events).layer(from_fn(compress)))
+        .routes(routes!(orders::confirm))
+        .routes(routes!(orders::cancel))
+        .routes(routes!(orders::complete))
+        .routes(routes!(orders::edit))
+        .routes(routes!(orders::set_status))
         .routes(routes!(sync::status))
         .routes(routes!(sync::force))
         .routes(routes!(sync::cache_stats))

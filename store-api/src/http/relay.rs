@@ -27,7 +27,6 @@ use shared::wire::problem::{Problem, ProblemCode};
 use tokio::time::Instant;
 
 use super::sync::ProblemBody;
-use super::update_body::Said;
 use super::updates::unanswered;
 use super::{AppState, state::not_synced_yet};
 use crate::central::Call;
@@ -285,6 +284,8 @@ pub async fn pass_on_heartbeat(
         key: None,
         if_match: None,
         is_repeatable: false,
+        attempt: None,
+        may_be_forbidden: false,
         correlation: Some(context.correlation_header().clone()),
         traceparent: context.traceparent().cloned(),
     };
@@ -292,9 +293,7 @@ pub async fn pass_on_heartbeat(
         .central
         .unguarded()
         .call(&call, state.config.central.timeout);
-    let reply = sent
-        .await
-        .map_err(|fault| unanswered(&fault, &Said::Many(Vec::new())))?;
+    let reply = sent.await.map_err(|fault| unanswered(&fault))?;
     Ok((reply.status, reply.headers, reply.body).into_response())
 }
 

@@ -86,15 +86,7 @@ pub fn prepare(
     store: &StoreId,
 ) -> Result<Outgoing, Problem> {
     let mut fields: Map<String, Value> = parse_json(body)?;
-    match fields.get("storeId") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(named)) if named.is_empty() || named == store.as_str() => {}
-        Some(Value::String(_)) => {
-            let sentence = "this is another store's service than the body's storeId names";
-            return Err(Problem::new(ProblemCode::Forbidden, sentence));
-        }
-        Some(_) => return Err(fault("storeId", "must be a string")),
-    }
+    check_store(&fields, store)?;
     fields.insert("storeId".to_owned(), store.as_str().into());
     let body_key = fields.get("idempotencyKey").filter(|key| !key.is_null());
     if let (Some(body_key), Some(header_key)) = (body_key, header_key)
@@ -131,8 +123,24 @@ pub fn prepare(
     })
 }
 
+/// Whether a body speaks for this store, or for none.
+///
+/// # Errors
+/// 403 if it speaks for another; 400 if it names what is no store.
+pub(super) fn check_store(fields: &Map<String, Value>, store: &StoreId) -> Result<(), Problem> {
+    match fields.get("storeId") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(named)) if named.is_empty() || named == store.as_str() => Ok(()),
+        Some(Value::String(_)) => {
+            let sentence = "this is another store's service than the body's storeId names";
+            Err(Problem::new(ProblemCode::Forbidden, sentence))
+        }
+        Some(_) => Err(fault("storeId", "must be a string")),
+    }
+}
+
 /// Makes a key this store's own. What is not a key stays as it is: central says what is wrong.
-fn rename_key(fields: &mut Map<String, Value>, store: &StoreId) {
+pub(super) fn rename_key(fields: &mut Map<String, Value>, store: &StoreId) {
     let Some(Value::String(key)) = fields.get_mut("idempotencyKey") else {
         return;
     };

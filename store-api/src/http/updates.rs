@@ -170,11 +170,11 @@ async fn update(
         .await;
     let reply = match reply {
         Ok(reply) => reply,
-        Err(fault) => return Ok(refused(&fault, &said)),
+        Err(fault) => return Ok(refused(&fault, unanswered_update(&fault, &said))),
     };
     // What does not speak as central does is something on the way (a login page, a proxy's own
     // error), whatever its status. It may have passed the request on before, or not.
-    let not_central = || unanswered(&CallFault::Unknown { timed_out: false }, &said);
+    let not_central = || unanswered_update(&CallFault::Unknown { timed_out: false }, &said);
     if !reply.status.is_success() {
         problem_code(&reply.body).ok_or_else(not_central)?;
         return Ok(passed_on(readdressed(reply, context)));
@@ -229,13 +229,16 @@ pub async fn pass_on_updates(
         .await;
     Ok(match reply {
         Ok(reply) => passed_on(readdressed(reply, &context)),
-        Err(fault) => refused(&fault, &Said::Many(Vec::new())),
+        Err(fault) => {
+            let problem = unanswered_update(&fault, &Said::Many(Vec::new()));
+            refused(&fault, problem)
+        }
     })
 }
 
 /// The answer to a call that has none of central's. An open breaker was logged when it opened.
-fn refused(fault: &CallFault, said: &Said) -> Response {
-    let mut response = unanswered(fault, said).into_response();
+pub(super) fn refused(fault: &CallFault, problem: Problem) -> Response {
+    let mut response = problem.into_response();
     if matches!(fault, CallFault::Open { .. }) {
         response.extensions_mut().insert(ToldAlready);
     }
@@ -244,7 +247,7 @@ fn refused(fault: &CallFault, said: &Said) -> Response {
 
 /// Central's refusal with the id of the caller's own request. Each attempt has an id of its own,
 /// which the caller has never seen; the correlation id leads from one to the other.
-fn readdressed(reply: Reply, context: &RequestContext) -> Reply {
+pub(super) fn readdressed(reply: Reply, context: &RequestContext) -> Reply {
     let attempt = reply.headers.get(REQUEST_ID);
     let Some(attempt) = attempt.and_then(|id| id.to_str().ok()) else {
         return reply;
@@ -269,13 +272,15 @@ fn call(context: &RequestContext, body: Bytes, key: Option<HeaderValue>) -> Call
         if_match: None,
         // Central refuses every movement that has no key, so sending one again is harmless.
         is_repeatable: true,
+        attempt: None,
+        may_be_forbidden: false,
         correlation: Some(context.correlation_header().clone()),
         traceparent: context.traceparent().cloned(),
     }
 }
 
 /// The `Idempotency-Key` header, bare or quoted.
-fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(super) fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
@@ -290,7 +295,7 @@ fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-fn bad_key(issue: &str) -> Problem {
+pub(super) fn bad_key(issue: &str) -> Problem {
     let detail = Detail::new("header.Idempotency-Key", issue);
     Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
 }
@@ -304,7 +309,7 @@ fn shows(shown: &Shown, moved: &[Moved]) -> bool {
 }
 
 /// Central's answer as it is.
-fn passed_on(reply: Reply) -> Response {
+pub(super) fn passed_on(reply: Reply) -> Response {
     let Reply {
         status,
         headers,
@@ -320,16 +325,16 @@ fn passed_on(reply: Reply) -> Response {
         .headers_mut()
         .entry(CONTENT_TYPE)
         .or_insert_with(json);
-    if !status.is_server_error() && status.as_u16() != 429 {
+    if !status.is_server_error() && !matches!(status.as_u16(), 202 | 429) {
         response.headers_mut().remove(RETRY_AFTER);
     }
     response
 }
 
-/// No answer of central's, as a problem with seed 003's members beside its own.
+/// No answer of central's, as a problem.
 #[must_use]
-pub fn unanswered(fault: &CallFault, said: &Said) -> Problem {
-    let problem = match fault {
+pub fn unanswered(fault: &CallFault) -> Problem {
+    match fault {
         CallFault::NotSent => {
             let sentence = "central cannot be reached; nothing happened";
             Problem::new(ProblemCode::CentralUnavailable, sentence).retry_after(2)
@@ -348,7 +353,12 @@ pub fn unanswered(fault: &CallFault, said: &Said) -> Problem {
             let sentence = "central did not answer; send the same key again to learn the outcome";
             Problem::new(ProblemCode::Timeout, sentence)
         }
-    };
+    }
+}
+
+/// The same about movements, with seed 003's members beside its own.
+fn unanswered_update(fault: &CallFault, said: &Said) -> Problem {
+    let problem = unanswered(fault);
     let (code, sentence) = (problem.code.as_str(), problem.detail.clone());
     let problem = problem
         .with("applied", false)

@@ -1,5 +1,5 @@
-//! A central for tests: the feed, the snapshot and the updates of the contract, in memory, and a
-//! list of ways to misbehave.
+//! A central for tests: the feed, the snapshot, the updates and the orders of the contract, in
+//! memory, and a list of ways to misbehave.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{any, get, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -62,6 +62,8 @@ pub(crate) struct Misbehaviour {
     /// So many updates are answered with this status and body, without being applied. `$REQUEST`
     /// in it becomes the id of the request, and `$CONDITION` its `If-Match` without quotes.
     pub(crate) refuse_updates: Option<(u32, u16, &'static str)>,
+    /// Time that a payment takes.
+    pub(crate) payment: Duration,
 }
 
 #[derive(Debug)]
@@ -138,6 +140,8 @@ impl FakeCentral {
             .route("/v1/inventory/snapshot", get(snapshot))
             .route("/v1/inventory/snapshots/{name}", get(one_snapshot))
             .route("/v1/inventory/updates", post(updates))
+            .route("/v1/orders", post(place).get(echo))
+            .route("/v1/orders/{*rest}", any(echo))
             .route("/v1/stores/{id}/heartbeat", put(heartbeat))
             .with_state(self.clone());
         // Whoever is in the middle of something is cut at once, as by a power cut.
@@ -515,28 +519,8 @@ async fn updates(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    if central.world.lock().spoilt.hang_updates {
-        std::future::pending::<()>().await;
-    }
-    let refusal = {
-        let mut world = central.world.lock();
-        match &mut world.spoilt.refuse_updates {
-            Some((count, status, body)) => take(count).then_some((*status, *body)),
-            None => None,
-        }
-    };
-    if let Some((status, body)) = refusal {
-        let status = StatusCode::from_u16(status).unwrap();
-        let id = headers["x-request-id"].to_str().unwrap();
-        let condition = headers.get("if-match");
-        let condition = condition.map_or("none", |value| value.to_str().unwrap());
-        let body = body.replace("$REQUEST", id);
-        let body = body.replace("$CONDITION", &condition.replace('"', ""));
-        let headers = [
-            ("content-type", "application/problem+json"),
-            ("x-request-id", id),
-        ];
-        return (status, headers, body).into_response();
+    if let Some(refusal) = central.refusal(&headers).await {
+        return refusal;
     }
     let header_key = headers
         .get("idempotency-key")
@@ -564,21 +548,102 @@ async fn updates(
             (status, body, replayed)
         }
     };
-    if take(&mut central.world.lock().spoilt.lose_answers) {
-        let broken = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("lost"))]);
-        return Body::from_stream(broken).into_response();
+    central.answered(answer)
+}
+
+/// Places an order: its units leave the shelf, and it is paid.
+async fn place(
+    State(central): State<FakeCentral>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    if let Some(refusal) = central.refusal(&headers).await {
+        return refusal;
     }
-    let (status, body, replayed) = answer;
-    let mut response = (status, Json(body)).into_response();
-    if replayed {
-        response
-            .headers_mut()
-            .insert("idempotent-replayed", "true".parse().unwrap());
-    }
+    let payment = central.world.lock().spoilt.payment;
+    tokio::time::sleep(payment).await;
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    let known = central.world.lock().answers.get(&key).cloned();
+    let answer = if let Some((status, order)) = known {
+        (status, order, true)
+    } else {
+        let order = json!({"orderId": "ord-1", "storeId": body["storeId"], "status": "confirmed"});
+        for (at, item) in body["items"].as_array().unwrap().iter().enumerate() {
+            let delta = -item["quantity"].as_i64().unwrap();
+            let line = json!({"productId": item["productId"], "delta": delta});
+            central.movement(&line, Some(format!("{key}/{at}")));
+        }
+        let answer = (StatusCode::CREATED, order.clone());
+        central.world.lock().answers.insert(key, answer);
+        (StatusCode::CREATED, order, false)
+    };
+    let mut response = central.answered(answer);
+    let headers = response.headers_mut();
+    headers.insert("location", "/v1/orders/ord-1".parse().unwrap());
+    headers.insert("log-head", central.offset().into());
     response
 }
 
+/// Says what it was asked.
+async fn echo(
+    State(central): State<FakeCentral>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if let Some(refusal) = central.refusal(&headers).await {
+        return refusal;
+    }
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
+    Json(json!({
+        "orderId": "ord-1", "asked": format!("{method} {uri}"), "key": header("idempotency-key"),
+        "condition": header("if-match"), "body": String::from_utf8_lossy(&body),
+    }))
+    .into_response()
+}
+
 impl FakeCentral {
+    /// The answer to a write that is not applied, if it is spoilt so.
+    async fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
+        if self.world.lock().spoilt.hang_updates {
+            std::future::pending::<()>().await;
+        }
+        let (status, body) = {
+            let mut world = self.world.lock();
+            let (count, status, body) = world.spoilt.refuse_updates.as_mut()?;
+            take(count).then_some((*status, *body))?
+        };
+        let status = StatusCode::from_u16(status).unwrap();
+        let id = headers["x-request-id"].to_str().unwrap();
+        let condition = headers.get("if-match");
+        let condition = condition.map_or("none", |value| value.to_str().unwrap());
+        let body = body.replace("$REQUEST", id);
+        let body = body.replace("$CONDITION", &condition.replace('"', ""));
+        let headers = [
+            ("content-type", "application/problem+json"),
+            ("x-request-id", id),
+            ("retry-after", "1"),
+        ];
+        Some((status, headers, body).into_response())
+    }
+
+    /// The answer to a write, unless it is to be lost.
+    fn answered(&self, (status, body, replayed): (StatusCode, Value, bool)) -> Response {
+        if take(&mut self.world.lock().spoilt.lose_answers) {
+            let broken =
+                futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("lost"))]);
+            return Body::from_stream(broken).into_response();
+        }
+        let mut response = (status, Json(body)).into_response();
+        if replayed {
+            response
+                .headers_mut()
+                .insert("idempotent-replayed", "true".parse().unwrap());
+        }
+        response
+    }
+
     fn movement_of_one(
         &self,
         line: &Value,

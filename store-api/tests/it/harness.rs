@@ -36,6 +36,7 @@ pub(crate) fn settings(central: &str) -> Settings {
         admin_api_keys: ADMIN_KEY.to_owned(),
         central_timeout_ms: 500,
         retry_deadline_ms: 1_500,
+        order_timeout_ms: 2_000,
         retry_base_ms: 10,
         retry_cap_ms: 50,
         sync_interval_seconds: 1,

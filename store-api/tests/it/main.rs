@@ -15,6 +15,7 @@ mod cut_off;
 mod follows;
 mod hostile_answers;
 mod live_page;
+mod orders;
 mod other_log;
 mod process;
 mod relay;

@@ -9,6 +9,7 @@ mod faults;
 mod histories;
 mod hot_product;
 mod kills;
+mod orders;
 mod other_centrals;
 mod promises;
 mod scene;

@@ -24,11 +24,12 @@ pub(crate) const UNITS: i64 = 1_000;
 const PACE: Duration = Duration::from_millis(5);
 
 /// Everything short, so that a fault is noticed and over within seconds.
-pub(crate) const SHORT: [(&str, &str); 8] = [
+pub(crate) const SHORT: [(&str, &str); 9] = [
     ("SYNC_INTERVAL_SECONDS", "1"),
     ("EVENT_WAIT_TIMEOUT_SECONDS", "1"),
     ("CENTRAL_TIMEOUT_MS", "500"),
     ("RETRY_DEADLINE_MS", "1500"),
+    ("ORDER_TIMEOUT_MS", "1500"),
     ("RETRY_BASE_MS", "10"),
     ("RETRY_CAP_MS", "50"),
     ("BREAKER_OPEN_MS", "200"),

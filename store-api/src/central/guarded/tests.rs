@@ -62,6 +62,8 @@ fn call(key: Option<&'static str>) -> Call {
         key: key.map(HeaderValue::from_static),
         if_match: None,
         is_repeatable: key.is_some(),
+        attempt: None,
+        may_be_forbidden: false,
         correlation: None,
         traceparent: None,
     }
@@ -232,4 +234,42 @@ async fn refusals_by_rule_never_open_it() {
         assert!(guarded.call(&call(Some("k")), TEN).await.is_ok());
     }
     assert_eq!(guarded.guard().state(), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payment_provider_that_is_away_is_no_fault_of_centrals() {
+    const AWAY: &str = r#"{"code":"payment_unavailable"}"#;
+    let (inner, guarded) = guarded((0..20).map(|_| reply(503, AWAY)).collect());
+    for _ in 0..20 {
+        let answer = guarded.call(&call(Some("k")), TEN).await.unwrap();
+        assert_eq!(answer.status, 503);
+    }
+    assert_eq!(*inner.sent.lock(), 20, "each was sent once");
+    assert_eq!(guarded.guard().state(), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_403_about_the_thing_is_the_callers_and_one_about_the_key_is_not() {
+    const FORBIDDEN: &str = r#"{"code":"forbidden"}"#;
+    let (_, guarded) = guarded(vec![reply(403, FORBIDDEN), reply(403, FORBIDDEN)]);
+    let about_one = Call {
+        may_be_forbidden: true,
+        ..call(Some("k"))
+    };
+    assert_eq!(guarded.call(&about_one, TEN).await.unwrap().status, 403);
+    let refused = guarded.call(&call(Some("k")), TEN).await;
+    assert_eq!(refused.unwrap_err(), CallFault::KeyRefused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_may_have_a_time_of_its_own_for_each_attempt() {
+    let (_, guarded) = guarded(vec![Err(CallFault::Unknown { timed_out: true })]);
+    let patient = Call {
+        attempt: Some(TEN * 10),
+        ..call(Some("k"))
+    };
+    let begun = Instant::now();
+    let outcome = guarded.call(&patient, TEN * 10).await;
+    assert_eq!(outcome.unwrap_err(), CallFault::Unknown { timed_out: true });
+    assert!(begun.elapsed() >= TEN * 10);
 }

@@ -1,0 +1,221 @@
+//! Orders through central.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use crate::fake_central::FakeCentral;
+use crate::harness::{KEY, TestStore, header, settings};
+
+/// Orders units of `PROD-001` at a store.
+async fn order(store: &TestStore, quantity: i64, key: &str) -> Response {
+    let body =
+        json!({"customerId": "ann", "items": [{"productId": "PROD-001", "quantity": quantity}]});
+    let request = store.client.post(format!("{}/v1/store/orders", store.url));
+    let request = request
+        .header("x-api-key", KEY)
+        .header("idempotency-key", key);
+    request.json(&body).send().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_reads_the_effect_of_its_own_orders() {
+    let central = FakeCentral::start(2).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(2).await;
+    for number in 1..=4 {
+        let placed = order(&store, 2, &format!("k{number}")).await;
+        assert_eq!(placed.status(), 201);
+        assert_eq!(header(&placed, "x-sync-visible"), Some("true"));
+        assert_eq!(header(&placed, "location"), Some("/v1/store/orders/ord-1"));
+        assert_eq!(store.available("PROD-001").await, Some(10 - 2 * number));
+    }
+    // The control: with the feed hanging, waiting cannot help, and the answer says so.
+    central.misbehave(|spoilt| spoilt.hang_feed = true);
+    let placed = order(&store, 1, "k5").await;
+    assert_eq!(placed.status(), 201);
+    assert_eq!(header(&placed, "x-sync-visible"), Some("false"));
+    assert_eq!(store.available("PROD-001").await, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_orders_in_its_own_name_and_under_its_own_keys() {
+    let central = FakeCentral::start(1).await;
+    let one = TestStore::start(&central.url()).await;
+    let mut other = settings(&central.url());
+    other.store_id = "store-s2".to_owned();
+    let two = TestStore::with(other).await;
+    one.live_at(1).await;
+    two.live_at(1).await;
+    for (store, name) in [(&one, "store-s1"), (&two, "store-s2")] {
+        let placed = order(store, 3, "till-1-42").await;
+        assert_eq!(header(&placed, "idempotent-replayed"), None);
+        assert_eq!(placed.json::<Value>().await.unwrap()["storeId"], name);
+    }
+    assert_eq!(central.available("PROD-001"), 4, "they are two orders");
+    let body =
+        json!({"customerId": "ann", "storeId": "store-s2", "idempotencyKey": "k", "items": []});
+    let refused = one.post("/v1/store/orders", &body).await;
+    assert_eq!(refused.status(), 403);
+    let refused = one.get("/v1/store/orders?storeId=store-s2").await;
+    assert_eq!(refused.status(), 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_central_says_of_an_order_comes_back_as_it_is() {
+    const REFUSAL: &str =
+        r#"{"code":"payment_declined","orderId":"ord-1","requestId":"$REQUEST","order":{"a":1}}"#;
+    let central = FakeCentral::start(1).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    for (status, waits) in [
+        (402, false),
+        (409, false),
+        (404, false),
+        (422, false),
+        (202, true),
+    ] {
+        central.misbehave(|spoilt| spoilt.refuse_updates = Some((1, status, REFUSAL)));
+        let answer = order(&store, 1, "k").await;
+        assert_eq!(answer.status(), status);
+        assert_eq!(header(&answer, "retry-after").is_some(), waits, "{status}");
+        let id = header(&answer, "x-request-id").unwrap().to_owned();
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(
+            (&answer["code"], &answer["order"]),
+            (&json!("payment_declined"), &json!({"a": 1}))
+        );
+        if status >= 400 {
+            assert_eq!(answer["requestId"], id);
+        }
+    }
+    // Another shop's order is not this store's trouble with its key; a new order's 403 is.
+    central.misbehave(|spoilt| spoilt.refuse_updates = Some((2, 403, REFUSAL)));
+    assert_eq!(store.get("/v1/store/orders/ord-1").await.status(), 403);
+    assert_eq!(order(&store, 1, "k").await.status(), 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_about_orders_reaches_its_place() {
+    let central = FakeCentral::start(1).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    let own = "storeId=store-s1";
+    for (method, here, there) in [
+        (
+            Method::GET,
+            "?status=paid&limit=2",
+            format!("?status=paid&limit=2&{own}"),
+        ),
+        (Method::GET, "", format!("?{own}")),
+        (Method::GET, "/ord-1", "/ord-1".to_owned()),
+        (Method::GET, "/ord-1/events", "/ord-1/events".to_owned()),
+        (Method::POST, "/ord-1/confirm", "/ord-1/confirm".to_owned()),
+        (Method::POST, "/ord-1/cancel", "/ord-1/cancel".to_owned()),
+        (
+            Method::POST,
+            "/ord-1/complete",
+            "/ord-1/complete".to_owned(),
+        ),
+        (Method::PUT, "/ord-1", "/ord-1".to_owned()),
+        (Method::PUT, "/ord-1/status", "/ord-1/status".to_owned()),
+    ] {
+        let is_write = method != Method::GET;
+        let url = format!("{}/v1/store/orders{here}", store.url);
+        let request = store.client.request(method.clone(), url);
+        let request = request.header("x-api-key", KEY);
+        let request = if is_write {
+            let body = r#"{"status":"completed"}"#;
+            let request = request
+                .header("content-type", "application/json")
+                .body(body);
+            request
+                .header("idempotency-key", "k")
+                .header("if-match", "\"3\"")
+        } else {
+            request
+        };
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{method} {here}");
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["asked"], format!("{method} /v1/orders{there}"));
+        if is_write {
+            assert_eq!(answer["key"], "store-s1:k");
+            assert_eq!(answer["condition"], "\"3\"");
+            assert_eq!(answer["body"], r#"{"status":"completed"}"#);
+        }
+    }
+    // A step needs no body.
+    let url = format!("{}/v1/store/orders/ord-1/confirm", store.url);
+    let answer = store.client.post(url).header("x-api-key", KEY).send().await;
+    assert_eq!(answer.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_is_not_a_second_order() {
+    let central = FakeCentral::start(1).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    central.misbehave(|spoilt| spoilt.lose_answers = 1);
+    let placed = order(&store, 1, "k").await;
+    assert_eq!(placed.status(), 201);
+    assert_eq!(header(&placed, "idempotent-replayed"), Some("true"));
+    assert_eq!(central.available("PROD-001"), 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_which_nobody_knows_is_settled_by_the_same_key() {
+    let central = FakeCentral::start(1).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    central.misbehave(|spoilt| spoilt.lose_answers = 3);
+    let unknown = order(&store, 1, "k2").await;
+    assert_eq!(unknown.status(), 504);
+    assert_eq!(unknown.json::<Value>().await.unwrap()["code"], "timeout");
+    let settled = order(&store, 1, "k2").await;
+    assert_eq!(settled.status(), 201);
+    assert_eq!(header(&settled, "idempotent-replayed"), Some("true"));
+    assert_eq!(central.available("PROD-001"), 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_may_take_longer_than_any_other_call() {
+    let central = FakeCentral::start(1).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    // The time for any other call is 500 ms here.
+    central.misbehave(|spoilt| spoilt.payment = Duration::from_millis(700));
+    let placed = order(&store, 1, "k").await;
+    assert_eq!(placed.status(), 201);
+    assert_eq!(
+        header(&placed, "idempotent-replayed"),
+        None,
+        "it was sent once"
+    );
+    // But not for ever.
+    central.misbehave(|spoilt| spoilt.hang_updates = true);
+    assert_eq!(order(&store, 1, "k2").await.status(), 504);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_central_an_order_is_refused_at_once_and_nothing_has_happened() {
+    let central = FakeCentral::start(1).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    central.vanish().await;
+    for number in 0..8 {
+        let refused = order(&store, 1, &format!("k{number}")).await;
+        assert_eq!(refused.status(), 503);
+        assert!(header(&refused, "retry-after").is_some());
+        let body: Value = refused.json().await.unwrap();
+        assert_eq!(body["code"], "central_unavailable");
+    }
+    let breaker = store.get_json("/v1/circuit-breakers").await;
+    assert!(
+        breaker.to_string().contains(r#""state":"open""#),
+        "{breaker}"
+    );
+    assert_eq!(store.get("/v1/store/orders/ord-1").await.status(), 503);
+    assert_eq!(store.available("PROD-001").await, Some(10));
+}

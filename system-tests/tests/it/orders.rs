@@ -1,0 +1,108 @@
+//! Orders that a shop places, with central real and everything between them unreliable.
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+use system_tests::process::{KEY, Service, until};
+use system_tests::proxy::Fault;
+
+use crate::scene::{PATIENCE, Scene, UNITS};
+
+async fn order(scene: &Scene, key: &str, method: &str) -> Response {
+    let body = json!({
+        "customerId": "ann", "items": [{"productId": "A", "quantity": 2}], "paymentMethod": method,
+    });
+    let request = scene.client.post(scene.store.url("/v1/store/orders"));
+    let request = request
+        .header("X-API-Key", KEY)
+        .header("Idempotency-Key", key);
+    request.json(&body).send().await.unwrap()
+}
+
+fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
+    answer.headers()[name].to_str().unwrap()
+}
+
+/// Units of `A` that a store shows, at an offset at least.
+async fn available(scene: &Scene, store: &Service, offset: &str) -> i64 {
+    let request = scene.client.get(store.url("/v1/store/inventory/A"));
+    let request = request
+        .header("X-API-Key", KEY)
+        .header("X-Min-Offset", offset);
+    let product: Value = request.send().await.unwrap().json().await.unwrap();
+    product["available"].as_i64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_shop_sells_by_an_order_the_others_see() {
+    let scene = Scene::start().await;
+    let folder = scene.dir.path().join("store-s2");
+    let other = Service::store("store-s2", &folder, scene.central.address());
+    let other = other.await.unwrap();
+    crate::scene::converges(&scene.client, &scene.central, &other).await;
+    let placed = order(&scene, "one", "card").await;
+    assert_eq!(placed.status(), StatusCode::CREATED);
+    assert_eq!(header(&placed, "x-sync-visible"), "true");
+    let offset = header(&placed, "log-head").to_owned();
+    assert_eq!(available(&scene, &scene.store, "0").await, UNITS - 2);
+    assert_eq!(available(&scene, &other, &offset).await, UNITS - 2);
+    let order_body: Value = placed.json().await.unwrap();
+    assert_eq!(
+        (&order_body["status"], &order_body["storeId"]),
+        (&json!("confirmed"), &json!("store-s1"))
+    );
+    // A declined one leaves nothing behind, in the shop that tried it neither.
+    let declined = order(&scene, "two", "card_declined").await;
+    assert_eq!(declined.status(), StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(header(&declined, "x-sync-visible"), "true");
+    assert_eq!(available(&scene, &scene.store, "0").await, UNITS - 2);
+    // Called off in the shop, seen in the shop.
+    let id = order_body["orderId"].as_str().unwrap();
+    let path = format!("/v1/store/orders/{id}/cancel");
+    let request = scene.client.post(scene.store.url(&path));
+    let request = request
+        .header("X-API-Key", KEY)
+        .header("Idempotency-Key", "off");
+    let cancelled = request.send().await.unwrap();
+    assert_eq!(cancelled.status(), StatusCode::OK);
+    assert_eq!(header(&cancelled, "x-sync-visible"), "true");
+    assert_eq!(available(&scene, &scene.store, "0").await, UNITS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_answer_is_lost_is_settled_by_its_key() {
+    let scene = Scene::start().await;
+    scene.proxy.set(Fault::Cut);
+    let unknown = order(&scene, "k", "card").await;
+    assert_eq!(unknown.status(), StatusCode::GATEWAY_TIMEOUT);
+    scene.proxy.set(Fault::None);
+    until("the same key settles it", PATIENCE, || async {
+        order(&scene, "k", "card").await.status() == StatusCode::CREATED
+    })
+    .await
+    .unwrap();
+    scene.converges().await;
+    assert_eq!(scene.sold().await, 2, "it is one order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_central_gone_an_order_is_refused_and_the_shop_reads_on() {
+    let mut scene = Scene::start().await;
+    scene.central.kill().unwrap();
+    for number in 0..6 {
+        let refused = order(&scene, &format!("k{number}"), "card").await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(refused.headers().contains_key(RETRY_AFTER));
+        let body: Value = refused.json().await.unwrap();
+        assert_eq!(body["code"], "central_unavailable");
+    }
+    assert_eq!(available(&scene, &scene.store, "0").await, UNITS);
+    scene.central.restart().await.unwrap();
+    until("orders are taken again", PATIENCE, || async {
+        order(&scene, "after", "card").await.status() == StatusCode::CREATED
+    })
+    .await
+    .unwrap();
+    scene.converges().await;
+    assert_eq!(scene.sold().await, 2);
+}
