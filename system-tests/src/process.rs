@@ -40,11 +40,20 @@ impl Service {
     /// # Errors
     /// The program is not built, or does not start.
     pub async fn central(dir: &Path) -> io::Result<Self> {
+        Self::central_with(dir, &[]).await
+    }
+
+    /// The same, with settings of one's own.
+    ///
+    /// # Errors
+    /// The program is not built, or does not start.
+    pub async fn central_with(dir: &Path, more: &[(&str, &str)]) -> io::Result<Self> {
         let settings = [
             ("API_KEYS", KEY),
             ("ADMIN_API_KEYS", ADMIN_KEY),
             ("RATE_LIMIT_ENABLED", "false"),
         ];
+        let settings = [&settings, more].concat();
         Self::start("central-api", dir, &settings).await
     }
 
@@ -106,6 +115,12 @@ impl Service {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Its process, as long as it runs.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its folder, with its logs.

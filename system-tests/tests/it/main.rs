@@ -5,6 +5,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod coming_from;
 mod faults;
 mod histories;
 mod hot_product;
