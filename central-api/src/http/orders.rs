@@ -12,6 +12,7 @@
 //! tells of a change says in `Log-Head` how far a copy of the stock must have come to show it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -25,7 +26,6 @@ use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::request_context::RequestContext;
 use shared::service::system_clock::SystemClock;
-use shared::view::Head;
 use shared::wire::headers::LOG_HEAD;
 use shared::wire::problem::{Problem, ProblemCode};
 
@@ -51,6 +51,9 @@ shared::problem_set! {
         | IllegalTransition | VersionConflict | PreconditionFailed | Overloaded | ShuttingDown | Timeout;
 }
 
+/// Time between two looks at a head that is about to move, and how often it is looked at.
+const HEAD_LOOK: Duration = Duration::from_millis(1);
+const HEAD_LOOKS: u32 = 50;
 /// Seconds after which whoever was told that nobody knows may ask again.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
 
@@ -107,14 +110,14 @@ pub async fn place(
 async fn say_head(state: &AppState, id: &OrderId, answer: &mut Response) {
     let published = state.ledger.published();
     let record = published.books.order_record(id.as_str());
-    let is_shown = |head: &Head| record.is_none_or(|record| head.seq > record);
     let mut head = published.head();
-    // Orders are shown an instant before the stock that they moved.
-    if !is_shown(&head) {
-        match published.watch().wait_for(is_shown).await {
-            Ok(later) => head = *later,
-            Err(_) => return,
+    // Orders are shown an instant before the stock that they moved, by the same thread.
+    for _ in 0..HEAD_LOOKS {
+        if record.is_none_or(|record| head.seq > record) {
+            break;
         }
+        tokio::time::sleep(HEAD_LOOK).await;
+        head = published.head();
     }
     let head = HeaderValue::from(head.offset);
     answer.headers_mut().insert(LOG_HEAD, head);

@@ -11,10 +11,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use system_tests::process::{Service, client};
+use system_tests::process::{Service, client, until};
 use tempfile::TempDir;
 
-use crate::scene::{SHORT, converges};
+use crate::scene::{PATIENCE, SHORT, status};
 
 const PAGE: &str = include_str!("../../../docs/coming-from.md");
 const CATALOGUE: &str = concat!(
@@ -103,7 +103,12 @@ impl Site {
             store(dir.path(), "store-s2", "demo-s2", &central).await,
         ];
         for store in &stores {
-            converges(&client, &central, store).await;
+            until("the store is live", PATIENCE, || async {
+                let status = status(&client, store).await;
+                status.is_some_and(|status| status["state"] == "live")
+            })
+            .await
+            .unwrap();
         }
         Self {
             dir,
@@ -130,15 +135,14 @@ impl Site {
         fs::write(bin.join("curl"), CURL).unwrap();
         let executable = fs::Permissions::from_mode(0o755);
         fs::set_permissions(bin.join("curl"), executable).unwrap();
-        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        let mut script = String::new();
+        let mut script = format!("PATH='{}':\"$PATH\"\n", bin.display());
         for block in blocks {
             script += &format!("printf '\\n@@block {}\\n' >&2\n", block.line);
             script += &self.here(&block.text);
         }
         assert!(!script.contains("127.0.0.1:808"), "a port is not replaced");
         let mut bash = Command::new("bash");
-        bash.args(["-c", &script]).env("PATH", path);
+        bash.args(["-c", &script]);
         let output = bash.stdin(Stdio::null()).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (text(&output.stderr), text(&output.stdout))
