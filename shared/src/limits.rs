@@ -105,6 +105,8 @@ pub const EXPORT_AGE_MAX: Duration = Duration::from_secs(600);
 /// Events that a reader of a snapshot always may have to read behind it.
 pub const EXPORT_EVENTS_BEHIND: u64 = 1_000;
 
+/// Orders that one question about their figures looks at: some tens of milliseconds.
+pub const ORDER_STATS_ORDERS: usize = 200_000;
 /// Entries of a product's history in one answer when no limit is asked for.
 pub const HISTORY_LIMIT_DEFAULT: i64 = 50;
 /// Most entries of a product's history in one answer (soft: one decision is never split).

@@ -1,5 +1,8 @@
 //! One answer of the feed: which events, in which bytes, and what may be cached.
 //!
+//! There are two feeds, of products and of orders, with dense offsets each; all of this is the same for
+//! both. Only the inventory has a digest.
+//!
 //! The rules of continuity stand here, apart from HTTP: [`check`] decides whether a reader that
 //! names a generation and an offset has followed this log, and [`read`] gives it what comes next.
 //! An answer is assembled once for all who ask for the same events: ten thousand readers that wake
@@ -31,12 +34,44 @@ pub enum Continuity {
     Diverged,
 }
 
-/// Checks a reader's generation and offset against the lives of the log.
+/// Where one feed stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedHead {
+    /// Which feed.
+    pub stream: Stream,
+    /// Offset of its next event.
+    pub offset: u64,
+    /// What a copy at this offset sums up to; the inventory's only.
+    pub digest: Option<u64>,
+}
+
+impl FeedHead {
+    /// Where `stream` stands when the log stands at `head`.
+    #[must_use]
+    pub const fn of(head: Head, stream: Stream) -> Self {
+        let (offset, digest) = match stream {
+            Stream::Inventory => (head.offset, Some(head.digest)),
+            Stream::Orders => (head.orders, None),
+        };
+        Self {
+            stream,
+            offset,
+            digest,
+        }
+    }
+}
+
+/// Checks a reader's generation and offset in `stream` against the lives of the log.
 ///
 /// A generation ends where the following one starts, so a reader of it that is beyond that start has
 /// seen events that were lost. A reader without a generation is taken at its word.
 #[must_use]
-pub fn check(generations: &[Generation], named: Option<LogGen>, offset: u64) -> Continuity {
+pub fn check(
+    generations: &[Generation],
+    stream: Stream,
+    named: Option<LogGen>,
+    offset: u64,
+) -> Continuity {
     let Some(named) = named else {
         return Continuity::Follows;
     };
@@ -45,7 +80,7 @@ pub fn check(generations: &[Generation], named: Option<LogGen>, offset: u64) -> 
         return Continuity::Diverged;
     }
     match lives.next() {
-        Some(following) if offset > following.start.inventory => Continuity::Diverged,
+        Some(following) if offset > following.start.of(stream) => Continuity::Diverged,
         Some(_) | None => Continuity::Follows,
     }
 }
@@ -53,6 +88,8 @@ pub fn check(generations: &[Generation], named: Option<LogGen>, offset: u64) -> 
 /// Events and where they leave the reader.
 #[derive(Clone, Debug)]
 pub struct Slice {
+    /// Of which feed.
+    pub stream: Stream,
     /// The events, separated by commas.
     pub events: Bytes,
     /// How many.
@@ -62,6 +99,17 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// No events, at `offset`.
+    #[must_use]
+    pub const fn empty(stream: Stream, offset: u64) -> Self {
+        Self {
+            stream,
+            events: Bytes::new(),
+            count: 0,
+            offset,
+        }
+    }
+
     /// Offset after the last event.
     #[must_use]
     pub const fn next_offset(&self) -> u64 {
@@ -73,8 +121,8 @@ impl Slice {
 #[derive(Debug, Default)]
 pub struct SharedSlices(Mutex<Vec<(SliceKey, Slice)>>);
 
-/// What makes two answers the same: offset, limit, and where the log stood.
-type SliceKey = (u64, usize, u64);
+/// What makes two answers the same: feed, offset, limit, and where the feed stood.
+type SliceKey = (Stream, u64, usize, u64);
 
 impl SharedSlices {
     fn get(&self, key: SliceKey) -> Option<Slice> {
@@ -102,14 +150,14 @@ pub async fn read(
     published: &Arc<Published>,
     offset: u64,
     limit: usize,
-    head: Head,
+    head: FeedHead,
 ) -> Result<Slice, JournalError> {
-    let key = (offset, limit, head.offset);
+    let key = (head.stream, offset, limit, head.offset);
     if let Some(slice) = published.slices.get(key) {
         return Ok(slice);
     }
     let (chunks, recent) = chunks(published, offset, limit, head).await?;
-    let slice = assemble(&chunks, offset, limit, head.offset);
+    let slice = assemble(&chunks, offset, limit, head);
     // Readers far behind each have their own place; only at the head do many want the same.
     if recent && slice.count > 0 {
         published.slices.put(key, &slice);
@@ -125,16 +173,16 @@ pub async fn chunks(
     published: &Arc<Published>,
     offset: u64,
     limit: usize,
-    head: Head,
+    head: FeedHead,
 ) -> Result<(Vec<Arc<Chunk>>, bool), JournalError> {
     if offset >= head.offset {
         return Ok((Vec::new(), true));
     }
-    if let Some(chunks) = published.ring.chunks_from(offset, limit) {
+    if let Some(chunks) = published.ring_of(head.stream).chunks_from(offset, limit) {
         return Ok((chunks, true));
     }
     let published = Arc::clone(published);
-    let read = move || read_older(&published, offset, limit, head.offset);
+    let read = move || read_older(&published, offset, limit, head);
     let chunks = tokio::task::spawn_blocking(read)
         .await
         .map_err(|_| JournalError::Poisoned)??;
@@ -149,7 +197,7 @@ pub async fn texts(
     published: &Arc<Published>,
     offset: u64,
     limit: usize,
-    head: Head,
+    head: FeedHead,
 ) -> Result<Vec<(u64, String)>, JournalError> {
     let (chunks, _) = chunks(published, offset, limit, head).await?;
     let mut found = Vec::new();
@@ -167,20 +215,20 @@ fn read_older(
     published: &Published,
     offset: u64,
     limit: usize,
-    head: u64,
+    head: FeedHead,
 ) -> Result<Vec<Arc<Chunk>>, JournalError> {
     let mut chunks = Vec::new();
     let mut next = offset;
     let mut found = 0_usize;
-    while found < limit && next < head {
+    while found < limit && next < head.offset {
         let journal = &published.journal;
-        let frames = journal.frames_from_offset(Stream::Inventory, next, READ_BYTES)?;
+        let frames = journal.frames_from_offset(head.stream, next, READ_BYTES)?;
         if frames.is_empty() {
             break;
         }
         for frame in frames {
             let spans = event_spans(&frame).map_err(|error| frame.damaged(error.to_string()))?;
-            let chunk = Chunk::new(&frame, Stream::Inventory, spans.inventory);
+            let chunk = Chunk::new(&frame, head.stream, spans.of(head.stream));
             found += usize::try_from(chunk.next_offset() - next).unwrap_or(0);
             next = chunk.next_offset();
             chunks.push(Arc::new(chunk));
@@ -192,14 +240,14 @@ fn read_older(
     Ok(chunks)
 }
 
-fn assemble(chunks: &[Arc<Chunk>], offset: u64, limit: usize, head: u64) -> Slice {
+fn assemble(chunks: &[Arc<Chunk>], offset: u64, limit: usize, head: FeedHead) -> Slice {
     let mut events = Vec::new();
     let mut count = 0;
     for chunk in chunks {
         let from = offset + count as u64;
         // A chunk that became durable after the head was read is left for the next answer, so that
         // what is said about the head is true of the answer.
-        if from >= head {
+        if from >= head.offset {
             break;
         }
         let (added, full) = chunk.append_events(from, limit, count, &mut events);
@@ -209,6 +257,7 @@ fn assemble(chunks: &[Arc<Chunk>], offset: u64, limit: usize, head: u64) -> Slic
         }
     }
     Slice {
+        stream: head.stream,
         events: Bytes::from(events),
         count,
         offset,
@@ -220,8 +269,8 @@ fn assemble(chunks: &[Arc<Chunk>], offset: u64, limit: usize, head: u64) -> Slic
 pub struct Envelope {
     /// The present life of the log.
     pub log_gen: LogGen,
-    /// Where the log stood when the answer was made.
-    pub head: Head,
+    /// Where the feed stood when the answer was made.
+    pub head: FeedHead,
     /// The oldest event there is.
     pub oldest_offset: u64,
 }
@@ -256,9 +305,12 @@ impl Envelope {
         body.extend_from_slice(b",\"oldestOffset\":");
         integer(body, self.oldest_offset);
         if slice.next_offset() == self.head.offset {
-            body.extend_from_slice(b",\"upToDate\":true,\"digest\":\"");
-            hex16(body, self.head.digest);
-            body.push(b'"');
+            body.extend_from_slice(b",\"upToDate\":true");
+            if let Some(digest) = self.head.digest {
+                body.extend_from_slice(b",\"digest\":\"");
+                hex16(body, digest);
+                body.push(b'"');
+            }
         }
         body.push(b'}');
     }
@@ -275,7 +327,7 @@ mod tests {
             log_gen: LogGen(log_gen),
             start: Offsets {
                 inventory: start_offset,
-                orders: 0,
+                orders: start_offset * 2,
             },
         };
         let lives = [life(1, 0), life(2, 10), life(3, 10), life(4, 25)];
@@ -291,11 +343,18 @@ mod tests {
             // The present life has no end yet; being ahead of it is another matter.
             (Some(4), 99, Continuity::Follows),
         ] {
-            assert_eq!(
-                check(&lives, named.map(LogGen), offset),
-                expected,
-                "{named:?} {offset}"
-            );
+            let named = named.map(LogGen);
+            for (stream, offset) in [
+                (Stream::Inventory, offset),
+                // Twice as many at each start: the one above the last is judged alike.
+                (Stream::Orders, offset * 2),
+            ] {
+                assert_eq!(
+                    check(&lives, stream, named, offset),
+                    expected,
+                    "{named:?} {stream:?} {offset}"
+                );
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use shared::service::encoding::Coding;
 use tokio::sync::OnceCell;
 
 use super::answer::Slice;
+use crate::journal::Stream;
 
 /// Member header of RFC 1952: deflate, no name, no time, quick, unknown system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
@@ -128,8 +129,8 @@ fn deflated(parts: &[&[u8]]) -> io::Result<Vec<u8>> {
     }
 }
 
-/// What makes two stretches the same: where it begins, how many events, in which coding.
-type Key = (u64, usize, Coding);
+/// What makes two stretches the same: the feed, where it begins, how many events, in which coding.
+type Key = (Stream, u64, usize, Coding);
 type Cell = Arc<OnceCell<Arc<Packed>>>;
 
 /// Stretches that were packed lately.
@@ -148,7 +149,7 @@ impl PackedSlices {
         beginning: &'static [u8],
         slice: &Slice,
     ) -> io::Result<Arc<Packed>> {
-        let cell = self.cell((slice.offset, slice.count, coding));
+        let cell = self.cell((slice.stream, slice.offset, slice.count, coding));
         let events = slice.events.clone();
         let packed = cell.get_or_try_init(|| async move {
             let pack = move |events: &Bytes| Packed::new(coding, &[beginning, events]);
@@ -233,6 +234,7 @@ mod tests {
     async fn many_who_ask_for_the_same_get_the_same_bytes_and_few_are_kept() {
         let slices = PackedSlices::default();
         let slice = |offset| Slice {
+            stream: Stream::Inventory,
             events: Bytes::from(vec![b'x'; 100_000]),
             count: 10,
             offset,

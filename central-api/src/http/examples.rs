@@ -347,6 +347,7 @@ pub fn info() -> Value {
     json!({
         "service": "central-api", "version": "0.1.0", "name": "Holdfast", "currency": "USD",
         "gen": "8a7fd1e200aa31c4", "headOffset": 4, "oldestOffset": 0,
+        "orderHeadOffset": 3, "orderOldestOffset": 0,
         "limits": {
             "batchLines": 1000, "bodyBytes": 1_048_576, "deltaUnits": 1_000_000_000,
             "feedLimit": 1000, "feedWaitSeconds": 60, "pageByOffset": 200, "pageByCursor": 1000,
@@ -354,7 +355,7 @@ pub fn info() -> Value {
             "reservationLifeSecondsMax": 604_800,
         },
         "retention": {"idempotencyHours": 168, "eventHours": 0},
-        "features": ["inventory", "products", "feed", "snapshots", "counts", "history", "import", "export", "stores", "reservations"],
+        "features": ["inventory", "products", "feed", "snapshots", "counts", "history", "orders", "import", "export", "stores", "reservations"],
     })
 }
 

@@ -20,13 +20,14 @@ use crate::faults::Faults;
 pub const SERVICE: &str = "central-api";
 
 /// What this service can do beyond seed 003, for clients that ask before they try.
-const FEATURES: [&str; 10] = [
+const FEATURES: [&str; 11] = [
     "inventory",
     "products",
     "feed",
     "snapshots",
     "counts",
     "history",
+    "orders",
     "import",
     "export",
     "stores",
@@ -130,6 +131,9 @@ pub struct Info {
     log_gen: String,
     head_offset: u64,
     oldest_offset: u64,
+    /// Where the order feed stands.
+    order_head_offset: u64,
+    order_oldest_offset: u64,
     limits: InfoLimits,
     retention: InfoRetention,
     features: Vec<&'static str>,
@@ -164,14 +168,17 @@ struct InfoRetention {
 )]
 pub async fn info(State(state): State<AppState>) -> Json<Info> {
     let published = state.ledger.published();
+    let (head, oldest) = (published.head(), published.journal.oldest().offsets);
     Json(Info {
         service: SERVICE,
         version: env!("CARGO_PKG_VERSION"),
         name: "Holdfast",
         currency: state.shared.currency.clone(),
         log_gen: published.log_gen().to_string(),
-        head_offset: published.head().offset,
-        oldest_offset: published.journal.oldest().offsets.inventory,
+        head_offset: head.offset,
+        oldest_offset: oldest.inventory,
+        order_head_offset: head.orders,
+        order_oldest_offset: oldest.orders,
         limits: InfoLimits {
             batch_lines: limits::BATCH_LINES,
             body_bytes: limits::BODY_BYTES,

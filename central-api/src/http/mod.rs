@@ -23,6 +23,10 @@ pub mod inject;
 pub mod inventory;
 pub mod live;
 mod order_body;
+mod order_cursor;
+pub mod order_examples;
+pub mod order_history;
+pub mod order_reads;
 pub mod orders;
 mod precondition;
 mod product_body;
@@ -36,6 +40,7 @@ pub mod reservation_reads;
 pub mod reservations;
 pub mod schema;
 pub mod schema_history;
+pub mod schema_order_reads;
 pub mod schema_orders;
 pub mod schema_products;
 pub mod schema_reservations;
@@ -123,13 +128,17 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(products::list, products::create).layer(from_fn(compress)))
         .routes(routes!(products::search).layer(from_fn(compress)))
         .routes(routes!(products::get, products::edit, products::delete))
-        .routes(routes!(orders::place))
-        .routes(routes!(orders::edit))
+        .routes(routes!(order_reads::list, orders::place).layer(from_fn(compress)))
+        .routes(routes!(order_reads::get, orders::edit))
         .routes(routes!(orders::set_status))
         .routes(routes!(orders::confirm))
         .routes(routes!(orders::cancel))
         .routes(routes!(orders::complete))
         .routes(routes!(refunds::refund))
+        .routes(routes!(order_reads::stats))
+        .routes(routes!(order_history::get).layer(from_fn(compress)))
+        .routes(routes!(feed::get_order_events))
+        .routes(routes!(order_reads::payment))
         .routes(routes!(stores::list).layer(from_fn(compress)))
         .routes(routes!(stores::heartbeat))
         .routes(routes!(breakers::list))

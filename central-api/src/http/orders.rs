@@ -435,11 +435,20 @@ pub(super) fn own_order(
 ) -> Result<Arc<Order>, Problem> {
     let order = state.ledger.published().books.order(id);
     let order = order.ok_or_else(|| not_found(id))?;
-    if caller.store().is_some() && caller.store() != order.store_id.as_ref() {
-        let sentence = "this key is bound to another store";
-        return Err(Problem::new(ProblemCode::Forbidden, sentence));
-    }
+    check_own(caller, &order)?;
     Ok(order)
+}
+
+/// Whether the caller may see the order.
+///
+/// # Errors
+/// 403 for another shop's order.
+pub(super) fn check_own(caller: &Caller, order: &Order) -> Result<(), Problem> {
+    if caller.store().is_none() || caller.store() == order.store_id.as_ref() {
+        return Ok(());
+    }
+    let sentence = "this key is bound to another store";
+    Err(Problem::new(ProblemCode::Forbidden, sentence))
 }
 
 /// The problem of an order that is not there.

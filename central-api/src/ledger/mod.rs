@@ -17,6 +17,7 @@ pub mod inbox;
 pub mod keys;
 mod latecomers;
 pub mod open;
+pub mod order_lists;
 mod pipeline;
 pub mod published;
 pub mod run;

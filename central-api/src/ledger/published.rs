@@ -72,6 +72,15 @@ impl Published {
         }
     }
 
+    /// Recent events of one feed.
+    #[must_use]
+    pub const fn ring_of(&self, stream: Stream) -> &Ring {
+        match stream {
+            Stream::Inventory => &self.ring,
+            Stream::Orders => &self.order_ring,
+        }
+    }
+
     /// Empty answers, by lane.
     pub(super) fn no_replies(&self) -> Vec<Replies> {
         self.heralds.no_replies()

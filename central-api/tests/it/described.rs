@@ -38,10 +38,16 @@ const FIRST: [&str; 13] = [
     "editProduct",
     "heartbeat",
 ];
-const LAST: [&str; 9] = [
+const LAST: [&str; 15] = [
     "placeOrder",
     "editOrder",
     "confirmOrder",
+    "getOrder",
+    "getPayment",
+    "listOrders",
+    "orderEvents",
+    "orderHistory",
+    "orderStats",
     "refundPayment",
     "completeOrder",
     "setOrderStatus",

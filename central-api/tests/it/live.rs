@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::served::{PATIENCE, READER, Served, config, create, decide, movement, simulated};
+use crate::shop;
 
 /// One event as a browser takes it.
 #[derive(Debug, Default, PartialEq)]
@@ -213,5 +214,48 @@ async fn a_quiet_page_hears_a_ping_every_ten_seconds() {
         assert!(begun.elapsed() < Duration::from_secs(seconds) + Duration::from_millis(50));
     }
     tokio::time::resume();
+    central.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_hears_of_orders_and_misses_none_when_it_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let central = Served::start(&dir).await;
+    let ledger = &central.ledger;
+    shop::stocked(ledger, &["A"], 100).await;
+    let mut page = Page::open(&central, None).await;
+    assert_eq!(page.hears().await.unwrap().name, "sync");
+    // The order before the product that became durable with it, under the id that the page has.
+    shop::placed(ledger, shop::place("1", "ada", None)).await;
+    let order = page.hears().await.unwrap();
+    assert_eq!((order.name.as_str(), order.id), ("order", Some(0)));
+    assert_eq!(order.data["eventType"], "order_reserved");
+    let product = page.hears().await.unwrap();
+    assert_eq!((product.name.as_str(), product.id), ("product", Some(1)));
+    assert_eq!(product.data["cause"]["orderId"], "ord-1");
+    // One without a product.
+    shop::readdressed(ledger, "1", "1 Mill Lane").await;
+    let order = page.hears().await.unwrap();
+    assert_eq!((order.name.as_str(), order.id), ("order", Some(1)));
+    drop(page);
+    shop::readdressed(ledger, "1", "2 Mill Lane").await;
+    decide(ledger, movement("A", -1)).await;
+    // What it saw since the last product comes again; what it has not seen comes too.
+    let mut page = Page::open(&central, Some(1)).await;
+    assert_eq!(page.hears().await.unwrap().name, "sync");
+    let mut heard = Vec::new();
+    while heard.last() != Some(&("product".to_owned(), 2)) {
+        let event = page.hears().await.unwrap();
+        let place = event.data["offset"].as_u64().unwrap();
+        heard.push((event.name, place));
+    }
+    let expected = [("order", 0), ("order", 1), ("order", 2), ("product", 2)];
+    assert!(
+        heard
+            .iter()
+            .map(|(name, at)| (name.as_str(), *at))
+            .eq(expected),
+        "{heard:?}"
+    );
     central.stop().await;
 }

@@ -1,10 +1,17 @@
 //! What changes, as it changes, for a page in a browser: the console's at central and the shop's at
 //! a store.
 //!
-//! Named events: `product` (an event of the log, `id` is its offset), `sync` (how things stand,
-//! first of all and then whenever it is otherwise), `ping` every ten seconds, `resync` (events were
-//! passed over: load the page's data anew). A browser that comes back says which offset it saw last,
-//! in `Last-Event-ID`, and goes on from there.
+//! Named events: `product` (an event of the log, `id` is its offset), `order` (an event of the order
+//! feed, where the source has one), `sync` (how things stand, first of all and then whenever it is
+//! otherwise), `ping` every ten seconds, `resync` (events were passed over: load the page's data
+//! anew). A browser that comes back says which offset it saw last, in `Last-Event-ID`, and goes on
+//! from there.
+//!
+//! There is one id and two feeds, so the id is always the offset of the last product event that was
+//! sent: an `order` repeats it. Whoever comes back with it is told every order event since that
+//! product event, so some come twice; each has the whole order with its version, and the same version
+//! is the same order. None is missing, because a source tells orders before the products that became
+//! durable with them.
 //!
 //! Nothing is buffered for a slow reader: it reads from the log at its own pace, and where it cannot
 //! or should not be led through it, the source says `resync`. What that means, and what a `sync`
@@ -32,6 +39,8 @@ pub enum News {
     None,
     /// The next events of the log, dense.
     Events(Vec<String>),
+    /// The next events of orders, which do not move the offset.
+    Orders(Vec<String>),
     /// Events were passed over; the next one is at this offset.
     Resync(u64),
     /// Nothing ever again; the browser comes back by itself.
@@ -104,6 +113,7 @@ impl<S: Source> Page<S> {
             match self.source.news(self.next, RUN).await {
                 News::None => {}
                 News::Events(texts) => return Some(self.products(texts)),
+                News::Orders(texts) => return Some(self.orders(texts)),
                 News::Resync(next) => return Some(vec![self.resync(next)]),
                 News::End => return None,
             }
@@ -127,6 +137,17 @@ impl<S: Source> Page<S> {
             self.next += 1;
         }
         events
+    }
+
+    fn orders(&self, texts: Vec<String>) -> Vec<Event> {
+        let event = |text| {
+            let event = named("order", text);
+            match self.next.checked_sub(1) {
+                Some(last) => event.id(last.to_string()),
+                None => event,
+            }
+        };
+        texts.into_iter().map(event).collect()
     }
 
     fn resync(&mut self, next: u64) -> Event {

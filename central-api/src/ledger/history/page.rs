@@ -16,7 +16,7 @@ use shared::domain::inventory::{Event, EventKind, ItemResult, MovementKind, Reje
 use shared::domain::origin::Origin;
 use shared::limits;
 
-use super::walk::{Step, Walk};
+use super::walk::{Step, Subject, Walk};
 use crate::journal::{DecisionRecord, JournalError};
 use crate::ledger::Published;
 
@@ -137,7 +137,7 @@ pub fn page(
     id: &ProductId,
     wanted: &Wanted,
 ) -> Result<Option<Page>, JournalError> {
-    let Some(mut walk) = Walk::new(published, id, limits::HISTORY_RECORDS) else {
+    let Some(mut walk) = Walk::new(published, Subject::Product(id), limits::HISTORY_RECORDS) else {
         return Ok(None);
     };
     if let Some(before) = wanted.before {
@@ -150,7 +150,7 @@ pub fn page(
     let base = loop {
         if count >= wanted.limit || found.len() >= limits::HISTORY_RECORDS {
             page.next_before = Some(walk.next + 1).filter(|_| walk.next > 0);
-            break look_ahead(&mut walk)?;
+            break look_ahead(&mut walk, id)?;
         }
         let (seq, at, record) = match walk.step()? {
             Step::Record { seq, at, record } => (seq, at, record),
@@ -161,7 +161,7 @@ pub fn page(
             }
             Step::Enough => {
                 page.next_before = Some(walk.next + 1);
-                break look_ahead(&mut walk)?;
+                break look_ahead(&mut walk, id)?;
             }
         };
         if wanted.before.is_some_and(|before| seq >= before) {
@@ -170,7 +170,7 @@ pub fn page(
         if wanted.from.is_some_and(|from| at < from) {
             break match last_state(id, &record) {
                 Some(known) => Some(known),
-                None => look_ahead(&mut walk)?,
+                None => look_ahead(&mut walk, id)?,
             };
         }
         for what in items(id, *record).into_iter().rev() {
@@ -245,12 +245,12 @@ fn last_state(id: &ProductId, record: &DecisionRecord) -> Option<Known> {
 }
 
 /// What stood before the place that a walk has come to, if a short look finds it.
-fn look_ahead(walk: &mut Walk<'_>) -> Result<Option<Known>, JournalError> {
+fn look_ahead(walk: &mut Walk<'_>, id: &ProductId) -> Result<Option<Known>, JournalError> {
     walk.budget = LOOK_AHEAD;
     loop {
         match walk.step()? {
             Step::Record { record, .. } => {
-                if let Some(known) = last_state(walk.id, &record) {
+                if let Some(known) = last_state(id, &record) {
                     return Ok(Some(known));
                 }
             }

@@ -10,7 +10,7 @@ use shared::clock::Timestamp;
 use shared::domain::ids::ProductId;
 use shared::domain::inventory::{EventKind, Product};
 
-use super::walk::{Step, Walk};
+use super::walk::{Step, Subject, Walk};
 use crate::journal::JournalError;
 use crate::ledger::Published;
 
@@ -53,7 +53,7 @@ pub fn as_it_stood(
     moment: Moment,
     budget: usize,
 ) -> Result<Stood, JournalError> {
-    let Some(mut walk) = Walk::new(published, id, budget) else {
+    let Some(mut walk) = Walk::new(published, Subject::Product(id), budget) else {
         return Ok(Stood::NotYet);
     };
     loop {
@@ -103,7 +103,7 @@ pub fn short_since(
     id: &ProductId,
     budget: &mut usize,
 ) -> Result<Option<ShortSince>, JournalError> {
-    let Some(mut walk) = Walk::new(published, id, *budget) else {
+    let Some(mut walk) = Walk::new(published, Subject::Product(id), *budget) else {
         return Ok(None);
     };
     let mut since: Option<Timestamp> = None;

@@ -1,22 +1,57 @@
-//! The walk itself: from a record about a product to the one before it.
+//! The walk itself: from a record about a product or an order to the one before it.
 //!
 //! What must stay true: every step goes down, so a walk ends whatever the log says; and a record that
-//! is not about the product, or names itself as the one before, is damage and not an end. The end of
+//! is not about the subject, or names itself as the one before, is damage and not an end. The end of
 //! the past, what retention dropped and a spent budget are told apart, since callers must not call
 //! one the other.
 
 use bytes::Bytes;
 use shared::clock::Timestamp;
-use shared::domain::ids::ProductId;
+use shared::domain::ids::{OrderId, ProductId};
 
 use crate::journal::frame::HEADER_BYTES;
+use crate::journal::record::Previous;
 use crate::journal::{Body, DecisionRecord, Frame, JournalError, Record};
 use crate::ledger::Published;
+
+/// Whose past is walked.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// A product's.
+    Product(&'a ProductId),
+    /// An order's.
+    Order(&'a OrderId),
+}
+
+impl Subject<'_> {
+    /// The newest record about it, if it is known.
+    fn last_record(self, published: &Published) -> Option<u64> {
+        match self {
+            Self::Product(id) => published.view.last_record(id.as_str()),
+            Self::Order(id) => published.books.order_record(id.as_str()),
+        }
+    }
+
+    /// The record about it before the one that says `prev`, if that one is about it.
+    fn before(self, prev: &Previous) -> Option<u64> {
+        match self {
+            Self::Product(id) => find(&prev.products, id),
+            Self::Order(id) => find(&prev.orders, id),
+        }
+    }
+}
+
+fn find<T: PartialEq>(links: &[(T, u64)], id: &T) -> Option<u64> {
+    let mut links = links.iter();
+    links
+        .find(|(known, _)| known == id)
+        .map(|(_, before)| *before)
+}
 
 /// Where a walk has come to.
 #[derive(Debug)]
 pub enum Step {
-    /// A record about the product.
+    /// A record about the subject.
     Record {
         /// Its number.
         seq: u64,
@@ -37,7 +72,7 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Walk<'a> {
     published: &'a Published,
-    pub(super) id: &'a ProductId,
+    subject: Subject<'a>,
     pub(super) next: u64,
     pub(super) budget: usize,
     frame: Option<Lines>,
@@ -68,20 +103,21 @@ impl Lines {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk over at most `budget` records from the newest about `id`; `None` if it never was.
+    /// A walk over at most `budget` records from the newest about `subject`; `None` if that is not
+    /// known.
     #[must_use]
-    pub fn new(published: &'a Published, id: &'a ProductId, budget: usize) -> Option<Self> {
-        let next = published.view.last_record(id.as_str())?;
+    pub fn new(published: &'a Published, subject: Subject<'a>, budget: usize) -> Option<Self> {
+        let next = subject.last_record(published)?;
         Some(Self {
             published,
-            id,
+            subject,
             next,
             budget,
             frame: None,
         })
     }
 
-    /// Goes to the newest record before `seq` that is about the product.
+    /// Goes to the newest record before `seq` that is about the subject.
     ///
     /// # Errors
     /// The log cannot be read.
@@ -89,13 +125,11 @@ impl<'a> Walk<'a> {
         if seq == 0 {
             self.next = 0;
         } else if seq <= self.next {
-            // Where a page ended, the record before is one about the product.
+            // Where a page ended, the record before is one about the subject.
             let place = seq - 1;
             let known = match self.read(place) {
                 Ok(record) => record.is_some_and(|record| match &record.body {
-                    Body::Decision(record) => {
-                        record.prev.products.iter().any(|(id, _)| id == self.id)
-                    }
+                    Body::Decision(record) => self.subject.before(&record.prev).is_some(),
                     Body::Generation(_) => false,
                 }),
                 // The next step says so.
@@ -135,11 +169,10 @@ impl<'a> Walk<'a> {
         else {
             return Err(broken(seq, "is not a decision"));
         };
-        let before = record.prev.products.iter().find(|(id, _)| id == self.id);
-        self.next = match before {
-            Some((_, before)) if *before < seq => *before,
+        self.next = match self.subject.before(&record.prev) {
+            Some(before) if before < seq => before,
             Some(_) => return Err(broken(seq, "names itself or a later one as the one before")),
-            None => return Err(broken(seq, "is not about the product that led to it")),
+            None => return Err(broken(seq, "is not about what led to it")),
         };
         Ok(Step::Record { seq, at, record })
     }

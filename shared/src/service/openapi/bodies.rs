@@ -51,6 +51,20 @@ pub struct PaginationBody {
     has_more: bool,
 }
 
+impl PaginationBody {
+    /// Where a page of a list that is made as it is described stands.
+    #[must_use]
+    pub fn new(offset: usize, limit: usize, total: usize, has_more: bool) -> Self {
+        let figure = |figure: usize| i64::try_from(figure).unwrap_or(i64::MAX);
+        Self {
+            offset: figure(offset),
+            limit: figure(limit),
+            total_count: figure(total),
+            has_more,
+        }
+    }
+}
+
 /// A page of products.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,222 @@
+//! What questions about orders are answered with, described; see [`schema`](super::schema).
+
+use serde::Serialize;
+use shared::service::openapi::PaginationBody;
+use utoipa::{IntoParams, ToSchema};
+
+use super::schema::EventBatch;
+use super::schema_orders::{OrderBody, PaymentBody};
+
+/// Which orders, and which page of them.
+#[derive(Debug, Serialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderListParams {
+    #[param(nullable = false, min_length = 1, max_length = 128)]
+    customer_id: Option<String>,
+    /// A key that is bound to a store lists that store's orders, whether it says so or not.
+    #[param(nullable = false, min_length = 1, max_length = 128)]
+    store_id: Option<String>,
+    /// `reserved`, `undecided`, `paid`, `confirmed`, `completed`, `failed` or `cancelled`.
+    #[param(nullable = false)]
+    status: Option<String>,
+    /// Orders to pass over; not together with `cursor`.
+    #[param(nullable = false, minimum = 0)]
+    offset: Option<i64>,
+    /// The `nextCursor` of the page before, which brings its filters; empty for a walk's beginning.
+    #[param(nullable = false, max_length = 3072)]
+    cursor: Option<String>,
+    /// Default 50; more than 200 means 200, with `cursor` 1000.
+    #[param(nullable = false, minimum = 1)]
+    limit: Option<i64>,
+}
+
+/// A page of orders, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderList {
+    orders: Vec<OrderBody>,
+    pagination: PaginationBody,
+    /// Absent on the last page.
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    r#gen: String,
+    /// Following the order feed from there, with `gen`, misses nothing.
+    #[schema(minimum = 0)]
+    as_of_offset: i64,
+}
+
+/// Why something happened to an order.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderCause {
+    /// Under whose name; `saga` is central itself.
+    actor: String,
+    /// Which time the payment provider was asked.
+    #[schema(nullable = false, minimum = 0)]
+    attempt: Option<i64>,
+    /// What the payment provider said, for people.
+    #[schema(nullable = false)]
+    detail: Option<String>,
+    #[schema(nullable = false)]
+    store_id: Option<String>,
+    #[schema(nullable = false)]
+    idempotency_key: Option<String>,
+    #[schema(nullable = false)]
+    correlation_id: Option<String>,
+}
+
+/// One thing that happened to an order, with the order as it stood afterwards.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderEvent {
+    /// In the order feed.
+    #[schema(minimum = 0)]
+    offset: i64,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// `order_reserved`, `order_refused`, `order_paid`, `payment_declined`, `payment_unknown`,
+    /// `order_confirmed`, `order_completed`, `order_cancelled`, `order_expired`, `address_changed`,
+    /// `payment_charged_late`, `payment_voided`, `refund_requested`, `refunded`, `refund_unknown` or
+    /// `refund_failed`; others may come.
+    event_type: String,
+    order_id: String,
+    data: OrderBody,
+    #[schema(minimum = 1)]
+    version: i64,
+    cause: OrderCause,
+    #[schema(nullable = false)]
+    batch: Option<EventBatch>,
+}
+
+/// A stretch of the order feed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderFeedAnswer {
+    events: Vec<OrderEvent>,
+    /// Where to go on, also when there are no events.
+    #[schema(minimum = 0)]
+    next_offset: i64,
+    has_more: bool,
+    #[schema(minimum = 0)]
+    count: i64,
+    /// The life of the log; to be sent with the next question.
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    r#gen: String,
+    head_offset: i64,
+    oldest_offset: i64,
+    /// Present when `nextOffset` is `headOffset`.
+    #[schema(nullable = false)]
+    up_to_date: Option<bool>,
+}
+
+/// Which part of an order's history.
+#[derive(Debug, Serialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderHistoryParams {
+    /// The version after which to begin: `nextAfter` of the page before. Default 0.
+    #[param(nullable = false, minimum = 0)]
+    after: Option<i64>,
+    /// Default 50; more than 200 means 200.
+    #[param(nullable = false, minimum = 1)]
+    limit: Option<i64>,
+}
+
+/// What happened to an order, oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderHistory {
+    order_id: String,
+    events: Vec<OrderEvent>,
+    /// What to send as `after` for the next page; absent on the last.
+    #[schema(nullable = false)]
+    next_after: Option<i64>,
+    /// Whether nothing more can become of the order and nothing is left to do about it.
+    is_over: bool,
+    /// Present if something before the first of these events could not be reached: dropped by
+    /// retention, or too far back.
+    #[schema(nullable = false)]
+    is_cut: Option<bool>,
+}
+
+/// Which orders are summed up.
+#[derive(Debug, Serialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderStatsParams {
+    /// Orders placed then or later.
+    #[param(nullable = false)]
+    from: Option<String>,
+    /// Orders placed before then.
+    #[param(nullable = false)]
+    to: Option<String>,
+    /// Default: every store's; a key that is bound to a store has its own only.
+    #[param(nullable = false, min_length = 1, max_length = 128)]
+    store_id: Option<String>,
+}
+
+/// How long orders took, in milliseconds, from being placed until it was known what becomes of them.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderProcessing {
+    /// Orders of which that is known.
+    pub(super) count: usize,
+    pub(super) mean_ms: f64,
+    /// 99 of 100 took at most that long.
+    pub(super) p99_ms: i64,
+}
+
+/// How many orders stand like what.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderCounts {
+    pub(super) pending: usize,
+    pub(super) reserved: usize,
+    pub(super) undecided: usize,
+    pub(super) paid: usize,
+    pub(super) confirmed: usize,
+    pub(super) completed: usize,
+    pub(super) failed: usize,
+    pub(super) cancelled: usize,
+}
+
+/// What orders sum up to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderStatsAnswer {
+    pub(super) total: usize,
+    pub(super) by_status: OrderCounts,
+    /// Absent while it is known of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) processing: Option<OrderProcessing>,
+    /// Whether every order of the time asked for is in these figures. If not, the newest 200000 are,
+    /// and `countedFrom` is when the oldest of them was placed.
+    pub(super) is_complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    pub(super) counted_from: Option<String>,
+    #[serde(rename = "gen")]
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    pub(super) log_gen: String,
+    /// In the order feed.
+    #[schema(minimum = 0)]
+    pub(super) as_of_offset: u64,
+}
+
+/// A payment and what it is for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentAnswer {
+    #[serde(flatten)]
+    payment: PaymentBody,
+    order_id: String,
+    #[schema(nullable = false)]
+    store_id: Option<String>,
+    /// Three letters.
+    currency: String,
+    /// When the order last changed.
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
