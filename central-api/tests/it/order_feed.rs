@@ -1,5 +1,7 @@
 //! The order feed: the protocol of the inventory's, with offsets of its own.
 
+use std::sync::Arc;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use central_api::http::{self, AppState};
 use central_api::startup::open_ledger;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use shared::service::system_clock::SystemClock;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -287,7 +290,9 @@ async fn caches_may_keep_what_cannot_change_and_hardly_anything_else() {
 async fn waits_are_as_long_as_they_were_asked_for_and_never_longer_than_promised() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path().to_owned());
-    let opened = open_ledger(&config, Vec::new()).await.unwrap();
+    let opened = open_ledger(&config, Vec::new(), Arc::new(SystemClock))
+        .await
+        .unwrap();
     stocked(&opened.ledger, &["A"], 10).await;
     placed(&opened.ledger, place("1", "ada", None)).await;
     let shutdown = CancellationToken::new();

@@ -25,6 +25,20 @@ async fn shop(dir: &tempfile::TempDir) -> Served {
     central
 }
 
+/// The whole history, in pages of `limit`.
+async fn paged(central: &Served, limit: usize) -> Vec<Value> {
+    let (mut after, mut paged) = (0, Vec::new());
+    loop {
+        let path = format!("{PATH}?after={after}&limit={limit}");
+        let page = central.get(&path).await.expect(200);
+        paged.extend(page["events"].as_array().unwrap().clone());
+        match page["nextAfter"].as_u64() {
+            Some(next) => after = next,
+            None => return paged,
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_step_attempt_outcome_and_compensation_is_told_as_the_feed_has_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -68,19 +82,7 @@ async fn every_step_attempt_outcome_and_compensation_is_told_as_the_feed_has_it(
         assert!(own.eq(events.iter()), "the feed's events");
         // Page by page it is the same.
         for limit in 1..=events.len() + 1 {
-            let (mut after, mut paged) = (0, Vec::new());
-            loop {
-                let page = central
-                    .get(&format!("{PATH}?after={after}&limit={limit}"))
-                    .await;
-                let page = page.expect(200);
-                paged.extend(page["events"].as_array().unwrap().clone());
-                match page["nextAfter"].as_u64() {
-                    Some(next) => after = next,
-                    None => break,
-                }
-            }
-            assert_eq!(paged, *events, "limit {limit}");
+            assert_eq!(paged(central, limit).await, *events, "limit {limit}");
         }
         let none = central.get(&format!("{PATH}?after=99")).await.expect(200);
         assert_eq!(none["events"], Value::Array(Vec::new()));
