@@ -98,10 +98,10 @@ step "scripts parse" scripts_parse
 step "format" cargo fmt --all --check
 step "core is pure" cargo check --locked -p shared --no-default-features
 step "lints" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
-step "tests" all_tests
-step "documented examples" cargo test --locked --workspace --all-features --doc
 step "documentation" documentation
 step "dependencies" dependencies
+step "tests" all_tests
+step "documented examples" cargo test --locked --workspace --all-features --doc
 
 echo
 printf '%s\n' "${report[@]}"

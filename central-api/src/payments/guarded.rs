@@ -1,10 +1,9 @@
 //! A provider behind its breaker, with a limit to each call's time.
 //!
-//! The breaker is asked first: while it is open a call ends at once as
-//! [`NotSent::BreakerOpen`](super::NotSent::BreakerOpen) and nothing is sent. The timeout ends what
-//! takes too long as [`Doubt::TimedOut`](super::Doubt::TimedOut): the call may arrive yet, and only
-//! asking again under the same key tells. What must stay true: a refusal never counts against the
-//! provider, and a caller that gives up leaves no probe behind.
+//! The breaker is asked first: while it is open a call ends at once as [`NotSent::BreakerOpen`] and
+//! nothing is sent. The timeout ends what takes too long as [`Doubt::TimedOut`]: the call may arrive
+//! yet, and only asking again under the same key tells. What must stay true: a refusal never counts
+//! against the provider, and a caller that gives up leaves no probe behind.
 
 use std::future::Future;
 use std::sync::Arc;

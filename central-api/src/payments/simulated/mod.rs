@@ -11,8 +11,9 @@
 //! | `card_error` | 503 | 503 twice more, then **charged** and approved | voided before, charged after |
 //! | anything else, or none | **charged**, approved | approved | charged |
 //!
-//! An amount beyond [`limits::SIMULATED_CHARGE_MINOR`] is declined as `amount_too_large`, whatever
-//! the method. After a void every charge under the key is declined as `voided`.
+//! An amount beyond [`SIMULATED_CHARGE_MINOR`](shared::limits::SIMULATED_CHARGE_MINOR) is declined
+//! as `amount_too_large`, whatever the method. After a void every charge under the key is declined
+//! as `voided`.
 //!
 //! It is a bank, not a table of answers: [`Bank`] keeps what was really charged and given back under
 //! each key, and [`Simulated::statement`] shows it. That nobody is charged twice is proved by

@@ -27,7 +27,7 @@
 //! - Cancelling is repeatable by nature, and is sent without a key: its first answer ("not now, it
 //!   is being processed") must not be its last.
 //! - 401, 403 and 429 are given before keys are looked at. They say nothing of earlier calls, so
-//!   they are [`NotSent`], never a decline.
+//!   they are [`NotSent`](super::NotSent), never a decline.
 //!
 //! A customer cannot be asked for anything from here: an intent that wants it (`requires_action`) is
 //! cancelled and declined as `authentication_required`.
