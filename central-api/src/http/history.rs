@@ -216,7 +216,8 @@ fn quantity(stock: &Stock) -> Value {
     })
 }
 
-fn cause(kind: &str, origin: &Origin) -> Map<String, Value> {
+/// Why something happened or was asked for, and by whom.
+pub(super) fn cause(kind: &str, origin: &Origin) -> Map<String, Value> {
     let mut cause = Map::new();
     let mut put = |name: &str, value: Option<&str>| {
         cause.extend(value.map(|value| (name.to_owned(), Value::from(value))));

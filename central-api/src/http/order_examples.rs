@@ -47,6 +47,18 @@ fn confirmed() -> Value {
     })
 }
 
+fn refused() -> Value {
+    json!({
+        "timestamp": "2026-01-15T10:31:00.000Z", "eventType": "refused", "orderId": ORDER,
+        "version": 3, "code": "order_settled",
+        "message": format!("order {ORDER} is confirmed: its address cannot change any more"),
+        "cause": {
+            "kind": "readdress", "actor": "store-s1", "storeId": "store-s1",
+            "idempotencyKey": "move-5001", "requestId": "7c9e667-00000001",
+        },
+    })
+}
+
 /// A stretch of the order feed.
 pub fn feed() -> Value {
     json!({
@@ -57,7 +69,7 @@ pub fn feed() -> Value {
 
 /// The last of what happened to an order.
 pub fn history() -> Value {
-    json!({"orderId": ORDER, "events": [confirmed()], "isOver": false})
+    json!({"orderId": ORDER, "events": [confirmed(), refused()], "isOver": false})
 }
 
 /// What orders sum up to.

@@ -1,7 +1,8 @@
 //! `GET /v1/orders/{orderId}/events`: what happened to an order, as a page or as it happens.
 //!
 //! Every event is one of the order feed, byte for byte, and has the order's version after it; versions
-//! are dense, so they are where a page begins and what a stream has as its ids. A stream tells the
+//! are dense, so they are where a page begins and what a stream has as its ids. Refused attempts to
+//! move the order stand between them, on pages only: nothing happened. A stream tells the
 //! past first. It subscribes, then reads, then waits, so a page that comes late misses nothing. When
 //! nothing more can become of the order it says `end` and ends; a browser that comes back after that
 //! is told `end` again, and should close the line when it hears it.
@@ -12,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Uri};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::domain::ids::OrderId;
 use shared::domain::order::{Order, next_step};
 use shared::limits;
@@ -23,10 +24,11 @@ use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::{integer, string};
 use tokio::sync::watch;
 
+use super::history::cause;
 use super::orders::own_order;
 use super::schema_order_reads::{OrderHistory, OrderHistoryParams};
-use super::{AppState, order_examples};
-use crate::ledger::history::order::{Past, past};
+use super::{AppState, order_examples, refusal};
+use crate::ledger::history::order::{Happened, Past, Refused, Told, past};
 
 /// Events that a stream sends at once.
 const RUN: usize = 256;
@@ -36,7 +38,8 @@ shared::problem_set! {
     OrderHistoryProblems = InvalidRequest | Forbidden | OrderNotFound | Overloaded;
 }
 
-/// What happened to an order, oldest first: each step, attempt, outcome and compensation.
+/// What happened to an order, oldest first: each step, attempt, outcome and compensation, and what
+/// was refused.
 ///
 /// # Errors
 /// 400 with every fault of the query, 404 if there is no such order, 403 for another store's.
@@ -108,24 +111,33 @@ fn is_over(order: &Order) -> bool {
 fn page(order: &Order, past: &Past) -> Vec<u8> {
     let mut body = Vec::with_capacity(
         256 + past
-            .events
+            .entries
             .iter()
-            .map(|it| it.text.len() + 1)
+            .map(|entry| match entry {
+                Told::Happened(event) => event.text.len() + 1,
+                Told::Refused(_) => 512,
+            })
             .sum::<usize>(),
     );
     body.extend_from_slice(b"{\"orderId\":");
     string(&mut body, order.order_id.as_str());
     body.extend_from_slice(b",\"events\":[");
-    for (index, event) in past.events.iter().enumerate() {
+    for (index, entry) in past.entries.iter().enumerate() {
         if index > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(event.text.as_bytes());
+        match entry {
+            Told::Happened(event) => body.extend_from_slice(event.text.as_bytes()),
+            Told::Refused(attempt) => {
+                let shown = refused(&order.order_id, attempt).to_string();
+                body.extend_from_slice(shown.as_bytes());
+            }
+        }
     }
     body.push(b']');
-    if let Some(last) = past.events.last().filter(|_| past.has_more) {
+    if let Some(last) = past.last.filter(|_| past.has_more) {
         body.extend_from_slice(b",\"nextAfter\":");
-        integer(&mut body, last.version);
+        integer(&mut body, last);
     }
     body.extend_from_slice(if is_over(order) {
         b",\"isOver\":true".as_slice()
@@ -137,6 +149,22 @@ fn page(order: &Order, past: &Past) -> Vec<u8> {
     }
     body.push(b'}');
     body
+}
+
+/// An attempt that was refused, as a product's history shows one.
+fn refused(id: &OrderId, attempt: &Refused) -> Value {
+    let mut shown = json!({
+        "timestamp": attempt.at,
+        "eventType": "refused",
+        "orderId": id,
+        "cause": cause(&attempt.command, &attempt.origin),
+        "code": refusal::code(&attempt.rejection).as_str(),
+        "message": attempt.rejection.to_string(),
+    });
+    if let (Some(shown), Some(version)) = (shown.as_object_mut(), attempt.version) {
+        shown.insert("version".to_owned(), version.into());
+    }
+    shown
 }
 
 /// One reader of one order.
@@ -201,12 +229,13 @@ impl Reader {
             .read_log(move |published| past(published, &id, after, RUN));
         let past = read.await.ok()??;
         // Where retention has dropped the records there is nothing to wait for.
-        let last = past.events.last().map(|event| event.version);
-        self.after = last.unwrap_or(version);
-        let event = |it: crate::ledger::history::order::Happened| {
-            let event = Event::default().id(it.version.to_string());
-            event.data(it.text)
+        self.after = past.last.unwrap_or(version);
+        let event = |entry: Told| match entry {
+            Told::Happened(Happened { version, text }) => {
+                Some(Event::default().id(version.to_string()).data(text))
+            }
+            Told::Refused(_) => None,
         };
-        Some(past.events.into_iter().map(event).collect())
+        Some(past.entries.into_iter().filter_map(event).collect())
     }
 }

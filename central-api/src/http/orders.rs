@@ -12,7 +12,6 @@
 //! tells of a change says in `Log-Head` how far a copy of the stock must have come to show it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -51,9 +50,6 @@ shared::problem_set! {
         | IllegalTransition | VersionConflict | PreconditionFailed | Overloaded | ShuttingDown | Timeout;
 }
 
-/// Time between two looks at a head that is about to move, and how often it is looked at.
-const HEAD_LOOK: Duration = Duration::from_millis(1);
-const HEAD_LOOKS: u32 = 50;
 /// Seconds after which whoever was told that nobody knows may ask again.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
 
@@ -102,23 +98,14 @@ pub async fn place(
         None => return Err(refusal::unanswered(crate::ledger::SubmitError::Unknown)),
     };
     let mut answer = placed(&order, &decided);
-    say_head(&state, id, &mut answer).await;
+    say_head(&state, &mut answer);
     Ok(mark(answer, replayed))
 }
 
 /// Says how far a copy of the stock must have come to show what this answer tells of an order.
-async fn say_head(state: &AppState, id: &OrderId, answer: &mut Response) {
-    let published = state.ledger.published();
-    let record = published.books.order_record(id.as_str());
-    let mut head = published.head();
-    // Orders are shown an instant before the stock that they moved, by the same thread.
-    for _ in 0..HEAD_LOOKS {
-        if record.is_none_or(|record| head.seq > record) {
-            break;
-        }
-        tokio::time::sleep(HEAD_LOOK).await;
-        head = published.head();
-    }
+fn say_head(state: &AppState, answer: &mut Response) {
+    // Read after the order, with which it moves.
+    let head = state.ledger.published().head();
     let head = HeaderValue::from(head.offset);
     answer.headers_mut().insert(LOG_HEAD, head);
 }
@@ -417,7 +404,7 @@ pub(super) async fn decided(
                     shown(&order)
                 }
             };
-            say_head(state, &order.order_id, &mut answer).await;
+            say_head(state, &mut answer);
             answer
         }
     };
@@ -453,7 +440,7 @@ pub(super) fn check_own(caller: &Caller, order: &Order) -> Result<(), Problem> {
 
 /// The problem of an order that is not there.
 pub(super) fn not_found(id: &str) -> Problem {
-    let sentence = "there is no such order, or it ended so long ago that only the log knows it";
+    let sentence = "there is no such order, or it is not among the million that ended last";
     let problem = Problem::new(ProblemCode::OrderNotFound, sentence);
     // What a caller made up is not echoed unless it could be an id.
     match OrderId::parse(id) {

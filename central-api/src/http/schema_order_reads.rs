@@ -124,12 +124,58 @@ pub struct OrderHistoryParams {
     limit: Option<i64>,
 }
 
+/// An attempt to move an order that was refused. It changed nothing and is not in the feed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedAttempt {
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// `refused`.
+    event_type: String,
+    order_id: String,
+    /// The order's version at that time; absent if it is too far back.
+    #[schema(nullable = false, minimum = 1)]
+    version: Option<i64>,
+    cause: RefusedCause,
+    /// The code of the problem that whoever asked was answered.
+    code: String,
+    /// Its sentence.
+    message: String,
+}
+
+/// Who asked for what.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedCause {
+    /// `confirm`, `cancel`, `complete`, `readdress` or `refund`; others may come.
+    kind: String,
+    actor: String,
+    #[schema(nullable = false)]
+    store_id: Option<String>,
+    /// Absent where it was left free, as after a wrong version.
+    #[schema(nullable = false)]
+    idempotency_key: Option<String>,
+    request_id: String,
+    #[schema(nullable = false)]
+    correlation_id: Option<String>,
+}
+
+/// One thing that happened to an order, or was refused.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum OrderHistoryEntry {
+    /// It changed.
+    Happened(Box<OrderEvent>),
+    /// It did not.
+    Refused(Box<RefusedAttempt>),
+}
+
 /// What happened to an order, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderHistory {
     order_id: String,
-    events: Vec<OrderEvent>,
+    events: Vec<OrderHistoryEntry>,
     /// What to send as `after` for the next page; absent on the last.
     #[schema(nullable = false)]
     next_after: Option<i64>,

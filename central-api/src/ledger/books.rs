@@ -5,7 +5,9 @@
 //! is in them is shared by reference, so a page is cut under the lock and written after it.
 //!
 //! What must stay true: nothing in here is ahead of the log, and the flusher alone changes it, frame
-//! by frame. A reader that has seen a head finds everything below it.
+//! by frame. They and the head are shown together: it moves while they are locked. So a reader that
+//! has seen a head finds everything below it, and one that has seen an order or a reservation finds
+//! the head at it or past it, whatever it looks at first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -173,16 +175,22 @@ impl Books {
         }
     }
 
-    /// Shows what was decided; it must be durable. Each decision comes with its record.
-    pub(super) fn publish<'a>(&self, decided: impl IntoIterator<Item = (&'a Decision, u64)>) {
+    /// Shows what was decided, which must be durable, and calls `move_head` before anybody has seen
+    /// it. Each decision comes with its record, and each order that was refused something with that.
+    pub(super) fn publish<'a>(
+        &self,
+        decided: impl IntoIterator<Item = (&'a Decision, u64)>,
+        touched: &[(OrderId, u64)],
+        move_head: impl FnOnce(),
+    ) {
         let mut waiting = decided
             .into_iter()
             .filter(|(decision, _)| {
                 !(decision.reservations.is_empty() && decision.orders.is_empty())
             })
             .peekable();
-        if waiting.peek().is_none() {
-            return;
+        if waiting.peek().is_none() && touched.is_empty() {
+            return move_head();
         }
         let mut inner = self.inner.write();
         for (decision, record) in waiting {
@@ -193,6 +201,10 @@ impl Books {
                 inner.put(&event.order, record);
             }
         }
+        for (id, record) in touched {
+            inner.orders.touch(id.as_str(), *record);
+        }
+        move_head();
     }
 }
 

@@ -5,7 +5,7 @@
 //! give equal folds.
 
 use shared::clock::Timestamp;
-use shared::domain::ids::ProductId;
+use shared::domain::ids::{OrderId, ProductId};
 use shared::domain::{Decision, Rejection, State};
 
 use super::keys::{KeyRetention, KeyWindow, UsedKey};
@@ -85,6 +85,11 @@ impl Fold {
         self.next_offsets.inventory += decision.events.len() as u64;
         self.next_offsets.orders += decision.orders.len() as u64;
     }
+}
+
+/// The orders that were not moved.
+pub fn refused_orders(decision: &Decision) -> impl Iterator<Item = &OrderId> {
+    decision.rejections().filter_map(Rejection::order_id)
 }
 
 /// The products that items were refused for.

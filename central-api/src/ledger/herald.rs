@@ -140,13 +140,17 @@ impl Heralds {
         self.lanes.iter().map(|lane| lane.readers.count()).sum()
     }
 
-    /// Moves the head, and then tells everybody.
-    pub(super) fn tell(&self, head: Head, replies: Vec<Replies>) {
-        let moved = self.head.send_if_modified(|known| {
+    /// Moves the head. Returns whether those who wait for events are to be told.
+    pub(super) fn move_to(&self, head: Head) -> bool {
+        self.head.send_if_modified(|known| {
             let moved = (known.offset, known.orders) != (head.offset, head.orders);
             *known = head;
             moved
-        });
+        })
+    }
+
+    /// Tells callers, and, if the head has moved, those who wait for events.
+    pub(super) fn tell(&self, moved: bool, replies: Vec<Replies>) {
         for (lane, replies) in self.lanes.iter().zip(replies) {
             let moved = moved && lane.readers.count() > 0;
             if moved || !replies.is_empty() {
@@ -247,7 +251,7 @@ mod tests {
             readers.push(home.spawn(read));
         }
         for offset in 1..=MOVES {
-            heralds.tell(head(offset), heralds.no_replies());
+            heralds.tell(heralds.move_to(head(offset)), heralds.no_replies());
             if offset % 16 == 0 {
                 tokio::task::yield_now().await;
             }
@@ -274,7 +278,7 @@ mod tests {
         }
         tokio::task::yield_now().await;
         let (reply, answered) = oneshot::channel();
-        heralds.tell(head(1), vec![vec![]]);
+        heralds.tell(heralds.move_to(head(1)), vec![vec![]]);
         // The sweep has begun when the first readers run.
         while woken.load(Ordering::Relaxed) == 0 {
             tokio::task::yield_now().await;
@@ -283,7 +287,7 @@ mod tests {
             requests: Vec::new(),
             answers: Vec::new(),
         };
-        heralds.tell(head(2), vec![vec![(reply, nothing)]]);
+        heralds.tell(heralds.move_to(head(2)), vec![vec![(reply, nothing)]]);
         answered.await.unwrap();
         let before = woken.load(Ordering::Relaxed);
         assert!(
@@ -306,7 +310,7 @@ mod tests {
             tokio::time::advance(SHORT_SWEEP * 3).await;
         });
         tokio::task::yield_now().await;
-        heralds.tell(head(1), heralds.no_replies());
+        heralds.tell(heralds.move_to(head(1)), heralds.no_replies());
         while !heralds.is_pressed() {
             tokio::task::yield_now().await;
         }

@@ -1,8 +1,9 @@
 //! What readers see of the ledger: the view, the recent events, where the log stands.
 //!
 //! One value that everybody shares, so that a list, a feed and a snapshot speak of the same log. The
-//! flusher alone changes it, frame by frame, and in this order: products, ring, generations, head.
-//! Whoever has seen a head therefore finds everything below it.
+//! flusher alone changes it, frame by frame, and in this order: ring, generations, products, then
+//! orders and reservations and the head, which are one for readers. Whoever has seen a head therefore
+//! finds everything below it, and whoever has seen an order finds a head that has come so far.
 //!
 //! What must stay true: everything in here is durable. What the writer has decided but not synced is
 //! nowhere in here, and reading never makes the writer wait. Older records are read from the journal,
@@ -200,16 +201,9 @@ impl Published {
     }
 
     /// Shows what is durable, and then tells those who wait for it.
-    pub(super) fn publish(&self, publication: Publication, replies: Vec<Replies>) {
-        publication.show(&self.view, &self.books);
-        let Publication {
-            frame,
-            decided: _,
-            touched: _,
-            generations,
-            head,
-        } = publication;
-        if let Some((frame, spans)) = frame {
+    pub(super) fn publish(&self, mut publication: Publication, replies: Vec<Replies>) {
+        let head = publication.head;
+        if let Some((frame, spans)) = publication.frame.take() {
             let Spans { inventory, orders } = spans;
             let inventory = Chunk::new(&frame, Stream::Inventory, inventory);
             self.ring.push(inventory, (head.offset, head.digest));
@@ -218,9 +212,14 @@ impl Published {
                 self.order_ring.push(orders, (head.orders, 0));
             }
         }
-        if !generations.is_empty() {
+        if !publication.generations.is_empty() {
+            let generations = publication.generations.drain(..);
             self.generations.write().extend(generations);
         }
-        self.heralds.tell(head, replies);
+        let mut moved = false;
+        publication.show(&self.view, &self.books, |head| {
+            moved = self.heralds.move_to(head);
+        });
+        self.heralds.tell(moved, replies);
     }
 }

@@ -20,7 +20,7 @@ use shared::view::{Catalogue, Change, Head};
 use shared::wire::product::Encoder;
 
 use super::books::Books;
-use super::fold::{Fold, refused};
+use super::fold::{Fold, refused, refused_orders};
 use super::keys::{KeyPlace, UsedKey};
 use crate::journal::frame::Counts;
 use crate::journal::record::{
@@ -76,20 +76,40 @@ pub struct Publication {
     pub frame: Option<(Frame, Spans)>,
     /// The decisions that change something, and their records.
     pub decided: Vec<Arc<Decided>>,
-    /// Products that a record without an event is about, and that record.
-    pub touched: Vec<(ProductId, u64)>,
+    /// What refusals are about.
+    pub touched: Touched,
     /// Lives of the log that began.
     pub generations: Vec<Generation>,
     /// Where the log stands afterwards.
     pub head: Head,
 }
 
+/// What a record is about though nothing happened to it: something was refused. With that record.
+#[derive(Debug, Default)]
+pub struct Touched {
+    /// Products.
+    pub products: Vec<(ProductId, u64)>,
+    /// Orders.
+    pub orders: Vec<(OrderId, u64)>,
+}
+
+impl Touched {
+    fn note(&mut self, decision: &Decision, record: u64) {
+        let products = refused(decision).cloned();
+        self.products.extend(products.map(|id| (id, record)));
+        let orders = refused_orders(decision).cloned();
+        self.orders.extend(orders.map(|id| (id, record)));
+    }
+}
+
 impl Publication {
-    /// Shows what was decided to readers. Its frame must be durable.
-    pub fn show(&self, view: &Catalogue, books: &Books) {
+    /// Shows what was decided to readers, and has `move_head` move the head that they go by together
+    /// with reservations and orders. Its frame must be durable.
+    pub fn show(&self, view: &Catalogue, books: &Books, move_head: impl FnOnce(Head)) {
         // A product may be changed and then refused something in one frame; the later one counts.
         let touched: HashMap<&str, u64> = self
             .touched
+            .products
             .iter()
             .map(|(id, record)| (id.as_str(), *record))
             .collect();
@@ -108,10 +128,14 @@ impl Publication {
         for (id, record) in &touched {
             view.touch(id, *record);
         }
-        // Whoever waits for the head finds reservations and orders in place.
+        view.show(changes);
         let decided = self.decided.iter();
-        books.publish(decided.map(|decided| (&decided.decision, decided.seq.unwrap_or(0))));
-        view.publish(changes, self.head);
+        let decided = decided.map(|decided| (&decided.decision, decided.seq.unwrap_or(0)));
+        books.publish(decided, &self.touched.orders, || {
+            move_head(self.head);
+            // Last, so that no list of products leads a reader beyond the feed.
+            view.reach(self.head);
+        });
     }
 }
 
@@ -133,7 +157,7 @@ pub struct Draft {
     records: u32,
     spans: Spans,
     decided: Vec<Arc<Decided>>,
-    touched: Vec<(ProductId, u64)>,
+    touched: Touched,
     generations: Vec<Generation>,
 }
 
@@ -196,7 +220,7 @@ impl Writer {
             records: 0,
             spans: Spans::default(),
             decided: Vec::new(),
-            touched: Vec::new(),
+            touched: Touched::default(),
             generations: Vec::new(),
         };
         Ok((draft, published))
@@ -208,7 +232,7 @@ impl Writer {
     /// A line that is not a record.
     pub fn take_in(&mut self, frame: Frame) -> Result<Publication, JournalError> {
         let mut decided = Vec::new();
-        let mut touched = Vec::new();
+        let mut touched = Touched::default();
         let mut generations = Vec::new();
         for line in frame.lines() {
             let record = Record::parse(line).map_err(|error| frame.damaged(error.to_string()))?;
@@ -219,8 +243,7 @@ impl Writer {
                     let DecisionRecord {
                         first, decision, ..
                     } = *body;
-                    let ids = refused(&decision).cloned();
-                    touched.extend(ids.map(|id| (id, record.seq)));
+                    touched.note(&decision, record.seq);
                     let seq = Some(record.seq);
                     decided.push(Arc::new(Decided {
                         seq,
@@ -290,16 +313,22 @@ impl Writer {
         }
         let decision = decide(&self.fold.state, command, draft.at);
         let nothing = !decision.changes_something() && !decision.has_refusal();
-        if !decision.is_remembered() || (nothing && origin.key.is_none()) {
-            let decided = Decided {
-                seq: None,
-                at: draft.at,
-                first: self.fold.next_offsets,
-                decision,
-            };
-            return Answer::Decided(Arc::new(decided));
+        if decision.is_remembered() && !(nothing && origin.key.is_none()) {
+            return Answer::Decided(self.record(draft, request, place, decision));
         }
-        Answer::Decided(self.record(draft, request, place, decision))
+        // An attempt at an order is in its history, though its key stays free.
+        if refused_orders(&decision).next().is_some() {
+            let mut unkeyed = request.clone();
+            unkeyed.origin.key = None;
+            self.record(draft, &unkeyed, None, decision.clone());
+        }
+        let decided = Decided {
+            seq: None,
+            at: draft.at,
+            first: self.fold.next_offsets,
+            decision,
+        };
+        Answer::Decided(Arc::new(decided))
     }
 
     /// Where the window has the key of `origin`, if that has one.
@@ -345,9 +374,7 @@ impl Writer {
         self.fold.seq = seq;
         self.fold.at = draft.at;
         self.fold.apply_decided(seq, &decision);
-        for id in refused(&decision) {
-            draft.touched.push((id.clone(), seq));
-        }
+        draft.touched.note(&decision, seq);
         if let Some(place) = place {
             let used = UsedKey {
                 seq,
@@ -388,6 +415,7 @@ impl Writer {
             .orders
             .iter()
             .map(|it| &it.order.order_id)
+            .chain(refused_orders(decision))
             .collect();
         ids.sort_unstable();
         ids.dedup();

@@ -1,11 +1,17 @@
 //! What happened to an order: as pages, and as it happens.
 
-use serde_json::Value;
+use std::sync::Arc;
+
+use central_api::ledger::KeyRetention;
+use central_api::verify::verify;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::disk::FsDisk;
 use shared::domain::order::Transition;
 use tokio::time::timeout;
 
 use crate::harness::{eventually, fields, header};
-use crate::served::{ADMIN, PATIENCE, Served};
+use crate::served::{ADMIN, PATIENCE, SHOP, Served};
 use crate::shop::{
     approved, declined, moved, place, placed, readdressed, refunded, stocked, unknown,
 };
@@ -107,6 +113,115 @@ async fn every_step_attempt_outcome_and_compensation_is_told_as_the_feed_has_it(
     assert_eq!(named, ["query.after", "query.limit", "query.x"]);
     let problem = central.get("/v1/orders/ord-9/events").await.expect(404);
     assert_eq!(problem["code"], "order_not_found");
+    central.stop().await;
+}
+
+/// What the attempts of the test below left behind.
+async fn refusals_are_told(central: &Served) {
+    let history = central.get(PATH).await.expect(200);
+    let events = history["events"].as_array().unwrap();
+    let told: Vec<(&str, u64)> = events
+        .iter()
+        .map(|event| match event["code"].as_str() {
+            Some(code) => (code, event["version"].as_u64().unwrap()),
+            None => (event["eventType"].as_str().unwrap(), 0),
+        })
+        .collect();
+    let expected = [
+        ("order_reserved", 0),
+        ("illegal_transition", 1),
+        ("order_paid", 0),
+        ("order_confirmed", 0),
+        ("version_conflict", 3),
+        ("version_conflict", 3),
+        ("order_settled", 3),
+        ("order_completed", 0),
+        ("illegal_transition", 4),
+        ("not_refundable", 4),
+    ];
+    assert_eq!(told, expected);
+    let early = &events[1];
+    assert_eq!(early["eventType"], "refused");
+    assert_eq!(early["orderId"], "ord-1");
+    assert_eq!(early["cause"]["kind"], "confirm");
+    assert_eq!(early["cause"]["actor"], "store-s1");
+    assert_eq!(early["cause"]["idempotencyKey"], "early");
+    assert!(events[4]["cause"].get("idempotencyKey").is_none());
+    for limit in 1..=5 {
+        assert_eq!(paged(central, limit).await, *events, "limit {limit}");
+    }
+    // Whoever has seen the last event is told what was refused since.
+    let since = central.get(&format!("{PATH}?after=4")).await.expect(200);
+    assert_eq!(since["events"], json!(events[8..]));
+    assert_eq!(history["isOver"], true);
+    // Nothing happened, so the feed has none of it.
+    let feed = central.get("/v1/orders/events?offset=0").await.expect(200);
+    assert_eq!(feed["count"], 4);
+    let mut page = Follower::open(central, "", None).await;
+    page.hears("order_reserved", 1).await;
+    page.hears("order_paid", 2).await;
+    page.hears("order_confirmed", 3).await;
+    page.hears("order_completed", 4).await;
+    page.ends("completed").await;
+}
+
+/// Who asks for what cannot be is in the order's past, between the events, on every page once.
+#[tokio::test]
+async fn what_was_refused_stands_between_what_happened() {
+    let dir = tempfile::tempdir().unwrap();
+    let central = shop(&dir).await;
+    let ledger = &central.ledger;
+    placed(ledger, place("1", "ada", Some("store-s1"))).await;
+    let ask = async |method: Method, call: &str, headers: &[(&str, &str)], body: Value| {
+        let path = format!("/v1/orders/ord-1{call}");
+        central.send(method, &path, headers, Some(&body)).await
+    };
+    let key = |key: &'static str| [("x-api-key", SHOP), ("idempotency-key", key)];
+    let early = ask(Method::POST, "/confirm", &key("early"), json!({})).await;
+    assert_eq!(early.expect(409)["code"], "illegal_transition");
+    // A repeat is told the same, and is no second attempt.
+    let again = ask(Method::POST, "/confirm", &key("early"), json!({})).await;
+    assert_eq!(again.expect(409)["message"], early.json()["message"]);
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    approved(ledger, "1").await;
+    let stale = json!({"version": 1});
+    let stale = ask(Method::POST, "/complete", &key("stale"), stale).await;
+    assert_eq!(stale.expect(409)["code"], "version_conflict");
+    let unmatched = [("x-api-key", SHOP), ("if-match", "\"2\"")];
+    let unmatched = ask(Method::POST, "/complete", &unmatched, json!({})).await;
+    assert_eq!(unmatched.expect(412)["code"], "precondition_failed");
+    let address = json!({"shippingAddress": "1 Mill Lane"});
+    let settled = ask(Method::PUT, "", &key("address"), address).await;
+    assert_eq!(settled.expect(409)["code"], "order_settled");
+    // Its key is free: the same command with the version that there is.
+    let rebased = ask(
+        Method::POST,
+        "/complete",
+        &key("stale"),
+        json!({"version": 3}),
+    )
+    .await;
+    assert_eq!(rebased.expect(200)["status"], "completed");
+    let late = ask(Method::POST, "/cancel", &key("late"), json!({})).await;
+    assert_eq!(late.expect(409)["allowed"], json!([]));
+    let much = json!({"amount": 99});
+    let much = central.post(
+        "/v1/payments/pay-1/refund",
+        &[("idempotency-key", "much")],
+        &much,
+    );
+    assert_eq!(much.await.expect(409)["code"], "not_refundable");
+
+    refusals_are_told(&central).await;
+    // Also from a snapshot and the log after it.
+    let published = Arc::clone(central.ledger.published());
+    let taken = tokio::task::spawn_blocking(move || published.take_snapshot());
+    taken.await.unwrap().unwrap();
+    central.stop().await;
+    let found = verify(&FsDisk, dir.path(), KeyRetention::default()).unwrap();
+    assert_eq!(found.findings, []);
+    let central = Served::start(&dir).await;
+    refusals_are_told(&central).await;
     central.stop().await;
 }
 

@@ -214,6 +214,9 @@ pub enum Rejection {
     NotRefundable {
         /// Which payment.
         payment_id: PaymentId,
+        /// Its order; absent in older records.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order_id: Option<OrderId>,
         /// Why not.
         reason: Box<str>,
     },
@@ -276,6 +279,42 @@ impl Rejection {
             | Self::NotRefundable { .. }
             | Self::PaymentUnavailable {}
             | Self::NotAwaited { .. } => None,
+        }
+    }
+
+    /// The order that was not moved, if it is about one that is there.
+    #[must_use]
+    pub const fn order_id(&self) -> Option<&OrderId> {
+        match self {
+            Self::IllegalTransition { order_id, .. }
+            | Self::OrderSettled { order_id, .. }
+            | Self::OrderVersionConflict { order_id, .. } => Some(order_id),
+            Self::NotRefundable { order_id, .. } => order_id.as_ref(),
+            // There is no such order; or the saga heard twice what it needed once.
+            Self::OrderNotFound { .. }
+            | Self::OrderExists { .. }
+            | Self::NotAwaited { .. }
+            // That is an attempt at the hold.
+            | Self::ReservationOfOrder { .. }
+            | Self::ProductNotFound { .. }
+            | Self::ProductExists { .. }
+            | Self::VersionConflict { .. }
+            | Self::InsufficientInventory { .. }
+            | Self::StockOutOfRange { .. }
+            | Self::BasisUnknown { .. }
+            | Self::UnitsPromised { .. }
+            | Self::NameRequired { .. }
+            | Self::NotAlone { .. }
+            | Self::ReservationNotFound { .. }
+            | Self::ReservationExists { .. }
+            | Self::ReservationResolved { .. }
+            | Self::ReservationExpired { .. }
+            | Self::ReservationOfStore { .. }
+            | Self::ReservationTooLong { .. }
+            | Self::TooManyReservations {}
+            | Self::PriceChanged { .. }
+            | Self::TotalTooLarge {}
+            | Self::PaymentUnavailable {} => None,
         }
     }
 

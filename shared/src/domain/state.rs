@@ -30,6 +30,9 @@ impl State {
             if let Some(product) = rejection.product_id() {
                 self.inventory.touch(product.as_str(), record);
             }
+            if let Some(order) = rejection.order_id() {
+                self.orders.touch(order.as_str(), record);
+            }
         }
     }
 }

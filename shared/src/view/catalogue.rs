@@ -106,12 +106,22 @@ impl Catalogue {
     /// Makes `changes` visible, then `head`. The caller is the only publisher, and what it
     /// publishes is durable.
     pub fn publish<'a>(&self, changes: impl IntoIterator<Item = Change<'a>>, head: Head) {
+        self.show(changes);
+        self.reach(head);
+    }
+
+    /// Makes `changes` visible, whose head is still to be [reached](Self::reach).
+    pub fn show<'a>(&self, changes: impl IntoIterator<Item = Change<'a>>) {
         let _publisher = self.publisher.lock();
         let numbers = self.numbers.pin();
         for change in changes {
             let product = change.product.clone();
             self.put(&numbers, product, change.live, change.record);
         }
+    }
+
+    /// Moves the head; every change below it must be visible.
+    pub fn reach(&self, head: Head) {
         self.head.store(Arc::new(head));
     }
 

@@ -3,8 +3,8 @@
 //!
 //! Every record names, for each product and order it is about, the record about it before (`prev`,
 //! `prevOrders`), so nothing has to be remembered or indexed for this, and deleted products keep their
-//! past. Refused attempts are records too; those to move an order are not among the order's, since
-//! nothing happened to it.
+//! past. Refused attempts are records too, and stand in the past of the product or order that was not
+//! moved.
 //!
 //! A walk (`walk`) reads the disk: it belongs on a blocking thread. It reads a bounded number of
 //! records; who wants more asks again from where it stopped. On it stand the pages of a history

@@ -18,7 +18,7 @@ use shared::domain::order::{OrderEntry, Orders};
 use super::write::key_line;
 use super::{Header, PART_BYTES, generations};
 use crate::journal::{Body, Generation, JournalError, JournalReader, Offsets, Record};
-use crate::ledger::fold::refused;
+use crate::ledger::fold::{refused, refused_orders};
 use crate::ledger::keys::KeyRetention;
 
 /// Bytes of the log that are read at a time while a snapshot is cut.
@@ -216,6 +216,9 @@ impl Cut {
         }
         for event in &decision.decision.orders {
             overlay.orders.put(&event.order, record.seq);
+        }
+        for id in refused_orders(&decision.decision) {
+            overlay.orders.touch(id.as_str(), record.seq);
         }
         for event in decision.decision.events {
             let live = event.kind != EventKind::Deleted;

@@ -204,7 +204,7 @@ impl<'w> Process<'w> {
             self.answer(&answers)?;
         }
         flush.run().map_err(|error| self.stop(&error))?;
-        publication.show(&self.view, &self.books);
+        publication.show(&self.view, &self.books, |_| {});
         self.answer(&answers)
     }
 

@@ -292,28 +292,34 @@ impl<'a> Work<'a> {
 
     fn refund(&mut self, amount: Option<Money>) -> Outcome {
         let Some(payment) = &mut self.order.payment else {
-            let none = PaymentId::parse(self.order.order_id.as_str());
+            let order_id = &self.order.order_id;
+            let none = PaymentId::parse(order_id.as_str());
             return match none {
-                Ok(payment_id) => Err(not_refundable(&payment_id, "nothing was to be paid")),
+                Ok(payment_id) => Err(not_refundable(
+                    &payment_id,
+                    order_id,
+                    "nothing was to be paid",
+                )),
                 Err(_) => Err(Rejection::NotAwaited {
-                    order_id: self.order.order_id.clone(),
+                    order_id: order_id.clone(),
                 }),
             };
         };
         let id = payment.payment_id.clone();
+        let refused = |reason: &str| Err(not_refundable(&id, &self.order.order_id, reason));
         if !payment.is_charged() {
-            return Err(not_refundable(&id, "it was not charged"));
+            return refused("it was not charged");
         }
         if payment.refund.is_some() {
-            return Err(not_refundable(&id, "a refund is on its way"));
+            return refused("a refund is on its way");
         }
         let rest = payment.refundable();
         let amount = amount.unwrap_or(rest);
         if amount == Money::ZERO {
-            return Err(not_refundable(&id, "nothing of it is left"));
+            return refused("nothing of it is left");
         }
         if amount > rest {
-            return Err(not_refundable(&id, &format!("only {rest} of it is left")));
+            return refused(&format!("only {rest} of it is left"));
         }
         payment.give_back(amount);
         self.note(EventKind::RefundRequested);
@@ -412,9 +418,10 @@ impl<'a> Work<'a> {
     }
 }
 
-fn not_refundable(payment_id: &PaymentId, reason: &str) -> Rejection {
+fn not_refundable(payment_id: &PaymentId, order_id: &OrderId, reason: &str) -> Rejection {
     Rejection::NotRefundable {
         payment_id: payment_id.clone(),
+        order_id: Some(order_id.clone()),
         reason: reason.into(),
     }
 }

@@ -72,6 +72,13 @@ impl Orders {
         self.open.iter().filter_map(|id| self.get(id.as_str()))
     }
 
+    /// Notes `record` as the last one about an order, if it is remembered and that is later.
+    pub fn touch(&mut self, id: &str, record: u64) {
+        if let Some(entry) = self.all.get_mut(id) {
+            entry.last_record = entry.last_record.max(record);
+        }
+    }
+
     /// Puts an order in as it stands after the record `record`. Returns one that is forgotten for it.
     pub fn put(&mut self, order: &Arc<Order>, record: u64) -> Option<Arc<Order>> {
         let id = &order.order_id;
