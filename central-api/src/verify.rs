@@ -8,6 +8,7 @@
 //! before it are checked for their frames and numbers only.
 
 mod books;
+mod orders;
 mod rules;
 
 use std::fmt;
@@ -233,6 +234,10 @@ impl Verifier<'_> {
         while !led && !self.snapshots.is_empty() {
             let seq = self.snapshots.remove(0);
             if let Some(fold) = self.load(seq)?.filter(|_| seq + 1 >= first) {
+                // Nothing tells whether it is the log's, but it can contradict itself.
+                for what in books::standing(&fold.state) {
+                    self.report.find(&file_of(seq), 0, Some(seq), what);
+                }
                 self.fold = fold;
                 led = true;
             }

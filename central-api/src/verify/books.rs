@@ -1,89 +1,117 @@
-//! What must be true of reservations and orders, said apart from the code that decides about them.
+//! What must be true of reservations, said apart from the code that decides about them.
+//!
+//! A reservation says what it holds, and the events of the same decision say what that does to the
+//! stock. Both are checked against each other, line by line and in both directions, so that neither
+//! can stand alone. Afterwards `reserved` of each product that was touched must be the sum of its
+//! holds, and each order that was touched must have its hold exactly as long as it needs one.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use shared::domain::inventory::{Reservation, ReservationState};
-use shared::domain::order::{Order, OrderStatus};
+use shared::clock::Timestamp;
+use shared::domain::ids::{OrderId, ProductId, ReservationId};
+use shared::domain::inventory::{MovementKind, Reservation, ReservationState};
+use shared::domain::order::{EventKind, OrderStatus};
 use shared::domain::{Decision, State};
 
 use crate::ledger::Fold;
 
-/// What is wrong with a decision's reservations and orders, which change what `state` was.
-pub(super) fn changes(state: &State, decision: &Decision) -> Vec<String> {
+/// What a line of a reservation does to the stock: how, for which reservation, which product, how many.
+type Moved<'a> = (MovementKind, &'a ReservationId, &'a ProductId, i64);
+
+/// What is wrong with a decision's reservations, which change what `state` was at `at`.
+pub(super) fn changes(state: &State, decision: &Decision, at: Timestamp) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut drafted: Vec<&Reservation> = Vec::new();
+    let mut drafted: HashMap<&ReservationId, &Reservation> = HashMap::new();
+    let mut expected: HashMap<Moved<'_>, i64> = HashMap::new();
     for after in &decision.reservations {
         let id = &after.reservation_id;
-        let earlier = drafted.iter().rev().find(|it| it.reservation_id == *id);
         let known = state.inventory.reservations().get(id.as_str());
-        let before = earlier.copied().or(known.map(|it| &**it));
+        let before = drafted.get(id).copied().or(known.map(|it| &**it));
+        drafted.insert(id, after);
         // A repeat says how it stands.
-        let repeated = before == Some(after);
-        if !repeated && !is_step(before.map(|it| it.state), after.state) {
-            let before = before.map_or("nothing", |it| it.state.as_str());
-            let after = after.state.as_str();
-            wrong.push(format!("reservation {id} goes from {before} to {after}"));
+        if before == Some(after) {
+            continue;
         }
-        if before.is_some_and(|before| before.lines != after.lines) {
-            wrong.push(format!("reservation {id} holds other units than before"));
+        let was = before.map(|it| it.state);
+        if !is_step(was, after.state) {
+            let was = was.map_or("nothing", ReservationState::as_str);
+            let is = after.state.as_str();
+            wrong.push(format!("reservation {id} goes from {was} to {is}"));
+            continue;
         }
-        drafted.push(after);
+        match before {
+            None => wrong.extend(begun(state, after, at)),
+            Some(before) => wrong.extend(went_on(before, after, at)),
+        }
+        if let Some(kind) = movement(was, after.state) {
+            for line in after.lines.iter() {
+                let moved = (kind, id, &line.product_id, line.quantity);
+                *expected.entry(moved).or_default() += 1;
+            }
+        }
     }
-    let mut orders: Vec<&Order> = Vec::new();
-    for event in &decision.orders {
-        let after = &*event.order;
-        let id = &after.order_id;
-        let earlier = orders.iter().rev().find(|it| it.order_id == *id);
-        let known = state.orders.get(id.as_str());
-        let before = earlier.copied().or(known.map(|it| &**it));
-        let version = before.map_or(0, |before| before.version);
-        if after.version != version + 1 {
-            let found = after.version;
-            wrong.push(format!("order {id}: version {found} follows {version}"));
+    brought_back(state, decision, &mut expected);
+    wrong.extend(moved(state, decision, expected));
+    wrong
+}
+
+/// What is wrong with a reservation that was made just now.
+fn begun(state: &State, made: &Reservation, at: Timestamp) -> Vec<String> {
+    let id = &made.reservation_id;
+    let mut wrong = Vec::new();
+    if made.created_at != at {
+        wrong.push(format!("reservation {id} was not made at its time"));
+    }
+    if made.lines.is_empty() {
+        wrong.push(format!("reservation {id} holds nothing"));
+    }
+    let mut seen = BTreeSet::new();
+    for line in made.lines.iter() {
+        let product = &line.product_id;
+        if state.inventory.get(product.as_str()).is_none() {
+            wrong.push(format!(
+                "reservation {id} holds {product}, which is not there"
+            ));
         }
-        if before.is_some_and(|before| before.status.is_end() && before.status != after.status) {
-            wrong.push(format!("order {id} goes on after its end"));
+        if line.quantity < 1 {
+            wrong.push(format!(
+                "reservation {id} holds {} of {product}",
+                line.quantity
+            ));
         }
-        wrong.extend(sums(after));
-        orders.push(after);
+        if !seen.insert(product) {
+            wrong.push(format!("reservation {id} has two lines for {product}"));
+        }
     }
     wrong
 }
 
-/// What is wrong with the state after a decision, as far as the decision touched it.
-pub(super) fn after(state: &State, decision: &Decision) -> Vec<String> {
+/// What is wrong with the next state of a reservation.
+fn went_on(before: &Reservation, after: &Reservation, at: Timestamp) -> Vec<String> {
+    let id = &after.reservation_id;
     let mut wrong = Vec::new();
-    let reservations = state.inventory.reservations();
-    for event in &decision.events {
-        let id = event.product.id.as_str();
-        let Some(product) = state.inventory.get(id) else {
-            continue;
-        };
-        let (reserved, held) = (product.stock.reserved, reservations.held(id));
-        if reserved != held {
-            wrong.push(format!(
-                "{id} has {reserved} reserved, its reservations hold {held}"
-            ));
-        }
+    if before.lines != after.lines {
+        wrong.push(format!("reservation {id} holds other units than before"));
     }
-    for event in &decision.orders {
-        let Some(order) = state.orders.get(event.order.order_id.as_str()) else {
-            continue;
-        };
-        let hold = order.reservation_id.as_ref();
-        let hold = hold.and_then(|id| reservations.get(id.as_str()));
-        let active = hold.is_some_and(|hold| hold.is_active());
-        let holds = matches!(
-            order.status,
-            OrderStatus::Reserved | OrderStatus::Undecided | OrderStatus::Paid
-        );
-        if active != holds {
-            let (id, status) = (&order.order_id, order.status.as_str());
-            let what = if active { "holds units" } else { "holds none" };
-            wrong.push(format!("order {id} is {status} and {what}"));
-        }
+    // What a hold is, apart from how it stands. Only one that goes on can last longer.
+    let same = Reservation {
+        lines: Arc::clone(&after.lines),
+        state: after.state,
+        expires_at: if after.is_active() {
+            after.expires_at
+        } else {
+            before.expires_at
+        },
+        resolved_at: after.resolved_at,
+        ..before.clone()
+    };
+    if same != *after {
+        wrong.push(format!("reservation {id} is another's than before"));
     }
-    wrong.dedup();
+    if after.resolved_at != (!after.is_active()).then_some(at) {
+        wrong.push(format!("reservation {id} was not resolved at its time"));
+    }
     wrong
 }
 
@@ -97,56 +125,176 @@ fn is_step(before: Option<ReservationState>, after: ReservationState) -> bool {
     }
 }
 
-/// An order's amounts follow from its items.
-fn sums(order: &Order) -> Vec<String> {
-    let id = &order.order_id;
-    let mut wrong = Vec::new();
-    let mut total = 0_i64;
-    for item in order.items.iter() {
-        let subtotal = item.price.minor().saturating_mul(item.quantity);
-        total = total.saturating_add(subtotal);
-        if item.subtotal.minor() != subtotal {
-            let product = &item.product_id;
-            wrong.push(format!("order {id}: {product} is not worth its subtotal"));
+/// What a legal step does to the stock.
+fn movement(before: Option<ReservationState>, after: ReservationState) -> Option<MovementKind> {
+    match (before, after) {
+        (None, _) => Some(MovementKind::Reserved),
+        // It lasts longer.
+        (Some(_), ReservationState::Active) => None,
+        (Some(_), ReservationState::Committed) => Some(MovementKind::Committed),
+        (Some(_), ReservationState::Released) => Some(MovementKind::Released),
+        (Some(_), ReservationState::Expired) => Some(MovementKind::Expired),
+    }
+}
+
+/// Adds the units of confirmed orders that were called off: they come back.
+fn brought_back<'a>(state: &State, decision: &'a Decision, expected: &mut HashMap<Moved<'a>, i64>) {
+    for event in &decision.orders {
+        let order = &event.order;
+        let before = state.orders.get(order.order_id.as_str());
+        let had_left = before.is_some_and(|it| it.status == OrderStatus::Confirmed);
+        if event.kind != EventKind::Cancelled || !had_left {
+            continue;
+        }
+        let Some(id) = &order.reservation_id else {
+            continue;
+        };
+        for item in order.items.iter() {
+            let moved = (
+                MovementKind::SaleReturned,
+                id,
+                &item.product_id,
+                item.quantity,
+            );
+            *expected.entry(moved).or_default() += 1;
         }
     }
-    if order.total_amount.minor() != total {
-        wrong.push(format!("order {id}: its items are not worth its total"));
+}
+
+/// How the events of a decision differ from what its reservations and orders do to the stock.
+fn moved<'a>(
+    state: &State,
+    decision: &'a Decision,
+    mut expected: HashMap<Moved<'a>, i64>,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for event in &decision.events {
+        let movement = &event.movement;
+        let (Some(id), Some(quantity)) = (&movement.reservation, movement.quantity) else {
+            continue;
+        };
+        let (kind, product) = (movement.kind, &event.product.id);
+        match expected.get_mut(&(kind, id, product, quantity)) {
+            Some(count) if *count > 0 => *count -= 1,
+            Some(_) | None => wrong.push(format!(
+                "{quantity} of {product} are {kind} for {id}, which does not say so"
+            )),
+        }
     }
-    let payment = order.payment.as_ref();
-    if payment.is_some_and(|payment| payment.refunded_amount > payment.amount) {
-        wrong.push(format!("order {id}: more went back than was paid"));
+    for ((kind, id, product, quantity), count) in expected {
+        let deleted = decision.events.iter().any(|event| {
+            event.product.id == *product && event.movement.kind == MovementKind::Deleted
+        });
+        // A product that is gone has no figures to keep.
+        let is_there = state.inventory.get(product.as_str()).is_some() && !deleted;
+        if count > 0 && is_there {
+            wrong.push(format!(
+                "no event says that {quantity} of {product} are {kind} for {id}"
+            ));
+        }
     }
+    wrong.sort_unstable();
     wrong
+}
+
+/// What is wrong with the state after a decision, as far as the decision touched it.
+pub(super) fn after(state: &State, decision: &Decision) -> Vec<String> {
+    let events = decision.events.iter().map(|event| &event.product.id);
+    let lines = decision.reservations.iter().flat_map(|it| it.lines.iter());
+    let products: BTreeSet<&ProductId> = events.chain(lines.map(|it| &it.product_id)).collect();
+    let changed = decision.orders.iter().map(|event| &event.order.order_id);
+    let held = decision.reservations.iter();
+    let held = held.filter_map(|reservation| reservation.order_id.as_ref());
+    let orders: BTreeSet<&OrderId> = changed.chain(held).collect();
+    let sums = products.into_iter().filter_map(|id| sum(state, id));
+    let holds = orders.into_iter().filter_map(|id| hold(state, id));
+    let reservations = decision.reservations.iter();
+    let lost = reservations.filter_map(|reservation| lost(state, reservation));
+    sums.chain(holds).chain(lost).collect()
+}
+
+/// What is wrong with the holds of a whole state.
+pub(super) fn standing(state: &State) -> Vec<String> {
+    let entries = state.inventory.entries();
+    let sums = entries.filter_map(|entry| sum(state, &entry.product.id));
+    let orders = state.orders.entries();
+    let holds = orders.filter_map(|entry| hold(state, &entry.order.order_id));
+    let reservations = state.inventory.reservations().iter();
+    let lost = reservations.filter_map(|reservation| lost(state, reservation));
+    let mut wrong: Vec<String> = sums.chain(holds).chain(lost).collect();
+    wrong.sort_unstable();
+    wrong
+}
+
+/// `reserved` is a sum.
+fn sum(state: &State, id: &ProductId) -> Option<String> {
+    let product = state.inventory.get(id.as_str())?;
+    let reserved = product.stock.reserved;
+    let held = state.inventory.reservations().held(id.as_str());
+    let differs = reserved != held;
+    differs.then(|| format!("{id} has {reserved} reserved, its reservations hold {held}"))
+}
+
+/// Units are held for an order only while there is one.
+fn lost(state: &State, reservation: &Reservation) -> Option<String> {
+    let order = reservation.order_id.as_ref()?;
+    let lost = reservation.is_active() && state.orders.get(order.as_str()).is_none();
+    lost.then(|| format!("units are held for order {order}, which is not there"))
+}
+
+/// An order has its units held as long as it needs them, and no longer.
+fn hold(state: &State, id: &OrderId) -> Option<String> {
+    let order = state.orders.get(id.as_str())?;
+    let hold = order.reservation_id.as_ref();
+    let hold = hold.and_then(|id| state.inventory.reservations().get(id.as_str()));
+    let active = hold.is_some_and(|hold| hold.is_active());
+    let needed = matches!(
+        order.status,
+        OrderStatus::Reserved | OrderStatus::Undecided | OrderStatus::Paid
+    );
+    let status = order.status.as_str();
+    if active != needed {
+        let what = if active { "holds units" } else { "holds none" };
+        return Some(format!("order {id} is {status} and {what}"));
+    }
+    let hold = hold?;
+    let own = hold.order_id.as_ref() == Some(id) && *hold.lines == *order.lines();
+    (!own).then(|| format!("order {id} and its hold are not about the same units"))
 }
 
 /// How a snapshot's reservations and orders differ from those that the log has at its record.
 pub(super) fn differences(log: &Fold, snapshot: &Fold) -> Vec<String> {
     let mut wrong = Vec::new();
-    let reservations = |fold: &Fold| -> Vec<Arc<Reservation>> {
-        let all = fold.state.inventory.reservations().iter();
-        all.map(Arc::clone).collect()
-    };
-    let (expected, found) = (reservations(log), reservations(snapshot));
-    let known = snapshot.state.inventory.reservations();
-    for one in &expected {
-        if known.get(one.reservation_id.as_str()) != Some(one) {
-            let id = &one.reservation_id;
-            wrong.push(format!("reservation {id} differs from the log"));
+    let expected = log.state.inventory.reservations();
+    let found = snapshot.state.inventory.reservations();
+    for one in expected.iter() {
+        let id = &one.reservation_id;
+        match found.get(id.as_str()) {
+            None => wrong.push(format!("it lacks reservation {id}")),
+            Some(it) if it != one => wrong.push(format!("reservation {id} differs from the log")),
+            Some(_) => {}
         }
     }
-    if found.len() > expected.len() {
-        wrong.push("it has reservations that the log has not".to_owned());
+    for one in found.iter() {
+        let id = &one.reservation_id;
+        if expected.get(id.as_str()).is_none() {
+            wrong.push(format!("reservation {id} is not in the log"));
+        }
     }
-    let (log, snapshot) = (&log.state.orders, &snapshot.state.orders);
-    for entry in log.entries() {
+    let (expected, found) = (&log.state.orders, &snapshot.state.orders);
+    for entry in expected.entries() {
         let id = &entry.order.order_id;
-        if snapshot.entry(id.as_str()) != Some(entry) {
-            wrong.push(format!("order {id} differs from the log"));
+        match found.entry(id.as_str()) {
+            None => wrong.push(format!("it lacks order {id}")),
+            Some(it) if it != entry => wrong.push(format!("order {id} differs from the log")),
+            Some(_) => {}
         }
     }
-    if snapshot.len() > log.len() {
-        wrong.push("it has orders that the log has not".to_owned());
+    for entry in found.entries() {
+        let id = &entry.order.order_id;
+        if expected.entry(id.as_str()).is_none() {
+            wrong.push(format!("order {id} is not in the log"));
+        }
     }
     wrong
 }

@@ -1,20 +1,22 @@
 //! What must be true of a record, said apart from the code that makes records.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::clock::Timestamp;
-use shared::domain::ids::{IdempotencyKey, OrderId, Principal};
+use shared::domain::ids::{IdempotencyKey, OrderId, Principal, ProductId};
 use shared::domain::inventory::product::Stock;
 use shared::domain::inventory::{Event, EventKind, ItemResult, MovementKind, Product};
 use shared::domain::order::Order;
 use shared::wire::event::{Batch, FeedEvent};
 use shared::wire::product::Encoder;
 
-use super::books;
+use super::{books, orders};
 use crate::journal::record::{RecordHead, Spans, encode_decision, encode_generation};
 use crate::journal::{Body, DecisionRecord, Offsets, Record};
 use crate::ledger::Fold;
-use crate::ledger::fold::refused;
+use crate::ledger::fold::{refused, refused_orders};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -171,7 +173,8 @@ pub(super) fn effect(fold: &Fold, record: &Record) -> Vec<String> {
             wrong.extend(key(fold, decision));
             wrong.extend(chain(fold, decision));
             changes(fold, record, decision, &mut wrong);
-            wrong.extend(books::changes(&fold.state, &decision.decision));
+            wrong.extend(books::changes(&fold.state, &decision.decision, record.at));
+            wrong.extend(orders::changes(&fold.state, &decision.decision, record.at));
         }
     }
     wrong
@@ -185,33 +188,58 @@ fn key(fold: &Fold, record: &DecisionRecord) -> Option<String> {
     Some(format!("key {key} was used by record {}", used.seq))
 }
 
-/// Every product concerned names the record about it before this one.
+/// A record names, for each product and order that it is about, the record about it before.
 fn chain(fold: &Fold, record: &DecisionRecord) -> Vec<String> {
     let decision = &record.decision;
     let changed = decision.events.iter().map(|event| &event.product.id);
+    let products: BTreeSet<&ProductId> = changed.chain(refused(decision)).collect();
+    let products: BTreeMap<&str, u64> = products
+        .into_iter()
+        .map(|id| {
+            let entry = fold.state.inventory.entry(id.as_str());
+            (id.as_str(), entry.map_or(0, |entry| entry.last_record))
+        })
+        .collect();
+    let changed = decision.orders.iter().map(|event| &event.order.order_id);
+    let orders: BTreeSet<&OrderId> = changed.chain(refused_orders(decision)).collect();
+    let orders: BTreeMap<&str, u64> = orders
+        .into_iter()
+        .map(|id| {
+            let entry = fold.state.orders.entry(id.as_str());
+            (id.as_str(), entry.map_or(0, |entry| entry.last_record))
+        })
+        .collect();
+    let named = record.prev.products.iter();
+    let mut wrong = links(&products, named.map(|(id, before)| (id.as_str(), *before)));
+    let named = record.prev.orders.iter();
+    wrong.extend(links(
+        &orders,
+        named.map(|(id, before)| (id.as_str(), *before)),
+    ));
+    wrong
+}
+
+/// How the links that a record has differ from those that are `expected`.
+fn links<'a>(
+    expected: &BTreeMap<&str, u64>,
+    named: impl Iterator<Item = (&'a str, u64)>,
+) -> Vec<String> {
     let mut wrong = Vec::new();
-    for event in &decision.orders {
-        let id = &event.order.order_id;
-        let entry = fold.state.orders.entry(id.as_str());
-        let last = entry.map_or(0, |entry| entry.last_record);
-        if !record.prev.orders.contains(&(id.clone(), last)) {
-            wrong.push(format!(
-                "it does not name {last}, the record about order {id} before it"
-            ));
-        }
-    }
-    for id in changed.chain(refused(decision)) {
-        let entry = fold.state.inventory.entry(id.as_str());
-        let last = entry.map_or(0, |entry| entry.last_record);
-        match record.prev.products.iter().find(|(known, _)| known == id) {
-            Some((_, before)) if *before == last => {}
-            Some((_, before)) => wrong.push(format!(
+    let mut missing = expected.clone();
+    for (id, before) in named {
+        match expected.get(id) {
+            Some(last) if *last == before => {}
+            Some(last) => wrong.push(format!(
                 "the record about {id} before it is {last}, not {before}"
             )),
-            None => wrong.push(format!("it does not name the record about {id} before it")),
+            None => wrong.push(format!(
+                "it names a record about {id}, which it is not about"
+            )),
         }
+        missing.remove(id);
     }
-    wrong.dedup();
+    let missing = missing.into_keys();
+    wrong.extend(missing.map(|id| format!("it does not name the record about {id} before it")));
     wrong
 }
 
@@ -279,6 +307,17 @@ fn change(before: Option<(&Product, bool)>, event: &Event, command: &str) -> Vec
             "units are not conserved: {} and {delta} give {}",
             old.on_hand, new.on_hand
         ));
+    }
+    let quantity = event.movement.quantity.unwrap_or(0);
+    let leaves = match event.movement.kind {
+        MovementKind::Reserved | MovementKind::Released | MovementKind::Expired => Some(0),
+        MovementKind::Committed => Some(-quantity),
+        MovementKind::SaleReturned if event.movement.reservation.is_some() => Some(quantity),
+        _ => None,
+    };
+    if leaves.is_some_and(|leaves| leaves != delta) {
+        let kind = event.movement.kind;
+        wrong.push(format!("{quantity} {kind}, and {delta} in the house"));
     }
     let promised = (old.reserved, old.allotted) != (new.reserved, new.allotted);
     // A product that is made again is born with the holds that outlived it.

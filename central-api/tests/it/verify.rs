@@ -6,6 +6,7 @@
 pub(crate) mod damage;
 mod effects;
 mod frames;
+mod orders;
 mod records;
 mod snapshots;
 

@@ -1,0 +1,659 @@
+//! Reservations and orders that are well written and cannot be.
+//!
+//! Long, because it is tables: one entry for each kind of damage, over one folder.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use shared::domain::order::Transition;
+use tempfile::TempDir;
+
+use super::damage::{Folder, Place, Snapshot};
+use super::{Expected, frame, line, noticed, snapshot, verify};
+use crate::served::Served;
+use crate::shop::{approved, declined, moved, place, placed, refunded, stocked, unknown};
+
+/// A folder with everything that a reservation and an order can go through, and two snapshots: one in
+/// the midst, while units are held and money is on its way, and one at the end.
+async fn traded_in() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let central = Served::start_with(&dir, |config| config.segment_bytes = 4_000).await;
+    let ledger = &central.ledger;
+    stocked(ledger, &["A", "B"], 10).await;
+    let post = async |path: &str, key: &str, body: &Value, status: u16| {
+        let headers = [("idempotency-key", key)];
+        central.post(path, &headers, body).await.expect(status);
+    };
+    let lines = json!([{"productId": "A", "quantity": 2}, {"productId": "B", "quantity": 1}]);
+    for id in ["released", "committed", "kept"] {
+        let body = json!({"reservationId": id, "owner": "ann", "lines": lines});
+        post("/v1/reservations", &format!("hold-{id}"), &body, 201).await;
+    }
+    let body = json!({"ttlSeconds": 3_600});
+    post("/v1/reservations/kept/extend", "extend", &body, 200).await;
+    post(
+        "/v1/reservations/released/release",
+        "release",
+        &json!({}),
+        200,
+    )
+    .await;
+    post(
+        "/v1/reservations/committed/commit",
+        "commit",
+        &json!({}),
+        200,
+    )
+    .await;
+
+    let mut slow = place("slow", "ada", None);
+    slow.confirm = false;
+    placed(ledger, slow).await;
+    unknown(ledger, "slow").await;
+    approved(ledger, "slow").await;
+    placed(ledger, place("back", "bo", None)).await;
+    approved(ledger, "back").await;
+    moved(ledger, "back", Transition::Cancel).await;
+    placed(ledger, place("no", "bo", None)).await;
+    declined(ledger, "no").await;
+    placed(ledger, place("open", "bo", None)).await;
+    snapshot_now(&central).await;
+
+    refunded(ledger, "back").await;
+    moved(ledger, "slow", Transition::Confirm).await;
+    moved(ledger, "slow", Transition::Complete).await;
+    approved(ledger, "open").await;
+    snapshot_now(&central).await;
+    central.stop().await;
+    let folder = dir.path().to_owned();
+    (dir, folder)
+}
+
+async fn snapshot_now(central: &Served) {
+    let published = std::sync::Arc::clone(central.ledger.published());
+    let taken = tokio::task::spawn_blocking(move || published.take_snapshot());
+    taken.await.unwrap().unwrap();
+}
+
+/// Which record is damaged.
+enum Of {
+    /// The one with this key.
+    Key(&'static str),
+    /// The one in which this happened to this order.
+    Event(&'static str, &'static str),
+}
+
+impl Of {
+    fn place(&self, folder: &Folder) -> Place {
+        match self {
+            Self::Key(key) => folder.keyed(key),
+            Self::Event(order, kind) => folder.find(|record| {
+                let events = record["orders"].as_array();
+                events.is_some_and(|events| {
+                    let mut events = events.iter();
+                    events.any(|event| event["orderId"] == *order && event["eventType"] == *kind)
+                })
+            }),
+        }
+    }
+}
+
+/// A kind of damage: its name, the record, what stands there instead of what, and what is said of it.
+type Case = (
+    &'static str,
+    Of,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+fn all_noticed(healthy: &Path, cases: &[Case]) {
+    for (name, of, words, what) in cases {
+        noticed(healthy, name, |folder| {
+            let place = of.place(folder);
+            folder.change(place, words);
+            line(folder, place, what)
+        });
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_reservations_and_orders_that_went_their_way() {
+    let (_dir, healthy) = traded_in().await;
+    let report = verify(&healthy);
+    assert_eq!(report.findings, []);
+    assert_eq!(report.snapshots, 2);
+}
+
+const HOLD: Of = Of::Key("hold-kept");
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+async fn a_reservation_that_cannot_be_is_noticed() {
+    let (_dir, healthy) = traded_in().await;
+    all_noticed(
+        &healthy,
+        &[
+            (
+                "units that are held and not counted",
+                HOLD,
+                &[(
+                    "\"reserved\":6,\"allotted\":0,\"available\":4",
+                    "\"reserved\":4,\"allotted\":0,\"available\":6",
+                )],
+                "A has 4 reserved, its reservations hold 6",
+            ),
+            (
+                "units that are given back and still counted",
+                Of::Key("release"),
+                &[(
+                    "\"reserved\":4,\"allotted\":0,\"available\":6",
+                    "\"reserved\":6,\"allotted\":0,\"available\":4",
+                )],
+                "A has 6 reserved, its reservations hold 4",
+            ),
+            (
+                "a hold that no event made",
+                Of::Key("extend"),
+                &[("\"reservationId\":\"kept\"", "\"reservationId\":\"fresh\"")],
+                "no event says that 2 of A are reserved for fresh",
+            ),
+            (
+                "a release after which it still holds",
+                Of::Key("release"),
+                &[("\"state\":\"released\"", "\"state\":\"active\"")],
+                "2 of A are released for released, which does not say so",
+            ),
+            (
+                "an end after an end",
+                Of::Key("commit"),
+                &[(
+                    "\"reservationId\":\"committed\"",
+                    "\"reservationId\":\"released\"",
+                )],
+                "reservation released goes from released to committed",
+            ),
+            (
+                "an end before a beginning",
+                Of::Key("commit"),
+                &[(
+                    "\"reservationId\":\"committed\"",
+                    "\"reservationId\":\"nobody\"",
+                )],
+                "reservation nobody goes from nothing to committed",
+            ),
+            (
+                "an id that is given twice",
+                Of::Key("hold-committed"),
+                &[(
+                    "\"reservationId\":\"committed\"",
+                    "\"reservationId\":\"released\"",
+                )],
+                "2 of A are reserved for released, which does not say so",
+            ),
+            (
+                "a hold of a product that is not there",
+                HOLD,
+                &[(
+                    "{\"productId\":\"B\",\"quantity\":1}",
+                    "{\"productId\":\"Z\",\"quantity\":1}",
+                )],
+                "reservation kept holds Z, which is not there",
+            ),
+            (
+                "a hold of nothing",
+                HOLD,
+                &[(
+                    "{\"productId\":\"B\",\"quantity\":1}",
+                    "{\"productId\":\"B\",\"quantity\":0}",
+                )],
+                "reservation kept holds 0 of B",
+            ),
+            (
+                "a hold with two lines for one product",
+                HOLD,
+                &[(
+                    "{\"productId\":\"B\",\"quantity\":1}",
+                    "{\"productId\":\"A\",\"quantity\":1}",
+                )],
+                "reservation kept has two lines for A",
+            ),
+            (
+                "a hold that becomes one of other units",
+                Of::Key("release"),
+                &[(
+                    "{\"productId\":\"B\",\"quantity\":1}",
+                    "{\"productId\":\"B\",\"quantity\":2}",
+                )],
+                "reservation released holds other units than before",
+            ),
+            (
+                "a hold that becomes another's",
+                Of::Key("commit"),
+                &[("\"owner\":\"ann\"", "\"owner\":\"bob\"")],
+                "reservation committed is another's than before",
+            ),
+            (
+                "a hold of another time",
+                HOLD,
+                &[("\"createdAt\":\"2", "\"createdAt\":\"3")],
+                "reservation kept was not made at its time",
+            ),
+            (
+                "an end at another time",
+                Of::Key("release"),
+                &[("\"resolvedAt\":\"2", "\"resolvedAt\":\"3")],
+                "reservation released was not resolved at its time",
+            ),
+            (
+                "units that leave and stay",
+                Of::Key("commit"),
+                &[
+                    (
+                        "\"onHand\":8,\"reserved\":2,\"allotted\":0,\"available\":6",
+                        "\"onHand\":10,\"reserved\":2,\"allotted\":0,\"available\":8",
+                    ),
+                    ("\"delta\":-2,", ""),
+                ],
+                "2 committed, and 0 in the house",
+            ),
+            (
+                "a hold for an order that is not there",
+                Of::Event("ord-open", "order_reserved"),
+                &[(
+                    "\"orderId\":\"ord-open\",\"lines\"",
+                    "\"orderId\":\"ord-none\",\"lines\"",
+                )],
+                "units are held for order ord-none, which is not there",
+            ),
+        ],
+    );
+}
+
+const PLACED: Of = Of::Event("ord-slow", "order_reserved");
+const UNKNOWN: Of = Of::Event("ord-slow", "payment_unknown");
+const PAID: Of = Of::Event("ord-slow", "order_paid");
+const COMPLETED: Of = Of::Event("ord-slow", "order_completed");
+const CANCELLED: Of = Of::Event("ord-back", "order_cancelled");
+const REFUNDED: Of = Of::Event("ord-back", "refunded");
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+async fn an_order_that_cannot_be_is_noticed() {
+    let (_dir, healthy) = traded_in().await;
+    all_noticed(
+        &healthy,
+        &[
+            (
+                "a total that does not add up",
+                PLACED,
+                &[("\"totalAmount\":1.95", "\"totalAmount\":1.96")],
+                "order ord-slow: its items are not worth its total",
+            ),
+            (
+                "a subtotal that does not follow",
+                PLACED,
+                &[("\"subtotal\":1.95", "\"subtotal\":1.96")],
+                "order ord-slow: A is not worth its subtotal",
+            ),
+            (
+                "an order of other units than its hold",
+                PLACED,
+                &[
+                    (
+                        "\"quantity\":1,\"price\":1.95,\"subtotal\":1.95",
+                        "\"quantity\":2,\"price\":1.95,\"subtotal\":3.9",
+                    ),
+                    ("\"totalAmount\":1.95", "\"totalAmount\":3.9"),
+                    ("\"amount\":1.95", "\"amount\":3.9"),
+                ],
+                "order ord-slow and its hold are not about the same units",
+            ),
+            (
+                "an order without its hold",
+                Of::Event("ord-open", "order_reserved"),
+                &[(
+                    "\"status\":\"reserved\",\"reservationId\":\"res-open\"",
+                    "\"status\":\"reserved\",\"reservationId\":\"res-none\"",
+                )],
+                "order ord-open is reserved and holds none",
+            ),
+            (
+                "a step that there is not",
+                COMPLETED,
+                &[("\"status\":\"completed\"", "\"status\":\"cancelled\"")],
+                "order ord-slow: order_completed leads from confirmed to cancelled",
+            ),
+            (
+                "a step that leads elsewhere",
+                COMPLETED,
+                &[("order_completed", "order_cancelled")],
+                "order ord-slow: order_cancelled leads from confirmed to completed",
+            ),
+            (
+                "a step after the end",
+                REFUNDED,
+                &[("\"status\":\"cancelled\"", "\"status\":\"confirmed\"")],
+                "order ord-back: refunded leads from cancelled to confirmed",
+            ),
+            (
+                "an order that begins in the middle",
+                PLACED,
+                &[("order_reserved", "order_confirmed")],
+                "order ord-slow: order_confirmed leads from nothing to reserved",
+            ),
+            (
+                "a failure without a reason",
+                Of::Event("ord-no", "payment_declined"),
+                &[("\"failure\":", "\"foilure\":")],
+                "order ord-no: failed with no failure",
+            ),
+            (
+                "a version that is passed over",
+                UNKNOWN,
+                &[("\"version\":2", "\"version\":3")],
+                "order ord-slow: version 3 follows 1",
+            ),
+            (
+                "a change at another time",
+                UNKNOWN,
+                &[("\"updatedAt\":\"2", "\"updatedAt\":\"3")],
+                "order ord-slow: updatedAt is not its time",
+            ),
+            (
+                "an order of another time",
+                PLACED,
+                &[("\"createdAt\":\"2", "\"createdAt\":\"3")],
+                "order ord-slow: createdAt is not its time",
+            ),
+            (
+                "another buyer than before",
+                PAID,
+                &[("\"customerId\":\"ada\"", "\"customerId\":\"eve\"")],
+                "order ord-slow: it is about something else than before",
+            ),
+            (
+                "an answer that was not the first",
+                PAID,
+                &[("\"decidedVersion\":3", "\"decidedVersion\":2")],
+                "order ord-slow: its outcome is not that of its first decision",
+            ),
+            (
+                "a payment of another amount",
+                PLACED,
+                &[("\"amount\":1.95", "\"amount\":1.9")],
+                "order ord-slow: its payment is not of its total",
+            ),
+            (
+                "another payment than before",
+                UNKNOWN,
+                &[("pay-slow", "pay-other")],
+                "order ord-slow: its payment is another one than before",
+            ),
+            (
+                "a payment that is charged before it is asked for",
+                PLACED,
+                &[("\"status\":\"requested\"", "\"status\":\"approved\"")],
+                "order ord-slow: its payment comes from nowhere",
+            ),
+            (
+                "an order that is paid and was not charged",
+                PAID,
+                &[("\"status\":\"approved\"", "\"status\":\"unknown\"")],
+                "order ord-slow: paid, though it was not charged",
+            ),
+            (
+                "an order that waits for nothing",
+                UNKNOWN,
+                &[("\"status\":\"unknown\"", "\"status\":\"declined\"")],
+                "order ord-slow: undecided, though no payment is open",
+            ),
+            (
+                "money that stays",
+                CANCELLED,
+                &[(
+                    "\"refund\":{\"number\":1,\"amount\":1.95},\"refunds\":1",
+                    "\"refunds\":1",
+                )],
+                "order ord-back: cancelled, and its money does not go back",
+            ),
+            (
+                "more money than was paid",
+                REFUNDED,
+                &[("\"refundedAmount\":1.95", "\"refundedAmount\":2")],
+                "order ord-back: more goes back than was paid",
+            ),
+            (
+                "money that is back by half",
+                REFUNDED,
+                &[("\"refundedAmount\":1.95", "\"refundedAmount\":1")],
+                "order ord-back: its payment of 1.95 is refunded, and 1 went back",
+            ),
+            (
+                "other money than was on its way",
+                REFUNDED,
+                &[("\"refundedAmount\":1.95", "\"refundedAmount\":1")],
+                "order ord-back: refunded leads from 0 given back to 1",
+            ),
+            (
+                "a refund of what was not charged",
+                REFUNDED,
+                &[("\"status\":\"refunded\"", "\"status\":\"declined\"")],
+                "order ord-back: its payment was charged, and is not",
+            ),
+            (
+                "a refund that is counted twice",
+                CANCELLED,
+                &[("\"refunds\":1", "\"refunds\":2")],
+                "order ord-back: its refunds are miscounted",
+            ),
+            (
+                "units that do not come back from whoever called it off",
+                CANCELLED,
+                &[("\"kind\":\"sale_returned\"", "\"kind\":\"received\"")],
+                "no event says that 1 of A are sale_returned for res-back",
+            ),
+        ],
+    );
+}
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+async fn an_order_event_that_is_out_of_place_is_noticed() {
+    let (_dir, healthy) = traded_in().await;
+    all_noticed(
+        &healthy,
+        &[
+            (
+                "a hole before it",
+                UNKNOWN,
+                &[("\"orderOffset\":1,", "\"orderOffset\":2,")],
+                "it says offset 2, which should be 1",
+            ),
+            (
+                "an offset that is given twice",
+                UNKNOWN,
+                &[("\"orderOffset\":1,", "\"orderOffset\":0,")],
+                "it says offset 0, which should be 1",
+            ),
+            (
+                "an event with another offset than its record",
+                UNKNOWN,
+                &[("{\"offset\":1,", "{\"offset\":2,")],
+                "event 1 of orders is out of place",
+            ),
+            (
+                "an event with another time than its record",
+                UNKNOWN,
+                &[(
+                    "{\"offset\":1,\"timestamp\":\"2",
+                    "{\"offset\":1,\"timestamp\":\"3",
+                )],
+                "event 1 of orders is out of place",
+            ),
+            (
+                "an event about two orders",
+                UNKNOWN,
+                &[(
+                    "\"payment_unknown\",\"orderId\":\"ord-slow\"",
+                    "\"payment_unknown\",\"orderId\":\"ord-back\"",
+                )],
+                "event 1 of orders is out of place",
+            ),
+            (
+                "an event without its order",
+                UNKNOWN,
+                &[("\"data\":{", "\"dota\":{")],
+                "the line is not a record: missing field `data`",
+            ),
+            (
+                "an event that says twice which version it is",
+                UNKNOWN,
+                &[("\"version\":2,\"cause\"", "\"version\":7,\"cause\"")],
+                "it contradicts itself",
+            ),
+            (
+                "an event that there is not",
+                UNKNOWN,
+                &[("\"payment_unknown\"", "\"payment_guessed\"")],
+                "payment_guessed",
+            ),
+            (
+                "a link to a wrong record",
+                UNKNOWN,
+                &[("{\"ord-slow\":9}", "{\"ord-slow\":8}")],
+                "the record about ord-slow before it is 9, not 8",
+            ),
+            (
+                "a link that is missing",
+                UNKNOWN,
+                &[("\"prevOrders\":{\"ord-slow\":9},", "")],
+                "it does not name the record about ord-slow before it",
+            ),
+            (
+                "a link too many",
+                UNKNOWN,
+                &[("{\"ord-slow\":9}", "{\"ord-back\":0,\"ord-slow\":9}")],
+                "it names a record about ord-back, which it is not about",
+            ),
+        ],
+    );
+    noticed(
+        &healthy,
+        "a header that counts other events of orders than there are",
+        |folder| {
+            let place = UNKNOWN.place(folder);
+            folder.frame(place).order_events = 2;
+            frame(
+                folder,
+                place,
+                "the frame holds 1 records, 0 events and 1 of orders",
+            )
+        },
+    );
+}
+
+const KEPT: &str = "{\"reservationId\":\"kept\"";
+const SLOW: &str = "\"order\":{\"orderId\":\"ord-slow\"";
+
+/// Leaves out the line that holds `text`, and has the header count one less of `what`.
+fn leave_out(snapshot: &mut Snapshot, text: &str, what: &str) {
+    let gone = snapshot.line(text).clone();
+    snapshot.lines.retain(|line| *line != gone);
+    let header: Value = serde_json::from_str(&snapshot.lines[0]).unwrap();
+    let count = header[what].as_u64().unwrap();
+    let [from, to] = [count, count - 1].map(|count| format!("\"{what}\":{count}"));
+    snapshot.change("\"snapshot\":1", &from, &to);
+}
+
+#[tokio::test]
+async fn a_snapshot_with_other_reservations_or_orders_is_noticed() {
+    let (_dir, healthy) = traded_in().await;
+    let noticed = |name: &str, damage: fn(&mut Folder) -> Expected| noticed(&healthy, name, damage);
+    noticed("a hold of other units", |folder| {
+        folder.snapshots[0].change(KEPT, "\"quantity\":2", "\"quantity\":1");
+        snapshot(folder, 0, "reservation kept differs from the log")
+    });
+    noticed("a hold that ends at another time", |folder| {
+        folder.snapshots[0].change(KEPT, "\"expiresAt\":\"2", "\"expiresAt\":\"3");
+        snapshot(folder, 0, "reservation kept differs from the log")
+    });
+    noticed("an end that was another one", |folder| {
+        let released = "{\"reservationId\":\"released\"";
+        folder.snapshots[1].change(released, "\"state\":\"released\"", "\"state\":\"expired\"");
+        snapshot(folder, 1, "reservation released differs from the log")
+    });
+    noticed("a hold that is missing", |folder| {
+        leave_out(&mut folder.snapshots[0], KEPT, "reservations");
+        snapshot(folder, 0, "it lacks reservation kept")
+    });
+    noticed("a hold that never was", |folder| {
+        let to = "{\"reservationId\":\"never\"";
+        folder.snapshots[0].change(KEPT, KEPT, to);
+        snapshot(folder, 0, "reservation never is not in the log")
+    });
+    noticed("an order that stands otherwise", |folder| {
+        folder.snapshots[0].change(SLOW, "\"status\":\"paid\"", "\"status\":\"confirmed\"");
+        snapshot(folder, 0, "order ord-slow differs from the log")
+    });
+    noticed("an order of another buyer", |folder| {
+        folder.snapshots[1].change(SLOW, "\"ada\"", "\"eve\"");
+        snapshot(folder, 1, "order ord-slow differs from the log")
+    });
+    noticed("an order's last record", |folder| {
+        folder.snapshots[0].change(SLOW, "{\"record\":11,", "{\"record\":10,");
+        snapshot(folder, 0, "order ord-slow differs from the log")
+    });
+    noticed("an order that is missing", |folder| {
+        leave_out(&mut folder.snapshots[0], SLOW, "orders");
+        snapshot(folder, 0, "it lacks order ord-slow")
+    });
+    noticed("an order that never was", |folder| {
+        folder.snapshots[0].change(SLOW, "\"ord-slow\"", "\"ord-never\"");
+        snapshot(folder, 0, "order ord-never is not in the log")
+    });
+    noticed("another offset of orders", |folder| {
+        let header: Value = serde_json::from_str(&folder.snapshots[0].lines[0]).unwrap();
+        let next = header["orderOffset"].as_u64().unwrap();
+        let [from, to] = [next, next + 1].map(|offset| format!("\"orderOffset\":{offset},"));
+        folder.snapshots[0].change("\"snapshot\":1", &from, &to);
+        snapshot(folder, 0, "it says offset 12, the log has 11")
+    });
+}
+
+/// Nothing tells whether a snapshot that leads over a gap is the log's, but it can contradict itself.
+#[tokio::test]
+async fn a_snapshot_that_is_taken_as_given_must_agree_with_itself() {
+    let (_dir, healthy) = traded_in().await;
+    let mut folder = Folder::read(&healthy);
+    let from = folder.snapshots[0].seq() + 1;
+    let goes_on = |folder: &Folder| folder.segments.get(1).map(|next| next.frames[0].seq);
+    while goes_on(&folder).is_some_and(|seq| seq <= from) {
+        folder.segments.remove(0);
+    }
+    assert!(folder.segments[0].frames[0].seq > 1, "something is dropped");
+    let copy = tempfile::tempdir().unwrap();
+    folder.write(copy.path());
+    assert_eq!(verify(copy.path()).findings, []);
+
+    for (text, what, said) in [
+        (
+            KEPT,
+            "reservations",
+            "A has 4 reserved, its reservations hold 2",
+        ),
+        (
+            SLOW,
+            "orders",
+            "units are held for order ord-slow, which is not there",
+        ),
+    ] {
+        let mut folder = Folder::read(copy.path());
+        leave_out(&mut folder.snapshots[0], text, what);
+        let damaged = tempfile::tempdir().unwrap();
+        folder.write(damaged.path());
+        let found = verify(damaged.path()).findings;
+        let file = folder.snapshots[0].file();
+        let mut found = found.iter().filter(|finding| finding.file == file);
+        assert!(found.any(|finding| finding.what == said), "{said}");
+    }
+}
