@@ -1,6 +1,6 @@
 //! The feed over HTTP: every edge of every parameter, and what a follower may rely on.
 
-mod continuity;
+pub(crate) mod continuity;
 mod stream;
 
 use std::collections::BTreeSet;

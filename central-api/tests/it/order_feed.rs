@@ -1,5 +1,7 @@
 //! The order feed: the protocol of the inventory's, with offsets of its own.
 
+mod lost;
+
 use std::sync::Arc;
 
 use std::collections::BTreeSet;

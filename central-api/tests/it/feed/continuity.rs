@@ -107,7 +107,7 @@ async fn an_older_copy_of_the_folder_cannot_pass_for_the_log() {
 }
 
 /// Makes the log look as if it had been written long ago.
-fn age(dir: &Path) {
+pub(crate) fn age(dir: &Path) {
     let mut folder = Folder::read(dir);
     let places = folder.places();
     for place in places {
