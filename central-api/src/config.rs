@@ -34,7 +34,7 @@ pub struct Cli {
 /// Everything besides running.
 #[derive(Clone, Debug, Subcommand)]
 pub enum CliCommand {
-    /// Writes the catalogue of a stopped service to standard output.
+    /// Writes the catalogue of a stopped service to standard output; no reservations and no orders.
     Export {
         /// csv or ndjson.
         #[arg(long, value_enum, default_value = "ndjson")]

@@ -3,6 +3,10 @@
 //! CSV has exactly the columns of an import. A cell is written as it is, even if it begins with `=`
 //! or `+`: changing it would break the way back, and a spreadsheet that runs formulas of files it
 //! opens is to be told not to.
+//!
+//! Left out: reservations and orders. An import could not take them back, since holds end by time and
+//! orders have money elsewhere. What they hold is still in the house and in `onHand`; NDJSON has it as
+//! `reserved` too, which an import passes over. To move a service with its books, copy its folder.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -24,7 +24,7 @@ use crate::export::{self, ExportFormat};
 /// Parts of an export that may wait for a slow reader.
 const PARTS_AHEAD: usize = 4;
 
-/// The whole catalogue as a file.
+/// The whole catalogue as a file; reservations and orders are not in it.
 ///
 /// # Errors
 /// 400 for a bad parameter.

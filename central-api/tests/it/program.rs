@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{TestCentral, client, eventually};
+use crate::harness::{TestCentral, client, eventually, header};
 use crate::served::PATIENCE;
 
 const PRODUCTS: &str = "productId,name,description,category,sku,barcode,price,lowStockThreshold,onHand\n\
@@ -106,6 +106,49 @@ async fn an_export_of_a_stopped_service_is_its_catalogue_in_order() {
     assert_eq!(text(&export(&folder, &["--format", "csv"])), csv);
     let central = central.restart().await;
     assert_eq!(central.get("/v1/inventory/A-1").await.status(), 200);
+}
+
+/// An export and a snapshot are of the catalogue: what is held shows in its figures alone.
+#[tokio::test]
+async fn what_is_held_shows_in_the_figures_of_an_export_and_nowhere_else() {
+    let mut central = TestCentral::start().await;
+    central.create("A", 10).await;
+    let lines = json!([{"productId": "A", "quantity": 3}]);
+    let hold = json!({"owner": "ann", "lines": lines, "idempotencyKey": "hold"});
+    assert_eq!(central.post("/v1/reservations", &hold).await.status(), 201);
+    let items = json!([{"productId": "A", "quantity": 2}]);
+    let order =
+        json!({"customerId": "bo", "items": items, "confirm": false, "idempotencyKey": "buy"});
+    assert_eq!(central.post("/v1/orders", &order).await.status(), 201);
+    let place = central.get("/v1/inventory/snapshot").await;
+    let place = header(&place, "location").unwrap().to_owned();
+    let snapshot = central.get(&place).await.text().await.unwrap();
+    central.stop().await;
+    let folder = central.folder();
+
+    let ndjson = text(&export(&folder, &["--format", "ndjson"]));
+    assert_eq!(ndjson.lines().count(), 1);
+    assert_eq!(snapshot.lines().count(), 3, "header, product, trailer");
+    for line in [ndjson.lines().next(), snapshot.lines().nth(1)] {
+        let product: Value = serde_json::from_str(line.unwrap()).unwrap();
+        let figures = ["onHand", "reserved", "available"].map(|name| product[name].as_i64());
+        assert_eq!(figures, [10, 5, 5].map(Some));
+    }
+    // Whoever takes it in elsewhere has the units that are in the house, held for nobody.
+    for (form, kind) in [("csv", "text/csv"), ("ndjson", "application/x-ndjson")] {
+        let other = TestCentral::start().await;
+        let file = text(&export(&folder, &["--format", form]));
+        let import = other
+            .admin(Method::POST, "/v1/admin/products/import")
+            .header("content-type", kind)
+            .body(file);
+        assert_eq!(import.send().await.unwrap().status(), 200, "{form}");
+        let product = other.get_json("/v1/inventory/A").await;
+        let figures = ["onHand", "reserved", "available"].map(|name| product[name].as_i64());
+        assert_eq!(figures, [10, 0, 10].map(Some), "{form}");
+        let orders = other.get_json("/v1/orders").await;
+        assert_eq!(orders["orders"], json!([]), "{form}");
+    }
 }
 
 #[tokio::test]
