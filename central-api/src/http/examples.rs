@@ -356,6 +356,7 @@ pub fn info() -> Value {
         },
         "retention": {"idempotencyHours": 168, "eventHours": 0},
         "features": ["inventory", "products", "feed", "snapshots", "counts", "history", "orders", "import", "export", "stores", "reservations"],
+        "faultInjection": false,
     })
 }
 

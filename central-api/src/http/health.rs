@@ -137,6 +137,8 @@ pub struct Info {
     limits: InfoLimits,
     retention: InfoRetention,
     features: Vec<&'static str>,
+    /// Whether calls can be made to fail on purpose here: not a service to depend on.
+    fault_injection: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -196,5 +198,6 @@ pub async fn info(State(state): State<AppState>) -> Json<Info> {
             event_hours: state.shared.event_retention_hours,
         },
         features: FEATURES.to_vec(),
+        fault_injection: state.shared.faults.is_some(),
     })
 }

@@ -10,6 +10,9 @@
 //! commit needs a commit: an answer that is not 2xx is neither counted nor touched. What must stay
 //! true: health, descriptions and the faults themselves are never touched, or nobody could look or
 //! turn it off; and an error on purpose says that it is one (`injected_fault`).
+//!
+//! `?simulateFailure=` is this layer's own parameter. It is taken out of the query, so that a call
+//! which refuses what it does not know works with it; one that is neither true nor false is a fault.
 
 use std::time::Duration;
 
@@ -17,16 +20,16 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::Method;
+use http::{Method, Uri};
 use shared::policy::faults::{Action, Target, When};
 use shared::service::request_context::{RequestContext, WaitedOnPurpose};
 use shared::service::server::DropAnswer;
-use shared::wire::problem::{Problem, ProblemCode};
+use shared::wire::problem::{Detail, Problem, ProblemCode};
 
 use super::AppState;
 
-/// Asks for a failure before anything is done, whatever the plan says.
-const SIMULATE_FAILURE: &str = "simulateFailure=true";
+/// With `true` asks for a failure before anything is done, whatever the plan says.
+const SIMULATE_FAILURE: &str = "simulateFailure";
 
 /// What kind of call one is, by its route; none for what is never touched.
 #[must_use]
@@ -61,7 +64,7 @@ pub fn target_of(method: &Method, route: &str) -> Option<Target> {
 /// Lets a request fail, if the plan or the request says so.
 pub(super) async fn inject(
     State(state): State<AppState>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let route = request.extensions().get::<MatchedPath>();
@@ -71,13 +74,16 @@ pub(super) async fn inject(
     };
     let context = request.extensions().get::<RequestContext>().cloned();
     let id = context.as_ref().map(RequestContext::request_id_str);
-    let query = request.uri().query().unwrap_or_default();
-    if query.split('&').any(|pair| pair == SIMULATE_FAILURE) {
-        tracing::warn!(
-            request_id = id,
-            "a failure is simulated as the request asks"
-        );
-        return failed(When::Before);
+    match asked_to_fail(request.uri_mut()) {
+        Ok(false) => {}
+        Ok(true) => {
+            tracing::warn!(
+                request_id = id,
+                "a failure is simulated as the request asks"
+            );
+            return failed(When::Before);
+        }
+        Err(problem) => return problem.into_response(),
     }
     let mut waited = false;
     match faults.next(target, When::Before, id) {
@@ -107,6 +113,42 @@ pub(super) async fn inject(
     answer
 }
 
+/// Takes `simulateFailure` out of the query, and says whether it is true.
+///
+/// # Errors
+/// 400 if it is neither true nor false, or given twice.
+fn asked_to_fail(uri: &mut Uri) -> Result<bool, Problem> {
+    let Some(query) = uri.query().filter(|query| query.contains(SIMULATE_FAILURE)) else {
+        return Ok(false);
+    };
+    let (own, others): (Vec<&str>, Vec<&str>) = query.split('&').partition(|pair| {
+        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+        name == SIMULATE_FAILURE
+    });
+    let asked = match own.as_slice() {
+        [] => return Ok(false),
+        [only] => match only.split_once('=').map_or("", |(_, value)| value) {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("must be true or false"),
+        },
+        _ => Err("must be given once"),
+    };
+    let asked = asked.map_err(|issue| {
+        let detail = Detail::new(format!("query.{SIMULATE_FAILURE}"), issue);
+        Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
+    })?;
+    let path = match others.as_slice() {
+        [] => uri.path().to_owned(),
+        others => format!("{}?{}", uri.path(), others.join("&")),
+    };
+    // A part of what was an address is one; if not, the call is refused for what is in it.
+    if let Ok(shorter) = path.parse() {
+        *uri = shorter;
+    }
+    Ok(asked)
+}
+
 /// Waits, but does not hold up the end of the service.
 async fn wait(state: &AppState, delay: Duration) {
     drop(tokio::time::timeout(delay, state.shutdown.cancelled()).await);
@@ -132,6 +174,47 @@ fn dropped() -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_layers_own_parameter_leaves_the_query_and_the_others_stay() {
+        for (query, expected, left) in [
+            ("/v1/a", Some(false), "/v1/a"),
+            ("/v1/a?simulateFailure=true", Some(true), "/v1/a"),
+            ("/v1/a?simulateFailure=false", Some(false), "/v1/a"),
+            (
+                "/v1/a?q=%20b&simulateFailure=false&limit=2",
+                Some(false),
+                "/v1/a?q=%20b&limit=2",
+            ),
+            (
+                "/v1/a?q=simulateFailure",
+                Some(false),
+                "/v1/a?q=simulateFailure",
+            ),
+            (
+                "/v1/a?simulateFailureX=true",
+                Some(false),
+                "/v1/a?simulateFailureX=true",
+            ),
+            ("/v1/a?simulateFailure", None, ""),
+            ("/v1/a?simulateFailure=", None, ""),
+            ("/v1/a?simulateFailure=1", None, ""),
+            ("/v1/a?simulateFailure=TRUE", None, ""),
+            ("/v1/a?simulateFailure=true&simulateFailure=true", None, ""),
+        ] {
+            let mut uri: Uri = query.parse().unwrap();
+            match expected {
+                Some(expected) => {
+                    assert_eq!(asked_to_fail(&mut uri).unwrap(), expected, "{query}");
+                    assert_eq!(uri.to_string(), left, "{query}");
+                }
+                None => {
+                    let problem = asked_to_fail(&mut uri).unwrap_err();
+                    assert_eq!(problem.details[0].field, "query.simulateFailure", "{query}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn each_route_has_its_target_and_some_have_none() {

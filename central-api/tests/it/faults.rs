@@ -265,7 +265,19 @@ async fn a_request_can_ask_to_fail() {
     assert_eq!(answer.status(), 500);
     let problem: Value = answer.json().await.unwrap();
     assert_eq!(problem["code"], "injected_fault");
-    assert_eq!(central.get("/v1/inventory/A").await.status(), 200);
+    // Or not to: also a call that refuses what it does not know.
+    for path in ["/v1/inventory/A", "/v1/inventory", "/v1/orders?limit=1"] {
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{sign}simulateFailure=false");
+        assert_eq!(central.get(&path).await.status(), 200, "{path}");
+    }
+    for value in ["", "=", "=yes", "=TRUE", "=true&simulateFailure=true"] {
+        let path = format!("/v1/orders?simulateFailure{value}");
+        let answer = central.get(&path).await;
+        assert_eq!(answer.status(), 400, "{path}");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(sorted_fields(&problem), ["query.simulateFailure"], "{path}");
+    }
     // The control: elsewhere it means nothing.
     let plain = TestCentral::start().await;
     plain.create("A", 1).await;
@@ -286,6 +298,16 @@ async fn without_the_setting_there_is_nothing_here() {
     }
     let health = central.get_json("/health").await;
     assert!(health["checks"].get("faults").is_none(), "{health}");
+    assert_eq!(central.get_json("/v1/info").await["faultInjection"], false);
+}
+
+#[tokio::test]
+async fn a_service_that_allows_faults_says_so_before_there_are_any() {
+    let central = start().await;
+    assert_eq!(central.get_json("/v1/info").await["faultInjection"], true);
+    let health = central.get_json("/health").await;
+    assert_eq!(health["checks"]["faults"]["state"], "allowed");
+    assert_eq!(health["status"], "healthy");
 }
 
 #[tokio::test]
