@@ -17,11 +17,12 @@ use shared::domain::money::{InvalidMoney, Money};
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
+use shared::service::idempotency::header_key;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
-use super::decision::{decide, header_key, mark, origin};
-use super::fields::{Fields, key, object};
+use super::decision::{decide, mark, origin};
+use super::fields::{Fields, beside, key, object};
 use super::refusal;
 use super::schema_products::{SeedAnswer, SeedCreate, SeedDelete, SeedSet};
 use super::{AppState, examples};
@@ -138,8 +139,9 @@ async fn perform(
     call: &Call,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
-    let header = header_key(request.headers())?;
-    let members = object(&read_body(request).await?)?;
+    let header = header_key(request.headers());
+    let body = read_body(request).await?;
+    let members = object(&body).map_err(|problem| beside(problem, [header.as_ref().err()]))?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     let key = key(header, &mut fields);

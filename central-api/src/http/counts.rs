@@ -19,11 +19,13 @@ use shared::domain::inventory::command::{Basis, CountLine};
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
+use shared::service::idempotency::KeyHeader;
+use shared::service::idempotency::header_key;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
-use super::decision::{decide, header_key, mark, origin};
-use super::fields::{Fields, checked, code_of, object, required_key};
+use super::decision::{decide, mark, origin};
+use super::fields::{Fields, beside, checked, code_of, object, required_key};
 use super::history::dropped;
 use super::refusal;
 use super::schema::{CountAnswer, CountRequest};
@@ -70,7 +72,7 @@ pub async fn post_counts(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
-    let header = header_key(request.headers())?;
+    let header = header_key(request.headers());
     let body = read_body(request).await?;
     let head = state.ledger.published().head().offset;
     let count = parse(&body, header, head)?;
@@ -93,8 +95,8 @@ pub async fn post_counts(
     Ok(mark(answer, replayed))
 }
 
-fn parse(body: &[u8], header: Option<IdempotencyKey>, head: u64) -> Result<Count, Problem> {
-    let members = object(body)?;
+fn parse(body: &[u8], header: KeyHeader, head: u64) -> Result<Count, Problem> {
+    let members = object(body).map_err(|problem| beside(problem, [header.as_ref().err()]))?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     fields.only(&["lines", "countedBy", "reference", "idempotencyKey"]);

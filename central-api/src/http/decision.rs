@@ -9,45 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use shared::domain::Command;
 use shared::domain::ids::{IdempotencyKey, StoreId};
 use shared::domain::origin::Origin;
 use shared::service::auth::Caller;
 use shared::service::request_context::RequestContext;
-use shared::wire::headers::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED};
-use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::headers::IDEMPOTENT_REPLAYED;
+use shared::wire::problem::Problem;
 
 use super::{AppState, refusal};
 use crate::ledger::{Decided, Outcome, Request as LedgerRequest, SubmitError};
 
 /// How long a caller waits for its decision. Far above any sync; past it, nobody knows.
 const DECISION_WAIT: Duration = Duration::from_secs(10);
-
-/// The `Idempotency-Key` header, bare or quoted.
-///
-/// # Errors
-/// 400 if it is not one idempotency key.
-pub(super) fn header_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let wrong = |issue: String| {
-        let details = vec![Detail::new("header.Idempotency-Key", issue)];
-        Problem::with_details(ProblemCode::InvalidRequest, details)
-    };
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(wrong("must be given once".to_owned()));
-    }
-    let text = value.to_str().unwrap_or_default();
-    let bare = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text);
-    let key = IdempotencyKey::parse(bare).map_err(|error| wrong(error.to_string()))?;
-    Ok(Some(key))
-}
 
 /// Who asks, for which store, under which key.
 pub(super) fn origin(

@@ -11,6 +11,7 @@ use shared::domain::ids::{IdempotencyKey, ProductId};
 use shared::domain::inventory::command::Changes;
 use shared::domain::money::Money;
 use shared::limits;
+use shared::service::idempotency::KeyHeader;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
 /// Parses a body that must be a JSON object.
@@ -362,9 +363,23 @@ impl<'a, 'f> Fields<'a, 'f> {
     }
 }
 
+/// What is wrong with a body that cannot be read, together with what is wrong beside it.
+pub fn beside<'f>(
+    mut problem: Problem,
+    faults: impl IntoIterator<Item = Option<&'f Detail>>,
+) -> Problem {
+    let faults = faults.into_iter().flatten().cloned();
+    problem.details.extend(faults);
+    problem
+}
+
 /// The key of a call: the header's, or the body's; both and different is a fault.
-pub fn key(header: Option<IdempotencyKey>, fields: &mut Fields<'_, '_>) -> Option<IdempotencyKey> {
+pub fn key(header: KeyHeader, fields: &mut Fields<'_, '_>) -> Option<IdempotencyKey> {
     let body = fields.text("idempotencyKey", usize::MAX);
+    let header = header.unwrap_or_else(|fault| {
+        fields.add(fault);
+        None
+    });
     match (header, body) {
         (Some(header), Some(body)) if header.as_str() != body => {
             fields.fault("idempotencyKey", "differs from the Idempotency-Key header");
@@ -378,12 +393,11 @@ pub fn key(header: Option<IdempotencyKey>, fields: &mut Fields<'_, '_>) -> Optio
 }
 
 /// The key of a call that needs one; see [`key`].
-pub fn required_key(
-    header: Option<IdempotencyKey>,
-    fields: &mut Fields<'_, '_>,
-) -> Option<IdempotencyKey> {
+pub fn required_key(header: KeyHeader, fields: &mut Fields<'_, '_>) -> Option<IdempotencyKey> {
+    // One that is wrong is not missing as well.
+    let is_wrong = header.is_err();
     let key = key(header, fields);
-    if key.is_none() && !fields.faulty("idempotencyKey") {
+    if key.is_none() && !is_wrong && !fields.faulty("idempotencyKey") {
         fields.fault("idempotencyKey", KEY_MISSING);
     }
     key

@@ -16,21 +16,27 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Uri};
+use shared::domain::ids::IdempotencyKey;
 use shared::domain::inventory::ImportStock;
 use shared::domain::origin::Origin;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
+use shared::service::idempotency::{KeyHeader, header_key};
 use shared::service::query::QueryParams;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::decision::{header_key, mark, origin};
+use super::decision::{mark, origin};
+use super::fields::checked;
 use super::import_report::ImportReport;
 use super::importer::{Importer, KEY_SUFFIX_BYTES, Rules};
 use super::refusal;
 use super::{AppState, examples};
 use crate::import::{Format, RowError, read};
+
+/// Said of a key that sets of stock need and have not.
+const KEY_MISSING: &str = "is required with stock=set";
 
 shared::problem_set! {
     /// What a file can be refused for as a whole.
@@ -65,24 +71,7 @@ pub async fn post_import(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
-    let rules = rules(&uri, &headers)?;
-    let key = header_key(&headers)?;
-    if key.is_none() && rules.stock == ImportStock::Set {
-        let detail = Detail::new("header.Idempotency-Key", "is required with stock=set");
-        let code = ProblemCode::IdempotencyKeyRequired;
-        return Err(Problem::with_details(code, vec![detail]));
-    }
-    if key
-        .as_ref()
-        .is_some_and(|key| key.as_str().len() + KEY_SUFFIX_BYTES > limits::IDEMPOTENCY_KEY_BYTES)
-    {
-        let issue = "must leave 12 characters for the number of the chunk";
-        let detail = Detail::new("header.Idempotency-Key", issue);
-        return Err(Problem::with_details(
-            ProblemCode::InvalidRequest,
-            vec![detail],
-        ));
-    }
+    let (rules, key) = rules(&uri, &headers)?;
     let body = in_time(request.into_body());
     let importer = Importer {
         state,
@@ -133,7 +122,11 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
-fn rules(uri: &Uri, headers: &HeaderMap) -> Result<Rules, Problem> {
+/// How the file is to be read, and the key of the call.
+///
+/// # Errors
+/// 415 for another type; 400 with every fault of the query and the key.
+fn rules(uri: &Uri, headers: &HeaderMap) -> Result<(Rules, Option<IdempotencyKey>), Problem> {
     let essence = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -161,14 +154,40 @@ fn rules(uri: &Uri, headers: &HeaderMap) -> Result<Rules, Problem> {
     let mode = params.choice("mode", &modes);
     let stocks = [("keep", ImportStock::Keep), ("set", ImportStock::Set)];
     let stock = params.choice("stock", &stocks);
-    params.finish()?;
+    let mut faults = params.into_faults();
+    let stock = stock.unwrap_or(ImportStock::Keep);
+    let key = chunk_key(headers, stock).unwrap_or_else(|fault| {
+        faults.push(fault);
+        None
+    });
+    if let [only] = faults.as_slice()
+        && only.issue == KEY_MISSING
+    {
+        let code = ProblemCode::IdempotencyKeyRequired;
+        return Err(Problem::with_details(code, faults));
+    }
+    checked((), faults)?;
     let (update, all) = mode.unwrap_or((true, false));
-    Ok(Rules {
+    let rules = Rules {
         format,
         update,
         all,
-        stock: stock.unwrap_or(ImportStock::Keep),
-    })
+        stock,
+    };
+    Ok((rules, key))
+}
+
+/// The key of the call, which leaves room for the numbers of its chunks.
+fn chunk_key(headers: &HeaderMap, stock: ImportStock) -> KeyHeader {
+    let wrong = |issue: &str| Detail::new("header.Idempotency-Key", issue);
+    let key = header_key(headers)?;
+    match &key {
+        None if stock == ImportStock::Set => Err(wrong(KEY_MISSING)),
+        Some(key) if key.as_str().len() + KEY_SUFFIX_BYTES > limits::IDEMPOTENCY_KEY_BYTES => Err(
+            wrong("must leave 12 characters for the number of the chunk"),
+        ),
+        Some(_) | None => Ok(key),
+    }
 }
 
 /// Imports a file into an empty catalogue, at the first start.

@@ -14,6 +14,7 @@ use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::openapi::{CategoriesBody, CategoryBody, ListParams, PageBody, ProductBody};
+use shared::service::precondition::{etag, is_known};
 use shared::service::query::QueryParams;
 use shared::view::ListRequest;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
@@ -22,7 +23,6 @@ use shared::wire::product::Encoder;
 use utoipa::ToSchema;
 
 use super::fields::{Fields, checked, object};
-use super::precondition::{etag, is_known};
 use super::{AppState, examples};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -28,7 +28,6 @@ pub mod order_examples;
 pub mod order_history;
 pub mod order_reads;
 pub mod orders;
-mod precondition;
 mod product_body;
 pub mod product_holds;
 pub mod products;

@@ -9,10 +9,11 @@ use shared::domain::inventory::Line;
 use shared::domain::money::Money;
 use shared::domain::order::{Address, OrderStatus, Place};
 use shared::limits;
+use shared::service::idempotency::KeyHeader;
+use shared::service::precondition::{Condition, IfMatch};
 use shared::wire::problem::Problem;
 
-use super::fields::{Fields, checked, code_of, key, object, required_key};
-use super::precondition::{Condition, IfMatch};
+use super::fields::{Fields, beside, checked, code_of, key, object, required_key};
 use crate::orders::ids::OrderIds;
 
 /// An order that is asked for.
@@ -88,8 +89,8 @@ impl Step {
 ///
 /// # Errors
 /// 400 with every fault.
-pub(super) fn parse_order(body: &[u8], header: Option<IdempotencyKey>) -> Result<Asked, Problem> {
-    let members = object(body)?;
+pub(super) fn parse_order(body: &[u8], header: KeyHeader) -> Result<Asked, Problem> {
+    let members = object(body).map_err(|problem| beside(problem, [header.as_ref().err()]))?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     fields.only(&[
@@ -134,11 +135,12 @@ pub(super) fn parse_order(body: &[u8], header: Option<IdempotencyKey>) -> Result
 /// 400 with every fault.
 pub(super) fn parse_step(
     body: &[u8],
-    header: Option<IdempotencyKey>,
+    header: KeyHeader,
     if_match: &IfMatch,
     needs_key: bool,
 ) -> Result<Step, Problem> {
-    let members = object(or_empty(body))?;
+    let members = object(or_empty(body))
+        .map_err(|problem| beside(problem, [header.as_ref().err(), if_match.as_ref().err()]))?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     fields.only(&["version", "idempotencyKey"]);
@@ -152,10 +154,11 @@ pub(super) fn parse_step(
 /// 400 with every fault.
 pub(super) fn parse_status(
     body: &[u8],
-    header: Option<IdempotencyKey>,
+    header: KeyHeader,
     if_match: &IfMatch,
 ) -> Result<(OrderStatus, Step), Problem> {
-    let members = object(body)?;
+    let members = object(body)
+        .map_err(|problem| beside(problem, [header.as_ref().err(), if_match.as_ref().err()]))?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     fields.only(&["status", "version", "idempotencyKey"]);
@@ -188,10 +191,11 @@ pub(super) fn parse_status(
 /// 400 with every fault.
 pub(super) fn parse_address(
     body: &[u8],
-    header: Option<IdempotencyKey>,
+    header: KeyHeader,
     if_match: &IfMatch,
 ) -> Result<(Address, Step), Problem> {
-    let members = object(body)?;
+    let members = object(body)
+        .map_err(|problem| beside(problem, [header.as_ref().err(), if_match.as_ref().err()]))?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     fields.only(&["shippingAddress", "version", "idempotencyKey"]);
@@ -214,9 +218,10 @@ pub(super) fn parse_address(
 /// 400 with every fault.
 pub(super) fn parse_refund(
     body: &[u8],
-    header: Option<IdempotencyKey>,
+    header: KeyHeader,
 ) -> Result<(Option<Money>, Step), Problem> {
-    let members = object(or_empty(body))?;
+    let members =
+        object(or_empty(body)).map_err(|problem| beside(problem, [header.as_ref().err()]))?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     fields.only(&["amount", "idempotencyKey"]);
@@ -237,7 +242,7 @@ fn or_empty(body: &[u8]) -> &[u8] {
 }
 
 fn step(
-    header: Option<IdempotencyKey>,
+    header: KeyHeader,
     if_match: &IfMatch,
     needs_key: bool,
     fields: &mut Fields<'_, '_>,

@@ -19,12 +19,12 @@ use shared::domain::order::{Order, OrderStatus, Payment};
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::openapi::PaginationBody;
+use shared::service::precondition::{etag, is_known};
 use shared::service::query::QueryParams;
 use shared::wire::problem::{Problem, ProblemCode};
 
 use super::order_cursor::Cursor;
 use super::orders::{check_own, own_order, shown};
-use super::precondition::{etag, is_known};
 use super::schema_order_reads::{
     OrderCounts, OrderList, OrderListParams, OrderProcessing, OrderStatsAnswer, OrderStatsParams,
     PaymentAnswer,

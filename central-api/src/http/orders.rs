@@ -23,14 +23,15 @@ use shared::domain::order::{Command, Order, OrderStatus, Transition};
 use shared::domain::{ItemResult, Rejection};
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
+use shared::service::idempotency::header_key;
+use shared::service::precondition::{Condition, etag, if_match};
 use shared::service::request_context::RequestContext;
 use shared::service::system_clock::SystemClock;
 use shared::wire::headers::LOG_HEAD;
 use shared::wire::problem::{Problem, ProblemCode};
 
-use super::decision::{decide, header_key, mark, origin};
+use super::decision::{decide, mark, origin};
 use super::order_body::{self, Step};
-use super::precondition::{Condition, etag, if_match};
 use super::schema_orders::{AddressChange, OrderBody, OrderRequest, StatusChange, StepRequest};
 use super::{AppState, examples, refusal};
 use crate::ledger::Decided;
@@ -76,7 +77,7 @@ pub async fn place(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
-    let header = header_key(&headers)?;
+    let header = header_key(&headers);
     let asked = order_body::parse_order(&read_body(request).await?, header)?;
     let store = caller.check_store(asked.store.as_ref())?;
     let ids = OrderIds::new(SystemClock.now(), rand::random());
@@ -274,7 +275,7 @@ async fn step(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
     let order = own_order(&state, &caller, &id)?;
-    let header = header_key(&headers)?;
+    let header = header_key(&headers);
     // Completing moves no stock, so a repeat needs no key to be harmless.
     let needs_key = to != Transition::Complete;
     let body = read_body(request).await?;
@@ -302,7 +303,7 @@ pub async fn set_status(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
     let order = own_order(&state, &caller, &id)?;
-    let header = header_key(&headers)?;
+    let header = header_key(&headers);
     let body = read_body(request).await?;
     let (status, step) = order_body::parse_status(&body, header, &if_match(&headers))?;
     let to = match status {
@@ -358,7 +359,7 @@ pub async fn edit(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
     let order = own_order(&state, &caller, &id)?;
-    let header = header_key(&headers)?;
+    let header = header_key(&headers);
     let body = read_body(request).await?;
     let (address, step) = order_body::parse_address(&body, header, &if_match(&headers))?;
     let command = Command::Readdress {

@@ -7,10 +7,11 @@
 use shared::domain::ids::{IdempotencyKey, ProductId};
 use shared::domain::inventory::{Details, Edit, NewProduct};
 use shared::limits;
+use shared::service::idempotency::KeyHeader;
+use shared::service::precondition::{Condition, IfMatch};
 use shared::wire::problem::Problem;
 
-use super::fields::{Fields, checked, code_of, key, object, required_key};
-use super::precondition::{Condition, IfMatch};
+use super::fields::{Fields, beside, checked, code_of, key, object, required_key};
 use crate::import::COLUMNS;
 
 /// A product to create, and the key of the call.
@@ -19,9 +20,9 @@ use crate::import::COLUMNS;
 /// 400 with every fault.
 pub(super) fn parse_new(
     body: &[u8],
-    header: Option<IdempotencyKey>,
+    header: KeyHeader,
 ) -> Result<(NewProduct, Option<IdempotencyKey>), Problem> {
-    let members = object(body)?;
+    let members = object(body).map_err(|problem| beside(problem, [header.as_ref().err()]))?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     only_columns(&mut fields, &["idempotencyKey"]);
@@ -57,10 +58,11 @@ pub(super) fn parse_new(
 pub(super) fn parse_change(
     product: ProductId,
     body: &[u8],
-    header: Option<IdempotencyKey>,
+    header: KeyHeader,
     if_match: &IfMatch,
 ) -> Result<(Edit, Option<IdempotencyKey>), Problem> {
-    let members = object(body)?;
+    let members = object(body)
+        .map_err(|problem| beside(problem, [header.as_ref().err(), if_match.as_ref().err()]))?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     only_columns(&mut fields, &["version", "idempotencyKey"]);

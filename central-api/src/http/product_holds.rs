@@ -14,10 +14,11 @@ use shared::domain::ids::ProductId;
 use shared::domain::inventory::{Command, Reservation};
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
+use shared::service::idempotency::header_key;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
-use super::decision::{decide, header_key, mark, origin};
+use super::decision::{decide, mark, origin};
 use super::inventory::path_id;
 use super::reservation_body::{self as body, Asked};
 use super::reservations::{
@@ -48,7 +49,7 @@ pub async fn reserve(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
     let product = path_id(&id)?;
-    let header = header_key(request.headers())?;
+    let header = header_key(request.headers());
     let asked = body::one(product.clone(), &read_body(request).await?, header)?;
     let (decided, replayed) = hold(&state, &caller, &context, asked).await?;
     let answer = match made(&decided) {
@@ -83,7 +84,7 @@ pub async fn release(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
     let product = path_id(&id)?;
-    let header = header_key(request.headers())?;
+    let header = header_key(request.headers());
     let asked = body::named(&read_body(request).await?, header)?;
     let Asked { store, key, what } = asked;
     let store = caller.check_store(store.as_ref())?;

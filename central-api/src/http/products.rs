@@ -20,17 +20,18 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use shared::domain::inventory::{Atomicity, Command, Deletion, ItemResult, Product, Rejection};
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
+use shared::service::idempotency::header_key;
 use shared::service::openapi::{ListParams, PageBody, ProductBody};
+use shared::service::precondition::{Condition, etag, if_match};
 use shared::service::query::QueryParams;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::Encoder;
 
-use super::decision::{decide, header_key, mark, origin};
+use super::decision::{decide, mark, origin};
 use super::fields::checked;
 use super::inventory::{self, ListProblems, ProductProblems, not_found, path_id};
 use super::location;
-use super::precondition::{Condition, etag, if_match};
 use super::product_body::{parse_change, parse_new};
 use super::refusal;
 use super::schema_products::{ProductChange, ProductRequest};
@@ -121,7 +122,7 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
-    let header = header_key(&headers)?;
+    let header = header_key(&headers);
     let (item, key) = parse_new(&read_body(request).await?, header)?;
     let command = Command::Create {
         items: vec![item],
@@ -163,7 +164,7 @@ pub async fn edit(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
     let product = path_id(&id)?;
-    let header = header_key(&headers)?;
+    let header = header_key(&headers);
     let if_match = if_match(&headers);
     let body = read_body(request).await?;
     let (item, key) = parse_change(product.clone(), &body, header, &if_match)?;
@@ -208,11 +209,15 @@ pub async fn delete(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
     let product = path_id(&id)?;
-    let key = header_key(&headers)?;
+    let key = header_key(&headers);
     let mut params = QueryParams::parse(&uri);
     let force = params.boolean("force").unwrap_or(false);
     params.unknown_rejected(&["force"]);
     let mut faults = params.into_faults();
+    let key = key.unwrap_or_else(|detail| {
+        faults.push(detail);
+        None
+    });
     let condition = if_match(&headers).unwrap_or_else(|detail| {
         faults.push(detail);
         None

@@ -10,10 +10,10 @@ use http::HeaderMap;
 use shared::domain::order::Command;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
+use shared::service::idempotency::header_key;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Problem, ProblemCode};
 
-use super::decision::header_key;
 use super::schema_orders::{OrderBody, RefundBody};
 use super::{AppState, examples, order_body, orders};
 use crate::orders::ids::order_of;
@@ -44,7 +44,7 @@ pub async fn refund(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Admin)?;
-    let header = header_key(&headers)?;
+    let header = header_key(&headers);
     let (amount, step) = order_body::parse_refund(&read_body(request).await?, header)?;
     let order = order_of(&id)
         .and_then(|order| state.ledger.published().books.order(order.as_str()))

@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use shared::domain::ids::{IdempotencyKey, InvalidId, Owner, ProductId, ReservationId, StoreId};
 use shared::domain::inventory::Line;
 use shared::limits;
+use shared::service::idempotency::KeyHeader;
 use shared::wire::problem::Problem;
 
-use super::fields::{Fields, checked, object, required_key};
+use super::fields::{Fields, beside, checked, object, required_key};
 
 /// What every one of these bodies may say beside its own: for which shop, under which key.
 const COMMON: [&str; 2] = ["storeId", "idempotencyKey"];
@@ -34,14 +35,14 @@ pub(super) struct NewHold {
 /// Reads a body with the members `own` and the common ones. One that is empty says nothing.
 fn read<T>(
     body: &[u8],
-    header: Option<IdempotencyKey>,
+    header: KeyHeader,
     own: &[&str],
     read: impl FnOnce(&mut Fields<'_, '_>) -> Option<T>,
 ) -> Result<Asked<T>, Problem> {
     let members = if body.is_empty() {
         Map::new()
     } else {
-        object(body)?
+        object(body).map_err(|problem| beside(problem, [header.as_ref().err()]))?
     };
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
@@ -60,10 +61,7 @@ fn read<T>(
 ///
 /// # Errors
 /// 400 with every fault.
-pub(super) fn several(
-    body: &[u8],
-    header: Option<IdempotencyKey>,
-) -> Result<Asked<NewHold>, Problem> {
+pub(super) fn several(body: &[u8], header: KeyHeader) -> Result<Asked<NewHold>, Problem> {
     let own = ["reservationId", "owner", "reference", "lines", "ttlSeconds"];
     read(body, header, &own, |fields| {
         let owner = id(fields, "owner", Owner::parse);
@@ -92,7 +90,7 @@ pub(super) fn several(
 pub(super) fn one(
     product: ProductId,
     body: &[u8],
-    header: Option<IdempotencyKey>,
+    header: KeyHeader,
 ) -> Result<Asked<NewHold>, Problem> {
     let own = ["quantity", "reservationId", "owner", "ttlSeconds"];
     read(body, header, &own, |fields| {
@@ -118,7 +116,7 @@ pub(super) fn one(
 ///
 /// # Errors
 /// 400 with every fault.
-pub(super) fn commit(body: &[u8], header: Option<IdempotencyKey>) -> Result<Asked<bool>, Problem> {
+pub(super) fn commit(body: &[u8], header: KeyHeader) -> Result<Asked<bool>, Problem> {
     read(body, header, &["reacquire"], |fields| {
         Some(fields.boolean("reacquire").unwrap_or(false))
     })
@@ -128,7 +126,7 @@ pub(super) fn commit(body: &[u8], header: Option<IdempotencyKey>) -> Result<Aske
 ///
 /// # Errors
 /// 400 with every fault.
-pub(super) fn release(body: &[u8], header: Option<IdempotencyKey>) -> Result<Asked<()>, Problem> {
+pub(super) fn release(body: &[u8], header: KeyHeader) -> Result<Asked<()>, Problem> {
     read(body, header, &[], |_| Some(()))
 }
 
@@ -136,7 +134,7 @@ pub(super) fn release(body: &[u8], header: Option<IdempotencyKey>) -> Result<Ask
 ///
 /// # Errors
 /// 400 with every fault.
-pub(super) fn extend(body: &[u8], header: Option<IdempotencyKey>) -> Result<Asked<i64>, Problem> {
+pub(super) fn extend(body: &[u8], header: KeyHeader) -> Result<Asked<i64>, Problem> {
     read(body, header, &["ttlSeconds"], |fields| {
         let ttl = ttl(fields);
         fields.required("ttlSeconds", ttl)
@@ -147,10 +145,7 @@ pub(super) fn extend(body: &[u8], header: Option<IdempotencyKey>) -> Result<Aske
 ///
 /// # Errors
 /// 400 with every fault.
-pub(super) fn named(
-    body: &[u8],
-    header: Option<IdempotencyKey>,
-) -> Result<Asked<ReservationId>, Problem> {
+pub(super) fn named(body: &[u8], header: KeyHeader) -> Result<Asked<ReservationId>, Problem> {
     read(body, header, &["reservationId"], |fields| {
         let named = id(fields, "reservationId", ReservationId::parse);
         fields.required("reservationId", named)

@@ -17,10 +17,11 @@ use shared::domain::ids::{ReservationId, StoreId};
 use shared::domain::inventory::{Command, Reservation, Reserve};
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
+use shared::service::idempotency::header_key;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
-use super::decision::{decide, header_key, mark, origin};
+use super::decision::{decide, mark, origin};
 use super::reservation_body::{self as body, Asked, NewHold};
 use super::schema_reservations::{
     CommitRequest, ExtendRequest, ReleaseRequest, ReservationAnswer, ReservationRequest,
@@ -65,7 +66,7 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
-    let header = header_key(request.headers())?;
+    let header = header_key(request.headers());
     let asked = body::several(&read_body(request).await?, header)?;
     let asked_lines = asked.what.lines.clone();
     let (decided, replayed) = hold(&state, &caller, &context, asked).await?;
@@ -222,7 +223,7 @@ pub async fn commit(
     request: Request,
 ) -> Result<Response, Problem> {
     let resolve = Resolve::of(&state, &caller, &context, &id)?;
-    let header = header_key(request.headers())?;
+    let header = header_key(request.headers());
     let asked = body::commit(&read_body(request).await?, header)?;
     let command = |reservation, store, reacquire| Command::Commit {
         reservation,
@@ -250,7 +251,7 @@ pub async fn release(
     request: Request,
 ) -> Result<Response, Problem> {
     let resolve = Resolve::of(&state, &caller, &context, &id)?;
-    let header = header_key(request.headers())?;
+    let header = header_key(request.headers());
     let asked = body::release(&read_body(request).await?, header)?;
     let command = |reservation, store, ()| Command::Release { reservation, store };
     resolve.answer(asked, command).await
@@ -275,7 +276,7 @@ pub async fn extend(
     request: Request,
 ) -> Result<Response, Problem> {
     let resolve = Resolve::of(&state, &caller, &context, &id)?;
-    let header = header_key(request.headers())?;
+    let header = header_key(request.headers());
     let asked = body::extend(&read_body(request).await?, header)?;
     let command = |reservation, store, ttl_millis| Command::Extend {
         reservation,

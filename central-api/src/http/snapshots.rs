@@ -19,11 +19,11 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use shared::service::auth::{Caller, Scope};
 use shared::service::encoding::Coding;
+use shared::service::precondition::is_known;
 use shared::service::request_context::WaitedOnPurpose;
 use shared::wire::headers::LOG_GEN;
 use shared::wire::problem::{Problem, ProblemCode};
 
-use super::precondition::is_known;
 use super::refusal::{SNAPSHOT_URL, chain};
 use super::{AppState, examples};
 use crate::feed::exports::{Export, ExportError};

@@ -16,13 +16,15 @@ use serde::Deserialize;
 use shared::domain::ids::{IdempotencyKey, StoreId};
 use shared::domain::inventory::Move;
 use shared::limits;
+use shared::service::idempotency::KeyHeader;
+use shared::service::precondition::{Condition, IfMatch};
 use shared::wire::object::Object;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
 use self::line::parse_line;
 use self::lines::Lines;
 use self::malformed::{malformed, too_many_lines};
-use super::fields::{KEY_MISSING, code_of};
+use super::fields::{self, KEY_MISSING, code_of};
 
 /// A parsed body.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,14 +117,24 @@ struct LineText<'a> {
     note: Option<Cow<'a, str>>,
 }
 
-/// Parses a body. `header_key` is the `Idempotency-Key` header, unquoted.
+/// Stands in for a key of the header that is none, so that it is not called missing as well. The
+/// request is refused already.
+const WRONG_KEY: &str = "-";
+
+/// Parses a body, under what the headers `Idempotency-Key` and `If-Match` say.
 ///
 /// # Errors
-/// A problem that names every fault found.
-pub fn parse(body: &[u8], header_key: Option<&str>) -> Result<UpdateBody, Problem> {
-    let Object::<BodyText<'_>>(text) =
-        serde_json::from_slice(body).map_err(|error| malformed(body, &error))?;
-    let mut faults = Vec::new();
+/// A problem that names every fault found, also those of the headers.
+pub fn parse(body: &[u8], key: &KeyHeader, if_match: &IfMatch) -> Result<UpdateBody, Problem> {
+    let beside = [key.as_ref().err(), if_match.as_ref().err()];
+    let Object::<BodyText<'_>>(text) = serde_json::from_slice(body)
+        .map_err(|error| fields::beside(malformed(body, &error), beside))?;
+    let mut faults: Vec<Detail> = beside.into_iter().flatten().cloned().collect();
+    let (header_key, instead) = match key {
+        Ok(key) => (key.as_ref().map(IdempotencyKey::as_str), None),
+        Err(_) => (None, Some(WRONG_KEY)),
+    };
+    let condition = if_match.as_ref().ok().copied().flatten();
     let store = parse_store(text.store_id.as_deref(), &mut faults);
     let body_key = text
         .idempotency_key
@@ -136,54 +148,82 @@ pub fn parse(body: &[u8], header_key: Option<&str>) -> Result<UpdateBody, Proble
             "differs from the Idempotency-Key header",
         ));
     }
-    let key = header_key.or(body_key);
-    match text.updates {
+    let key = header_key.or(body_key).or(instead);
+    let parsed = match text.updates {
         Some(Lines(updates)) if updates.len() > limits::BATCH_LINES => {
             faults.push(too_many_lines());
-            Err(Problem::with_details(ProblemCode::InvalidRequest, faults))
+            None
         }
         Some(Lines(updates)) if !updates.is_empty() => {
-            let all = match text.atomicity.as_deref() {
-                None | Some("per_item") => false,
-                Some("all") => true,
-                Some(_) => {
-                    faults.push(Detail::new("atomicity", "must be \"per_item\" or \"all\""));
-                    false
-                }
-            };
-            let kind = if all {
-                parse_all(&updates, key, &mut faults)
-            } else {
-                Some(parse_per_item(&updates))
-            };
-            match kind {
-                Some(kind) if faults.is_empty() => Ok(UpdateBody { store, kind }),
-                _ => Err(Problem::with_details(code_of(&faults), faults)),
+            if condition.is_some() {
+                let issue = "goes with one movement; the lines of a batch have versions";
+                faults.push(Detail::new("header.If-Match", issue));
             }
+            parse_many(&updates, text.atomicity.as_deref(), key, &mut faults)
         }
         Some(_) | None => {
+            let seen = match condition {
+                Some(Condition::Version(version)) => Some(version),
+                Some(Condition::Any) | None => None,
+            };
+            if text.version.is_some() && seen.is_some() && text.version != seen {
+                let issue = "differs from the version of the body";
+                faults.push(Detail::new("header.If-Match", issue));
+            }
             let line = LineText {
                 product_id: text.product_id,
                 delta: text.delta,
-                version: text.version,
+                version: text.version.or(seen),
                 idempotency_key: None,
                 reason: text.reason,
                 reference: text.reference,
                 note: text.note,
             };
-            match parse_line(&line, key, true) {
-                Ok((line, Some(key))) if faults.is_empty() => Ok(UpdateBody {
-                    store,
-                    kind: UpdateKind::Single { line, key },
-                }),
-                Ok((line, _)) => {
-                    let problem = Problem::with_details(ProblemCode::InvalidRequest, faults);
-                    let problem = problem.with("productId", line.product.as_str());
-                    Err(refused(problem, "invalid_request"))
-                }
-                Err(fault) => Err(line_problem(fault, faults)),
-            }
+            let kind = parse_single(&line, key, faults)?;
+            return Ok(UpdateBody { store, kind });
         }
+    };
+    match parsed {
+        Some(kind) if faults.is_empty() => Ok(UpdateBody { store, kind }),
+        _ => Err(Problem::with_details(code_of(&faults), faults)),
+    }
+}
+
+/// One movement, unless something is wrong with it or with what stands beside it.
+fn parse_single(
+    line: &LineText<'_>,
+    key: Option<&str>,
+    faults: Vec<Detail>,
+) -> Result<UpdateKind, Problem> {
+    match parse_line(line, key, true) {
+        Ok((line, Some(key))) if faults.is_empty() => Ok(UpdateKind::Single { line, key }),
+        Ok((line, _)) => {
+            let problem = Problem::with_details(ProblemCode::InvalidRequest, faults);
+            let problem = problem.with("productId", line.product.as_str());
+            Err(refused(problem, "invalid_request"))
+        }
+        Err(fault) => Err(line_problem(fault, faults)),
+    }
+}
+
+fn parse_many(
+    updates: &[Object<LineText<'_>>],
+    atomicity: Option<&str>,
+    key: Option<&str>,
+    faults: &mut Vec<Detail>,
+) -> Option<UpdateKind> {
+    let all = match atomicity {
+        None | Some("per_item") => false,
+        Some("all") => true,
+        Some(_) => {
+            faults.push(Detail::new("atomicity", "must be \"per_item\" or \"all\""));
+            false
+        }
+    };
+    if all {
+        parse_all(updates, key, faults)
+    } else {
+        Some(parse_per_item(updates))
     }
 }
 

@@ -15,12 +15,13 @@ use shared::domain::inventory::{Atomicity, Command, Event, ItemResult, Move, Rej
 use shared::domain::origin::Origin;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
+use shared::service::idempotency::header_key;
+use shared::service::precondition::if_match;
 use shared::service::request_context::RequestContext;
-use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::problem::{Problem, ProblemCode};
 use shared::wire::product::{Encoder, integer, string};
 
-use super::decision::{bounded, decide, header_key, mark, origin, request};
-use super::precondition::{Condition, IfMatch, if_match};
+use super::decision::{bounded, decide, mark, origin, request};
 use super::refusal;
 use super::schema::{UpdateAnswer, UpdateRequest};
 use super::update_body::{LineFault, UpdateKind, parse};
@@ -60,14 +61,11 @@ pub async fn post_updates(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
-    let header = header_key(request.headers())?;
+    let header = header_key(request.headers());
     let if_match = if_match(request.headers());
     let body = read_body(request).await?;
-    let mut body = parse(&body, header.as_ref().map(IdempotencyKey::as_str))?;
+    let body = parse(&body, &header, &if_match)?;
     let conditional = matches!(if_match, Ok(Some(_)));
-    if conditional || if_match.is_err() {
-        expect_version(&mut body.kind, if_match)?;
-    }
     let store = caller.check_store(body.store.as_ref())?;
     let ask = Ask {
         state: &state,
@@ -80,27 +78,6 @@ pub async fn post_updates(
         UpdateKind::PerItem(lines) => ask.per_item(lines).await,
         UpdateKind::All { lines, key } => ask.all(lines, key).await,
     }
-}
-
-/// Lets a movement expect the version that came as `If-Match`.
-fn expect_version(kind: &mut UpdateKind, if_match: IfMatch) -> Result<(), Problem> {
-    let wrong = |issue: &str| Detail::new("header.If-Match", issue);
-    let fault = match (kind, if_match) {
-        (UpdateKind::Single { line, .. }, Ok(Some(Condition::Version(version)))) => {
-            if line.expected_version.is_none_or(|said| said == version) {
-                line.expected_version = Some(version);
-                return Ok(());
-            }
-            wrong("differs from the version of the body")
-        }
-        (_, Ok(None)) | (UpdateKind::Single { .. }, Ok(Some(Condition::Any))) => return Ok(()),
-        (_, Ok(Some(_))) => wrong("goes with one movement; the lines of a batch have versions"),
-        (_, Err(fault)) => fault,
-    };
-    Err(Problem::with_details(
-        ProblemCode::InvalidRequest,
-        vec![fault],
-    ))
 }
 
 /// One request's way through the ledger.

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{KEY, TestCentral, fields, header};
-use crate::requests::{UPDATES, problem, raw, refused, shop};
+use crate::harness::{ADMIN_KEY, KEY, TestCentral, fields, header, sorted_fields};
+use crate::requests::{UPDATES, problem, raw, refused, shop, with};
 
 async fn raw_get(central: &TestCentral, path: &str) -> (u16, String) {
     let head = format!("GET {path} HTTP/1.1\r\nhost: c\r\nx-api-key: {KEY}\r\nconnection: close");
@@ -220,4 +220,177 @@ async fn a_version_in_a_header_is_a_precondition_of_one_movement() {
         let problem = refused(&central, ask(if_match, body), if_match).await;
         assert_eq!(fields(&problem), ["header.If-Match"], "{problem}");
     }
+}
+
+const KEY_FIELD: &str = "header.Idempotency-Key";
+const IF_MATCH_FIELD: &str = "header.If-Match";
+
+/// What is wrong with headers is told together with what is wrong with the body, and with a body that
+/// cannot even be read.
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
+async fn faults_of_headers_and_body_are_told_together() {
+    let central = shop().await;
+    let order = json!({
+        "customerId": "ann", "storeId": "store-s1", "items": [{"productId": "A", "quantity": 1}],
+    });
+    let order = central
+        .post("/v1/orders", &with(order, "idempotencyKey", "placed"))
+        .await;
+    let order: Value = order.json().await.unwrap();
+    let order = |rest: &str| format!("/v1/orders/{}{rest}", order["orderId"].as_str().unwrap());
+    let batch = json!({"storeId": 7, "atomicity": "some", "updates": [{"delta": 1.5}]});
+    for (method, path, body, of_body, takes_condition) in [
+        (
+            Method::POST,
+            UPDATES.to_owned(),
+            json!({"productId": "A", "delta": 0}),
+            vec!["delta"],
+            true,
+        ),
+        (
+            Method::POST,
+            UPDATES.to_owned(),
+            batch,
+            vec!["storeId", "updates[0].delta"],
+            true,
+        ),
+        (
+            Method::POST,
+            "/v1/inventory/counts".to_owned(),
+            json!({"countedBy": "ann"}),
+            vec!["lines"],
+            false,
+        ),
+        (
+            Method::POST,
+            "/v1/reservations".to_owned(),
+            json!({"owner": 7}),
+            vec!["lines", "owner"],
+            false,
+        ),
+        (
+            Method::POST,
+            "/v1/inventory/A/reserve".to_owned(),
+            json!({"quantity": 0}),
+            vec!["quantity"],
+            false,
+        ),
+        (
+            Method::POST,
+            "/v1/inventory/A/release".to_owned(),
+            json!({}),
+            vec!["reservationId"],
+            false,
+        ),
+        (
+            Method::POST,
+            "/v1/products".to_owned(),
+            json!({"productId": "B", "onHand": 2}),
+            vec!["name"],
+            false,
+        ),
+        (
+            Method::PUT,
+            "/v1/products/A".to_owned(),
+            json!({"onHand": 2}),
+            vec!["onHand"],
+            true,
+        ),
+        (
+            Method::DELETE,
+            "/v1/products/A?force=perhaps".to_owned(),
+            Value::Null,
+            vec!["query.force"],
+            true,
+        ),
+        (
+            Method::POST,
+            "/v1/orders".to_owned(),
+            json!({"customerId": "ann"}),
+            vec!["items"],
+            false,
+        ),
+        (
+            Method::POST,
+            order("/confirm"),
+            json!({"version": "1"}),
+            vec!["version"],
+            true,
+        ),
+        (
+            Method::POST,
+            order("/complete"),
+            json!({"colour": 1}),
+            vec!["colour"],
+            true,
+        ),
+        (
+            Method::PUT,
+            order("/status"),
+            json!({"status": "gone"}),
+            vec!["status"],
+            true,
+        ),
+        (
+            Method::PUT,
+            order(""),
+            json!({}),
+            vec!["shippingAddress"],
+            true,
+        ),
+        (
+            Method::PUT,
+            "/v1/admin/products/set".to_owned(),
+            json!({"products": [{"productId": "A", "available": -1}]}),
+            vec!["products[0].available"],
+            false,
+        ),
+    ] {
+        let ask = || {
+            let request = central.request(method.clone(), &path, ADMIN_KEY);
+            let request = request.header("idempotency-key", "two words");
+            if takes_condition {
+                request.header("if-match", "7")
+            } else {
+                request
+            }
+        };
+        let expected = |of_body: &[&'static str]| {
+            let mut expected = vec![KEY_FIELD];
+            expected.extend(takes_condition.then_some(IF_MATCH_FIELD));
+            expected.extend(of_body);
+            expected.sort_unstable();
+            expected
+        };
+        let (request, of_body) = if body.is_null() {
+            (ask(), of_body)
+        } else {
+            let broken = ask().header("content-type", "application/json").body("[");
+            let problem = refused(&central, broken, &path).await;
+            assert_eq!(
+                sorted_fields(&problem),
+                expected(&["body"]),
+                "{method} {path}: {problem}"
+            );
+            (ask().json(&body), of_body)
+        };
+        let problem = refused(&central, request, &path).await;
+        assert_eq!(
+            sorted_fields(&problem),
+            expected(&of_body),
+            "{method} {path}: {problem}"
+        );
+    }
+    // A file is not looked at before its headers and its query are in order.
+    let import = central.admin(Method::POST, "/v1/admin/products/import?mode=never");
+    let import = import
+        .header("content-type", "text/csv")
+        .header("idempotency-key", "two words");
+    let problem = refused(&central, import.body("x"), "import").await;
+    assert_eq!(
+        sorted_fields(&problem),
+        [KEY_FIELD, "query.mode"],
+        "{problem}"
+    );
 }

@@ -3,7 +3,8 @@
 //! A request comes in through [`server`] (accept loop, connection limits) on one of the [`workers`],
 //! meets one layer,
 //! [`request_context`] (ids, access log, panics, problems), is read with [`extract`] and [`auth`],
-//! and what goes wrong leaves as a [`problem_response`]. Beside that: [`telemetry`] writes the log,
+//! what its headers say of a write is in [`idempotency`] and [`precondition`], and what goes wrong
+//! leaves as a [`problem_response`]. Beside that: [`telemetry`] writes the log,
 //! [`shutdown`] turns signals into a token, [`health`] says how the service is, [`guard`] keeps calls
 //! to others behind a breaker, [`system_clock`] is the one reader of the wall clock. [`feed`] is
 //! what central and a relay must say alike, [`live`] what their pages are told.
@@ -21,8 +22,10 @@ pub mod extract;
 pub mod feed;
 pub mod guard;
 pub mod health;
+pub mod idempotency;
 pub mod live;
 pub mod openapi;
+pub mod precondition;
 pub mod problem_response;
 pub mod query;
 pub mod request_context;

@@ -4,12 +4,13 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use shared::domain::ids::ProductId;
 use shared::service::auth::{Caller, Scope};
 use shared::service::openapi::{CategoriesBody, CategoryBody, PageBody, ProductBody};
+use shared::service::precondition::is_known;
 use shared::service::query::QueryParams;
 use shared::view::ListRequest;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
@@ -17,7 +18,7 @@ use shared::wire::product::Encoder;
 
 use super::AppState;
 use super::sync::ProblemBody;
-use super::visible::min_offset;
+use super::visible::{asked_offset, min_offset};
 use crate::replica::live::Shown;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -49,8 +50,8 @@ pub async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let request = list_request(&uri)?;
-    min_offset(&state, &headers).await?;
+    let (request, offset) = list_request(&uri, &headers)?;
+    min_offset(&state, offset).await;
     let shown = state.shown()?;
     let searches = request.query.filter.text.is_some();
     let make = move || {
@@ -74,14 +75,16 @@ pub async fn list(
     Ok(response)
 }
 
-fn list_request(uri: &Uri) -> Result<ListRequest, Problem> {
+/// What is asked for, and the offset that the answer waits for.
+fn list_request(uri: &Uri, headers: &HeaderMap) -> Result<(ListRequest, Option<u64>), Problem> {
     let params = QueryParams::parse(uri);
     let request = ListRequest::from_pairs(params.pairs());
     let mut faults = params.into_faults();
-    match request {
-        Ok(request) if faults.is_empty() => Ok(request),
-        other => {
-            faults.extend(other.err().unwrap_or_default());
+    match (request, asked_offset(headers)) {
+        (Ok(request), Ok(offset)) if faults.is_empty() => Ok((request, offset)),
+        (request, offset) => {
+            faults.extend(request.err().unwrap_or_default());
+            faults.extend(offset.err());
             Err(Problem::with_details(ProblemCode::InvalidRequest, faults))
         }
     }
@@ -110,8 +113,14 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let id = path_id(&id)?;
-    min_offset(&state, &headers).await?;
+    let (id, offset) = match (path_id(&id), asked_offset(&headers)) {
+        (Ok(id), Ok(offset)) => (id, offset),
+        (id, offset) => {
+            let faults = id.err().into_iter().chain(offset.err()).collect();
+            return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
+        }
+    };
+    min_offset(&state, offset).await;
     let shown = state.shown()?;
     let mut response = one(&shown, &id, &headers);
     state.write_freshness(shown.catalogue.head().offset, response.headers_mut());
@@ -127,13 +136,9 @@ fn one(shown: &Shown, id: &ProductId, headers: &HeaderMap) -> Response {
         return problem.with("productId", id.as_str()).into_response();
     };
     // Weak: the same version may be written with other fields by another version of this service.
-    let etag = format!("W/\"{}\"", product.version);
-    let known = headers
-        .get(IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok());
-    let unchanged = known.is_some_and(|known| matches(known, &etag));
-    let etag = HeaderValue::try_from(etag).expect("a number is a valid header");
-    if unchanged {
+    let etag = HeaderValue::try_from(format!("W/\"{}\"", product.version))
+        .expect("a number is a valid header");
+    if is_known(headers, &etag) {
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
     }
     let mut body = Vec::with_capacity(384);
@@ -141,22 +146,9 @@ fn one(shown: &Shown, id: &ProductId, headers: &HeaderMap) -> Response {
     ([(CONTENT_TYPE, JSON), (ETAG, etag)], body).into_response()
 }
 
-/// Whether `If-None-Match` names `etag`; comparison is weak, as RFC 9110 wants it here.
-fn matches(known: &str, etag: &str) -> bool {
-    let bare = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
-    let etag = bare(etag);
-    known
-        .split(',')
-        .map(str::trim)
-        .any(|tag| tag == "*" || bare(tag) == etag)
-}
-
 /// Parses a product id of a path.
-fn path_id(text: &str) -> Result<ProductId, Problem> {
-    ProductId::parse(text).map_err(|error| {
-        let detail = Detail::new("path.productId", error.to_string());
-        Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
-    })
+fn path_id(text: &str) -> Result<ProductId, Detail> {
+    ProductId::parse(text).map_err(|error| Detail::new("path.productId", error.to_string()))
 }
 
 /// The categories, in order.

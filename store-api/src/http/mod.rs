@@ -16,6 +16,7 @@ pub mod sync;
 pub mod update_body;
 pub mod updates;
 pub mod visible;
+mod write_headers;
 
 use std::sync::LazyLock;
 

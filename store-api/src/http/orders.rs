@@ -16,7 +16,7 @@
 use std::time::Duration;
 
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::header::{IF_MATCH, LOCATION};
+use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use bytes::Bytes;
@@ -32,9 +32,10 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::sync::ProblemBody;
-use super::update_body::{check_store, own_key, rename_key};
-use super::updates::{bad_key, header_key, passed_on, readdressed, refused, unanswered};
+use super::update_body::{rename_key, speak_for};
+use super::updates::{passed_on, readdressed, refused, unanswered};
 use super::visible::until;
+use super::write_headers::WriteHeaders;
 use crate::central::http::problem_code;
 use crate::central::{Call, CallFault, Central as _, Reply};
 
@@ -123,9 +124,7 @@ pub async fn place(
         within: state.config.central.order_timeout,
     };
     write(&state, &caller, &context, request, ask, |fields| {
-        check_store(fields, store)?;
-        fields.insert("storeId".to_owned(), store.as_str().into());
-        Ok(())
+        speak_for(fields, store)
     })
     .await
 }
@@ -363,25 +362,23 @@ async fn write(
     caller.require(Scope::Store)?;
     let store = &state.config.store_id;
     caller.check_store(Some(store))?;
-    let key = header_key(request.headers())?;
-    let if_match = request.headers().get(IF_MATCH).cloned();
+    let headers = WriteHeaders::of(request.headers());
     let body = read_body(request).await?;
     let mut fields: Map<String, Value> = if body.trim_ascii().is_empty() {
         Map::new()
     } else {
-        parse_json(&body)?
+        parse_json(&body).map_err(|problem| headers.beside(problem))?
     };
     change(&mut fields)?;
     rename_key(&mut fields, store);
-    let key = key.map(|key| HeaderValue::try_from(own_key(store, &key)));
-    let key = key.transpose().map_err(|_| bad_key("is not a key"))?;
+    let key = headers.own_key(store);
     let call = Call {
         is_repeatable: key.is_some() || fields.contains_key("idempotencyKey"),
         attempt: ask.is_new.then_some(ask.within),
         may_be_forbidden: !ask.is_new,
         body: Some(Value::Object(fields).to_string().into()),
         key,
-        if_match,
+        if_match: headers.if_match,
         ..call(context, ask.method, ask.path)
     };
     let reply = match asked(state, context, &call, ask.within).await {

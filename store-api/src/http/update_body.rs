@@ -3,24 +3,23 @@
 //! On the way there the store's id is filled in and every idempotency key is made this store's own,
 //! so that tills of two shops may use the same keys. On the way back the caller sees its own keys,
 //! and what seed 003's stores say besides. Everything else passes untouched: whether a field is
-//! valid is for central to say, in one place.
+//! valid is for central to say, in one place and in one answer.
 
-use axum::http::HeaderValue;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use shared::domain::ids::{IdempotencyKey, StoreId};
 use shared::limits;
 use shared::service::extract::parse_json;
-use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::problem::{Problem, ProblemCode};
+
+use super::write_headers::WriteHeaders;
 
 /// What is sent to central, and what is needed to shape its answer.
 #[derive(Debug)]
 pub struct Outgoing {
     /// The body.
     pub body: Bytes,
-    /// The header's key, made this store's own.
-    pub header_key: Option<HeaderValue>,
     /// What the caller said.
     pub said: Said,
 }
@@ -43,10 +42,10 @@ pub struct Line {
 }
 
 impl Line {
-    fn of(fields: &Map<String, Value>, header_key: Option<&str>) -> Self {
+    fn of(fields: &Map<String, Value>, header_key: Option<&IdempotencyKey>) -> Self {
         let field = |name: &str| fields.get(name).cloned().unwrap_or(Value::Null);
         let key = match field("idempotencyKey") {
-            Value::Null => header_key.map_or(Value::Null, Value::from),
+            Value::Null => header_key.map_or(Value::Null, |key| key.as_str().into()),
             key => key,
         };
         Self {
@@ -79,24 +78,15 @@ pub fn own_key(store: &StoreId, key: &str) -> String {
 /// Prepares a caller's body for central.
 ///
 /// # Errors
-/// 400 if it is not an object, or its keys contradict each other; 403 if it speaks for another store.
-pub fn prepare(
+/// 400 if it is not an object; 403 if it speaks for another store.
+pub(super) fn prepare(
     body: &[u8],
-    header_key: Option<&str>,
+    headers: &WriteHeaders,
     store: &StoreId,
 ) -> Result<Outgoing, Problem> {
-    let mut fields: Map<String, Value> = parse_json(body)?;
-    check_store(&fields, store)?;
-    fields.insert("storeId".to_owned(), store.as_str().into());
-    let body_key = fields.get("idempotencyKey").filter(|key| !key.is_null());
-    if let (Some(body_key), Some(header_key)) = (body_key, header_key)
-        && body_key.as_str() != Some(header_key)
-    {
-        return Err(fault(
-            "idempotencyKey",
-            "differs from the header Idempotency-Key",
-        ));
-    }
+    let mut fields: Map<String, Value> =
+        parse_json(body).map_err(|problem| headers.beside(problem))?;
+    speak_for(&mut fields, store)?;
     let said = match fields.get("updates") {
         Some(Value::Array(lines)) => {
             let lines = lines.iter().map(|line| {
@@ -105,7 +95,7 @@ pub fn prepare(
             });
             Said::Many(lines.collect())
         }
-        Some(_) | None => Said::One(Line::of(&fields, header_key)),
+        Some(_) | None => Said::One(Line::of(&fields, headers.key())),
     };
     rename_key(&mut fields, store);
     if let Some(Value::Array(lines)) = fields.get_mut("updates") {
@@ -113,30 +103,29 @@ pub fn prepare(
             rename_key(line, store);
         }
     }
-    let header_key = header_key.map(|key| HeaderValue::try_from(own_key(store, key)));
     Ok(Outgoing {
         body: Value::Object(fields).to_string().into(),
-        header_key: header_key
-            .transpose()
-            .map_err(|_| fault("header.Idempotency-Key", "is not a key"))?,
         said,
     })
 }
 
-/// Whether a body speaks for this store, or for none.
+/// Lets a body speak for this store, if it does not do so already. What is no store at all stays:
+/// central says what is wrong.
 ///
 /// # Errors
-/// 403 if it speaks for another; 400 if it names what is no store.
-pub(super) fn check_store(fields: &Map<String, Value>, store: &StoreId) -> Result<(), Problem> {
+/// 403 if it speaks for another.
+pub(super) fn speak_for(fields: &mut Map<String, Value>, store: &StoreId) -> Result<(), Problem> {
     match fields.get("storeId") {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::String(named)) if named.is_empty() || named == store.as_str() => Ok(()),
-        Some(Value::String(_)) => {
+        Some(Value::String(named)) if !named.is_empty() && named != store.as_str() => {
             let sentence = "this is another store's service than the body's storeId names";
-            Err(Problem::new(ProblemCode::Forbidden, sentence))
+            return Err(Problem::new(ProblemCode::Forbidden, sentence));
         }
-        Some(_) => Err(fault("storeId", "must be a string")),
+        None | Some(Value::Null | Value::String(_)) => {
+            fields.insert("storeId".to_owned(), store.as_str().into());
+        }
+        Some(_) => {}
     }
+    Ok(())
 }
 
 /// Makes a key this store's own. What is not a key stays as it is: central says what is wrong.
@@ -147,10 +136,6 @@ pub(super) fn rename_key(fields: &mut Map<String, Value>, store: &StoreId) {
     if IdempotencyKey::parse(key).is_ok() {
         *key = own_key(store, key);
     }
-}
-
-fn fault(field: &str, issue: &str) -> Problem {
-    Problem::with_details(ProblemCode::InvalidRequest, vec![Detail::new(field, issue)])
 }
 
 /// A product that must be visible at a version.
@@ -225,6 +210,7 @@ impl Said {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderMap;
     use serde_json::json;
 
     use super::*;
@@ -233,29 +219,21 @@ mod tests {
         StoreId::parse("store-s1").unwrap()
     }
 
-    fn sent(body: &Value, header: Option<&str>) -> Result<(Value, Option<String>, Said), Problem> {
-        let outgoing = prepare(body.to_string().as_bytes(), header, &store())?;
-        let header = outgoing
-            .header_key
-            .map(|key| key.to_str().unwrap().to_owned());
-        Ok((
-            serde_json::from_slice(&outgoing.body).unwrap(),
-            header,
-            outgoing.said,
-        ))
+    fn sent(body: &Value) -> Result<(Value, Said), Problem> {
+        let headers = WriteHeaders::of(&HeaderMap::new());
+        let outgoing = prepare(body.to_string().as_bytes(), &headers, &store())?;
+        let body = serde_json::from_slice(&outgoing.body).unwrap();
+        Ok((body, outgoing.said))
     }
 
     #[test]
     fn the_store_speaks_for_itself_and_its_keys_are_its_own() {
         let body = json!({"productId": "P", "delta": -2, "idempotencyKey": "k", "other": 1.5});
-        let (sent_body, header, _) = sent(&body, None).unwrap();
+        let (sent_body, _) = sent(&body).unwrap();
         let expected = json!({"storeId": "store-s1", "productId": "P", "delta": -2, "idempotencyKey": "store-s1:k", "other": 1.5});
-        assert_eq!((sent_body, header), (expected, None));
-        let body = json!({"storeId": "store-s1", "productId": "P", "delta": -2});
-        let (_, header, _) = sent(&body, Some("k")).unwrap();
-        assert_eq!(header.as_deref(), Some("store-s1:k"));
+        assert_eq!(sent_body, expected);
         let body = json!({"updates": [{"productId": "P", "idempotencyKey": "a"}, 7, {"idempotencyKey": "no key"}]});
-        let (sent_body, _, _) = sent(&body, None).unwrap();
+        let (sent_body, _) = sent(&body).unwrap();
         assert_eq!(
             sent_body["updates"],
             json!([{"productId": "P", "idempotencyKey": "store-s1:a"}, 7, {"idempotencyKey": "no key"}])
@@ -263,19 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_itself_goes_nowhere() {
-        for (body, header, code) in [
-            (json!([1]), None, ProblemCode::BadRequest),
-            (json!({"storeId": "other"}), None, ProblemCode::Forbidden),
-            (json!({"storeId": 7}), None, ProblemCode::InvalidRequest),
-            (
-                json!({"idempotencyKey": "a"}),
-                Some("b"),
-                ProblemCode::InvalidRequest,
-            ),
+    fn what_is_no_body_or_another_stores_goes_nowhere_and_the_rest_goes_to_central() {
+        for (body, code) in [
+            (json!([1]), ProblemCode::BadRequest),
+            (json!({"storeId": "other"}), ProblemCode::Forbidden),
         ] {
-            assert_eq!(sent(&body, header).unwrap_err().code, code, "{body}");
+            assert_eq!(sent(&body).unwrap_err().code, code, "{body}");
         }
+        let body = json!({"storeId": 7, "idempotencyKey": 8});
+        assert_eq!(sent(&body).unwrap().0, body);
     }
 
     #[test]
@@ -297,11 +271,8 @@ mod tests {
 
     #[test]
     fn the_caller_sees_its_own_words() {
-        let (_, _, said) = sent(
-            &json!({"productId": "P", "delta": -2, "idempotencyKey": "k"}),
-            None,
-        )
-        .unwrap();
+        let body = json!({"productId": "P", "delta": -2, "idempotencyKey": "k"});
+        let (_, said) = sent(&body).unwrap();
         let answer = json!({"productId": "P", "newQuantity": 3, "newVersion": 4, "applied": true, "idempotencyKey": "store-s1:k"});
         let (body, moved) = shape(answer.to_string().as_bytes(), &said, &store()).unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();
@@ -325,7 +296,7 @@ mod tests {
             {"productId": "Q", "delta": -1, "idempotencyKey": "b"},
             {"productId": "P", "delta": -1, "idempotencyKey": "c"},
         ]});
-        let (_, _, said) = sent(&lines, None).unwrap();
+        let (_, said) = sent(&lines).unwrap();
         let answer = json!({"results": [
             {"productId": "P", "newVersion": 2, "applied": true},
             {"productId": "Q", "newVersion": 5, "applied": false, "errorType": "version_conflict"},

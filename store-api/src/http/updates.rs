@@ -5,24 +5,24 @@
 //! waits, for a moment, until the copy shows what was decided: a shop reads its own writes.
 
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, IF_MATCH, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::domain::ids::IdempotencyKey;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::request_context::{RequestContext, ToldAlready};
-use shared::wire::headers::{IDEMPOTENCY_KEY, REQUEST_ID, SYNC_VISIBLE};
-use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::headers::{REQUEST_ID, SYNC_VISIBLE};
+use shared::wire::problem::{Problem, ProblemCode};
 use utoipa::ToSchema;
 
 use super::AppState;
 use super::sync::ProblemBody;
 use super::update_body::{Moved, Outgoing, Said, prepare, shape};
 use super::visible::until;
+use super::write_headers::WriteHeaders;
 use crate::central::http::problem_code;
 use crate::central::{Call, CallFault, Central as _, Reply};
 use crate::replica::live::Shown;
@@ -96,7 +96,7 @@ pub struct BatchUpdated {
     request_body = UpdateBody,
     params(
         ("Idempotency-Key" = Option<String>, Header),
-        ("If-Match" = Option<String>, Header, description = "The version in quotes, instead of `version`"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that a read gave, instead of `version`"),
     ),
     responses(
         (status = 200, body = Updated), (status = 400, body = ProblemBody),
@@ -152,17 +152,13 @@ async fn update(
     caller.require(Scope::Store)?;
     let store = &state.config.store_id;
     caller.check_store(Some(store))?;
-    let header_key = header_key(request.headers())?;
-    let if_match = request.headers().get(IF_MATCH).cloned();
+    let headers = WriteHeaders::of(request.headers());
     let body = read_body(request).await?;
-    let Outgoing {
-        body,
-        header_key,
-        said,
-    } = prepare(&body, header_key.as_deref(), store)?;
+    let Outgoing { body, said } = prepare(&body, &headers, store)?;
+    let key = headers.own_key(store);
     let call = Call {
-        if_match,
-        ..call(context, body, header_key)
+        if_match: headers.if_match,
+        ..call(context, body, key)
     };
     let reply = state
         .central
@@ -213,13 +209,12 @@ pub async fn pass_on_updates(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
-    let key = header_key(request.headers())?;
-    let key = key.map(HeaderValue::try_from).transpose();
-    let key = key.map_err(|_| bad_key("is not a key"))?;
+    let headers = WriteHeaders::of(request.headers());
+    let key = headers.sent_key();
     // Sent once: the follower repeats it by itself, and repeating it at every store on the way would
     // multiply, three times three times three, just when central is in trouble.
     let call = Call {
-        if_match: request.headers().get(IF_MATCH).cloned(),
+        if_match: headers.if_match,
         is_repeatable: false,
         ..call(&context, read_body(request).await?, key)
     };
@@ -277,27 +272,6 @@ fn call(context: &RequestContext, body: Bytes, key: Option<HeaderValue>) -> Call
         correlation: Some(context.correlation_header().clone()),
         traceparent: context.traceparent().cloned(),
     }
-}
-
-/// The `Idempotency-Key` header, bare or quoted.
-pub(super) fn header_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
-        return Ok(None);
-    };
-    let text = value.to_str().unwrap_or_default();
-    let bare = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'));
-    let bare = bare.unwrap_or(text);
-    match IdempotencyKey::parse(bare) {
-        Ok(_) => Ok(Some(bare.to_owned())),
-        Err(error) => Err(bad_key(&error.to_string())),
-    }
-}
-
-pub(super) fn bad_key(issue: &str) -> Problem {
-    let detail = Detail::new("header.Idempotency-Key", issue);
-    Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
 }
 
 /// Whether the copy shows every movement. A product that is gone by now has a later version.

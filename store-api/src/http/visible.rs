@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use shared::wire::headers::MIN_OFFSET;
-use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::problem::Detail;
 use tokio::time::{Instant, timeout_at};
 
 use super::AppState;
@@ -44,23 +44,23 @@ pub async fn until(state: &AppState, seen: impl Fn(&Shown) -> bool) -> bool {
     }
 }
 
-/// Waits for the offset that a read asks for in `X-Min-Offset`. The read is answered in any case;
-/// its `X-Sync-Offset` says what it stands at.
+/// The offset that a read asks for in `X-Min-Offset`.
 ///
 /// # Errors
-/// 400 if it is not an offset.
-pub async fn min_offset(state: &AppState, headers: &HeaderMap) -> Result<(), Problem> {
+/// A fault if it is not an offset.
+pub fn asked_offset(headers: &HeaderMap) -> Result<Option<u64>, Detail> {
     let Some(value) = headers.get(MIN_OFFSET) else {
-        return Ok(());
+        return Ok(None);
     };
-    let offset = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.parse::<u64>().ok());
-    let offset = offset.ok_or_else(|| {
-        let detail = Detail::new("header.X-Min-Offset", "must be an offset");
-        Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
-    })?;
-    until(state, |shown| shown.catalogue.head().offset >= offset).await;
-    Ok(())
+    let offset = value.to_str().ok().and_then(|text| text.parse().ok());
+    let wrong = || Detail::new("header.X-Min-Offset", "must be an offset");
+    offset.ok_or_else(wrong).map(Some)
+}
+
+/// Waits for the offset that a read asks for. The read is answered in any case; its `X-Sync-Offset`
+/// says what it stands at.
+pub async fn min_offset(state: &AppState, offset: Option<u64>) {
+    if let Some(offset) = offset {
+        until(state, |shown| shown.catalogue.head().offset >= offset).await;
+    }
 }

@@ -4,9 +4,10 @@
 //! The input's first line is the `Idempotency-Key` header, if it is not empty; the rest is the body.
 
 use central_api::http::update_body::{UpdateKind, parse};
+use shared::domain::ids::IdempotencyKey;
 use shared::domain::inventory::Move;
 use shared::limits;
-use shared::wire::problem::Problem;
+use shared::wire::problem::{Detail, Problem};
 
 /// Faults that one answer may list: some for each line of the largest batch.
 const FAULTS: usize = limits::BATCH_LINES * 8;
@@ -19,7 +20,9 @@ pub(crate) fn run(data: &[u8]) {
     };
     let head = head.and_then(|head| std::str::from_utf8(head).ok());
     let key = head.filter(|key| !key.is_empty());
-    match parse(body.unwrap_or_default(), key) {
+    let key = key.map(IdempotencyKey::parse).transpose();
+    let key = key.map_err(|error| Detail::new("header.Idempotency-Key", error.to_string()));
+    match parse(body.unwrap_or_default(), &key, &Ok(None)) {
         Ok(parsed) => match &parsed.kind {
             UpdateKind::Single { line, .. } => check_line(line),
             UpdateKind::PerItem(lines) => {

@@ -17,3 +17,4 @@ mod scene;
 mod start_script;
 mod store_faults;
 mod till;
+mod write_headers;

@@ -4,13 +4,13 @@
 //! star; a read compares weakly, as RFC 9110 wants it, so that a tag which a proxy has weakened still
 //! saves the body.
 
+use crate::wire::problem::Detail;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
-use shared::wire::problem::Detail;
 
 /// What `If-Match` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
+pub enum Condition {
     /// Whatever is there.
     Any,
     /// This version.
@@ -18,10 +18,13 @@ pub(super) enum Condition {
 }
 
 /// What `If-Match` says, if it is there; a fault if it is nothing that can hold here.
-pub(super) type IfMatch = Result<Option<Condition>, Detail>;
+pub type IfMatch = Result<Option<Condition>, Detail>;
 
 /// What `If-Match` of `headers` says.
-pub(super) fn if_match(headers: &HeaderMap) -> IfMatch {
+///
+/// # Errors
+/// A fault if it is nothing that can hold here.
+pub fn if_match(headers: &HeaderMap) -> IfMatch {
     let wrong = |issue: &str| Detail::new("header.If-Match", issue);
     let mut values = headers.get_all(IF_MATCH).iter();
     let Some(value) = values.next() else {
@@ -47,16 +50,27 @@ pub(super) fn if_match(headers: &HeaderMap) -> IfMatch {
     }
 }
 
-/// Whether `If-None-Match` of `headers` names `etag`.
-pub(super) fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+/// Whether `If-None-Match` of `headers` names `etag`, which may be weak.
+#[must_use]
+pub fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let lists = headers.get_all(IF_NONE_MATCH).iter();
     let mut tags = lists
         .filter_map(|list| list.to_str().ok())
         .flat_map(|list| list.split(',').map(str::trim));
-    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    let etag = etag.to_str().map(opaque);
+    tags.any(|tag| tag == "*" || etag.as_ref().is_ok_and(|etag| opaque(tag) == *etag))
+}
+
+/// A tag without the mark of a weak one.
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 /// The tag of a version.
-pub(super) fn etag(version: u64) -> HeaderValue {
+///
+/// # Panics
+/// Never: a number in quotes is a valid header.
+#[must_use]
+pub fn etag(version: u64) -> HeaderValue {
     HeaderValue::try_from(format!("\"{version}\"")).expect("a number is a valid header")
 }
