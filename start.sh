@@ -3,7 +3,7 @@
 # Starts Holdfast on this machine: central and four shops, with a sample catalogue the first time.
 #
 #   ./start.sh             build, start, print where everything is; Ctrl-C stops all of it
-#   ./start.sh --traffic   the same, and the shops sell, receive and count
+#   ./start.sh --traffic   the same, and the shops sell, receive, count and take orders
 #
 # Data is kept under data/ and found again by the next start. Nothing is left behind half-started:
 # whatever goes wrong, what was started is stopped again, by its process id. Other ports:
@@ -79,6 +79,8 @@ stop_all() {
     trap '' INT TERM
     for ((index = ${#pids[@]} - 1; index >= 0; index--)); do
         kill -TERM "${pids[index]}" 2>/dev/null || true
+        # One that was frozen (kill -STOP) would not hear of it.
+        kill -CONT "${pids[index]}" 2>/dev/null || true
     done
     for index in "${!pids[@]}"; do
         pid="${pids[index]}"
@@ -137,7 +139,7 @@ welcome() {
 
 Holdfast is running.
 
-  central   http://127.0.0.1:$CENTRAL_PORT
+  central   http://127.0.0.1:$CENTRAL_PORT   process ${pids[0]}
   shops
 $(shops)
   keys      demo (tills), admin-demo (operators)
@@ -154,6 +156,7 @@ Try it:
   curl -s 'http://127.0.0.1:$CENTRAL_PORT/v1/inventory/events?offset=416' -H 'X-API-Key: demo'
 
 EOF
+    [ "${FAULT_INJECTION:-false}" = false ] || echo "FAULT_INJECTION is on: calls can be made to fail on purpose."
     [ "$traffic" = no ] || echo "The shops are trading; see $LOGS/traffic.log."
     echo "Ctrl-C stops everything."
 }

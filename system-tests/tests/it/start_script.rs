@@ -189,6 +189,18 @@ async fn a_stop_signal_stops_everything_that_was_started() {
 }
 
 #[tokio::test]
+async fn what_was_frozen_is_stopped_too() {
+    let site = Site::new();
+    let running = site.start().await;
+    let (pid, _) = site.started()[0].clone();
+    signal("STOP", pid);
+    let output = running.end();
+    assert_eq!(site.stopped(), SERVICES, "each was asked, none was killed");
+    site.assert_nothing_left();
+    assert_eq!(errors(&output), "");
+}
+
+#[tokio::test]
 async fn what_it_prints_can_be_tried() {
     let site = Site::new();
     let running = site.start().await;
