@@ -2,7 +2,8 @@
 //!
 //! Each shop sells through its own store API: few products are bought often and many seldom (Zipf),
 //! a simulated day of a few minutes has a quiet morning and a lunch peak, shelves that run low get a
-//! delivery, and now and then somebody counts one at central.
+//! delivery, and now and then somebody counts one at central. Some customers do not take the goods
+//! with them: they order, or have them put aside ([`orders`]).
 //!
 //! It behaves as a till should: every movement has its key, and when no answer comes the *same*
 //! request is sent again, a bounded number of times; whatever happened to the first one, the units
@@ -12,11 +13,12 @@
     reason = "a program for people; its output is its log"
 )]
 
+mod line;
+mod orders;
+
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use bench::client::Connection;
 use bench::request::Template;
 use bench::workload::{ADMIN_KEY, KEY};
 use clap::Parser;
@@ -24,7 +26,10 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
+
+use self::line::Line;
+use self::orders::Counter;
 
 /// Length of a simulated day.
 const DAY: Duration = Duration::from_secs(300);
@@ -40,14 +45,10 @@ const LOW: i64 = 10;
 const DELIVERY: i64 = 60;
 /// One sale in so many is followed by a count of that shelf.
 const COUNT_EVERY: u64 = 200;
-/// Time for one answer.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Attempts at one movement, a second apart, before it is given up.
-const ATTEMPTS: u32 = 30;
 /// How often a shop says how it is doing.
 const REPORT: Duration = Duration::from_secs(60);
 
-/// Keeps four shops selling, receiving and counting.
+/// Keeps four shops selling, receiving, counting and taking orders.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Ports of the shops.
@@ -56,7 +57,7 @@ struct Arguments {
     /// Port of central.
     #[arg(long, default_value_t = 8081)]
     central: u16,
-    /// Sales a second of one shop at the peak.
+    /// Customers a second of one shop at the peak.
     #[arg(long, default_value_t = 8.0)]
     rate: f64,
 }
@@ -81,6 +82,7 @@ async fn main() -> io::Result<()> {
             movements: 0,
             sold: 0,
             refused: 0,
+            counter: Counter::default(),
         };
         tokio::spawn(shop.open());
     }
@@ -108,6 +110,12 @@ impl Customers {
         Duration::from_secs_f64(-draw.ln() / (self.rate * demand)).min(PAUSE)
     }
 
+    /// One of `products`, the favourites more often.
+    fn choose<'a>(&mut self, products: &'a [String]) -> Option<&'a str> {
+        let shelf = self.shelf(products.len());
+        products.get(shelf).map(String::as_str)
+    }
+
     /// A shelf among `shelves`, the first ones much more often than the last (Zipf with exponent 1).
     #[expect(
         clippy::cast_precision_loss,
@@ -133,6 +141,8 @@ struct Shop {
     movements: u64,
     sold: i64,
     refused: u64,
+    /// Where orders are taken.
+    counter: Counter,
 }
 
 impl Shop {
@@ -157,15 +167,19 @@ impl Shop {
         let mut report = Instant::now() + REPORT;
         loop {
             sleep(self.customers.pause()).await;
-            let shelf = self.customers.shelf(products.len());
-            let Some(product) = products.get(shelf) else {
-                continue;
-            };
-            self.serve(product).await?;
+            if self.customers.orders() {
+                self.order(&products).await?;
+            } else if let Some(product) = self.customers.choose(&products) {
+                self.serve(product).await?;
+            }
+            self.go_on_with_orders().await?;
             if Instant::now() >= report {
                 report = Instant::now() + REPORT;
-                let (sold, refused) = (self.sold, self.refused);
-                println!("{}: {sold} units sold, {refused} sales refused", self.name);
+                let (sold, refused, counter) = (self.sold, self.refused, &self.counter);
+                println!(
+                    "{}: {sold} units sold, {refused} sales refused; {counter}",
+                    self.name
+                );
             }
         }
     }
@@ -245,61 +259,5 @@ impl Shop {
             }
         }
         Ok(ids)
-    }
-}
-
-/// A connection to a service that may go away and come back.
-struct Line {
-    address: SocketAddr,
-    key: &'static str,
-    connection: Option<Connection>,
-}
-
-impl Line {
-    fn to(port: u16, key: &'static str) -> Self {
-        Self {
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
-            key,
-            connection: None,
-        }
-    }
-
-    /// Sends `body` under `key` until there is an answer that says what became of it.
-    async fn post(&mut self, path: &str, key: &str, body: &Value) -> io::Result<(u16, Value)> {
-        let headers = [
-            ("x-api-key", self.key),
-            ("content-type", "application/json"),
-            ("idempotency-key", key),
-        ];
-        let mut request = Vec::new();
-        Template::new("POST", path, &headers).with_body(&mut request, body.to_string().as_bytes());
-        let mut last = String::new();
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                sleep(Duration::from_secs(1)).await;
-            }
-            match self.ask(&request).await {
-                Ok((status, _)) if status >= 500 || status == 429 => last = status.to_string(),
-                Ok(answer) => return Ok(answer),
-                Err(fault) => last = fault.to_string(),
-            }
-        }
-        Err(io::Error::other(format!("{path}: given up, last {last}")))
-    }
-
-    /// One request, one answer; connects first if need be.
-    async fn ask(&mut self, request: &[u8]) -> io::Result<(u16, Value)> {
-        // Put back only after a whole answer: a connection with half of one is of no use.
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection::open(self.address).await?,
-        };
-        let answer = timeout(PATIENCE, connection.exchange(request)).await??;
-        let answer = (
-            answer.status,
-            serde_json::from_slice(answer.body).map_err(io::Error::other)?,
-        );
-        self.connection = Some(connection);
-        Ok(answer)
     }
 }
