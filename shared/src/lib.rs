@@ -10,6 +10,7 @@
 //! - `disk` (feature `service`): what files must do for us; real and simulated.
 //! - `view` (feature `view`): the in-memory catalogue that readers share with one publisher.
 //! - `service` (feature `service`): HTTP plumbing without business meaning.
+//! - `testing` (feature `testing`): what the tests of both services share.
 //!
 //! Without features this crate compiles without tokio, axum or reqwest, and that build is part of
 //! the tests: the core cannot reach for a clock, a socket or a file.
@@ -22,6 +23,8 @@ pub mod limits;
 pub mod policy;
 #[cfg(feature = "service")]
 pub mod service;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "view")]
 pub mod view;
 pub mod wire;

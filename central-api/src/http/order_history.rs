@@ -18,6 +18,8 @@ use shared::domain::ids::OrderId;
 use shared::domain::order::{Order, next_step};
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
+use shared::service::openapi::order_examples;
+use shared::service::openapi::order_reads::{OrderHistory, OrderHistoryParams};
 use shared::service::query::QueryParams;
 use shared::service::sse::{self, LAST_EVENT_ID};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
@@ -26,8 +28,7 @@ use tokio::sync::watch;
 
 use super::history::cause;
 use super::orders::own_order;
-use super::schema_order_reads::{OrderHistory, OrderHistoryParams};
-use super::{AppState, order_examples, refusal};
+use super::{AppState, refusal};
 use crate::ledger::history::order::{Happened, Past, Refused, Told, past};
 
 /// Events that a stream sends at once.

@@ -19,18 +19,19 @@ use shared::domain::order::{Order, OrderStatus, Payment};
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::openapi::PaginationBody;
+use shared::service::openapi::order_examples;
+use shared::service::openapi::order_reads::{
+    OrderCounts, OrderList, OrderListParams, OrderProcessing, OrderStatsAnswer, OrderStatsParams,
+    PaymentAnswer,
+};
+use shared::service::openapi::orders::OrderBody;
 use shared::service::precondition::{etag, is_known};
 use shared::service::query::QueryParams;
 use shared::wire::problem::{Problem, ProblemCode};
 
+use super::AppState;
 use super::order_cursor::Cursor;
 use super::orders::{check_own, own_order, shown};
-use super::schema_order_reads::{
-    OrderCounts, OrderList, OrderListParams, OrderProcessing, OrderStatsAnswer, OrderStatsParams,
-    PaymentAnswer,
-};
-use super::schema_orders::OrderBody;
-use super::{AppState, order_examples};
 use crate::ledger::order_lists::{OrderFilter, OrderPage, OrderStats, Start};
 use crate::orders::ids::order_of;
 

@@ -24,6 +24,9 @@ use shared::domain::{ItemResult, Rejection};
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::idempotency::header_key;
+use shared::service::openapi::orders::{
+    AddressChange, OrderBody, OrderRequest, StatusChange, StepRequest,
+};
 use shared::service::precondition::{Condition, etag, if_match};
 use shared::service::request_context::RequestContext;
 use shared::service::system_clock::SystemClock;
@@ -32,7 +35,6 @@ use shared::wire::problem::{Problem, ProblemCode};
 
 use super::decision::{decide, mark, origin};
 use super::order_body::{self, Step};
-use super::schema_orders::{AddressChange, OrderBody, OrderRequest, StatusChange, StepRequest};
 use super::{AppState, examples, refusal};
 use crate::ledger::Decided;
 use crate::ledger::history::order::at_version;

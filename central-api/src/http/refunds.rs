@@ -11,10 +11,10 @@ use shared::domain::order::Command;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::idempotency::header_key;
+use shared::service::openapi::orders::{OrderBody, RefundBody};
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Problem, ProblemCode};
 
-use super::schema_orders::{OrderBody, RefundBody};
 use super::{AppState, examples, order_body, orders};
 use crate::orders::ids::order_of;
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use shared::service::openapi::{PaginationBody, ProductBody};
 use utoipa::{IntoParams, ToSchema};
 
-use super::schema::Cause;
+use shared::service::openapi::feed::Cause;
 
 /// A product of which more is promised than there is: a product with `since`, when that began.
 #[derive(Debug, Serialize, ToSchema)]

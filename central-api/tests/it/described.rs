@@ -7,10 +7,11 @@ use central_api::config::Settings;
 use central_api::http::{self, AppState};
 use reqwest::Method;
 use serde_json::Value;
+use shared::testing::description::operations;
+use shared::testing::schema_check::Schemas;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{ADMIN_KEY, TestCentral, header, settings};
-use crate::schema_check::Schemas;
 use crate::served::{Served, config, simulated};
 
 /// Routes that describe the others, and axum's own two for whatever else is asked.
@@ -58,75 +59,6 @@ const LAST: [&str; 15] = [
 ];
 /// What names the order of the examples; the real one is made by the service.
 const EXAMPLE_ORDER: &str = "01kf0k8y20zzzzzzzzzzzzzzzz";
-
-/// One operation of the description.
-struct Operation {
-    method: Method,
-    path: String,
-    about: Value,
-}
-
-fn operations(document: &Value) -> Vec<Operation> {
-    let mut operations = Vec::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
-        for (method, about) in item.as_object().unwrap() {
-            operations.push(Operation {
-                method: method.to_uppercase().parse().unwrap(),
-                path: path.clone(),
-                about: about.clone(),
-            });
-        }
-    }
-    operations
-}
-
-impl Operation {
-    fn id(&self) -> &str {
-        self.about["operationId"].as_str().unwrap()
-    }
-
-    fn rank(&self) -> usize {
-        let first = FIRST.iter().position(|id| *id == self.id());
-        let last = LAST.iter().position(|id| *id == self.id());
-        first.unwrap_or(100 + last.map_or(0, |at| at + 1))
-    }
-
-    /// The address with the examples of its parameters, and the headers that they name.
-    fn address(&self) -> (String, Vec<(String, String)>) {
-        let (mut path, mut query, mut headers) = (self.path.clone(), Vec::new(), Vec::new());
-        for parameter in self.about["parameters"].as_array().into_iter().flatten() {
-            let name = parameter["name"].as_str().unwrap();
-            let example = match &parameter["example"] {
-                Value::Null => &parameter["schema"]["example"],
-                example => example,
-            };
-            let text = match example {
-                Value::Null => {
-                    assert_ne!(parameter["required"], true, "{}: {name}", self.id());
-                    continue;
-                }
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            match parameter["in"].as_str().unwrap() {
-                "path" => path = path.replace(&format!("{{{name}}}"), &text),
-                "query" => query.push(format!("{name}={text}")),
-                _ => headers.push((name.to_owned(), text)),
-            }
-        }
-        if !query.is_empty() {
-            path = format!("{path}?{}", query.join("&"));
-        }
-        (path, headers)
-    }
-
-    /// The example of the request's body, and its type.
-    fn body(&self) -> Option<(String, &Value)> {
-        let content = self.about["requestBody"]["content"].as_object()?;
-        let mut examples = content.iter();
-        examples.find_map(|(kind, content)| Some((kind.clone(), content.get("example")?)))
-    }
-}
 
 /// Every path that the router has.
 async fn routed() -> BTreeSet<String> {
@@ -201,57 +133,12 @@ async fn the_description_and_its_page_need_no_key() {
 }
 
 #[test]
-fn every_operation_has_a_name_a_summary_its_problems_and_an_example() {
-    let document = http::document();
+fn every_operation_has_a_name_a_summary_its_problems_and_examples() {
     let mut names = BTreeSet::new();
-    for operation in operations(document) {
-        let about = &operation.about;
-        assert!(
-            names.insert(operation.id().to_owned()),
-            "{}",
-            operation.id()
-        );
-        assert!(about["summary"].is_string(), "{}", operation.id());
-        let responses = about["responses"].as_object().unwrap();
-        let keyed = about.get("security").is_some();
-        for status in ["401", "403", "429"] {
-            assert_eq!(
-                responses.contains_key(status),
-                keyed,
-                "{} {status}",
-                operation.id()
-            );
-        }
-        if about.get("requestBody").is_some() {
-            for status in ["400", "408", "413", "415"] {
-                assert!(
-                    responses.contains_key(status),
-                    "{} {status}",
-                    operation.id()
-                );
-            }
-        }
-        let mut has_example = operation.body().is_some();
-        for (status, response) in responses {
-            let described = response["description"].as_str();
-            assert!(described.is_some(), "{} {status}", operation.id());
-            let Some(content) = response["content"].as_object() else {
-                continue;
-            };
-            has_example |= content
-                .values()
-                .any(|content| content.get("example").is_some());
-            if status.starts_with(['4', '5']) && status != "503" {
-                let problem = &content["application/problem+json"];
-                assert!(
-                    problem["examples"].is_object(),
-                    "{} {status}",
-                    operation.id()
-                );
-            }
-        }
-        let answers_nothing = matches!(operation.id(), "deleteProduct" | "newestSnapshot");
-        assert!(has_example || answers_nothing, "{}", operation.id());
+    for operation in operations(http::document()) {
+        operation.check_complete();
+        let id = operation.id().to_owned();
+        assert!(names.insert(id.clone()), "{id} is there twice");
     }
 }
 
@@ -330,7 +217,7 @@ async fn every_example_works_and_every_answer_is_as_described() {
     })
     .await;
     let mut operations = operations(document);
-    operations.sort_by_key(Operation::rank);
+    operations.sort_by_key(|operation| operation.rank(&FIRST, &LAST));
     let mut order = EXAMPLE_ORDER.to_owned();
     for operation in &operations {
         let id = operation.id();

@@ -1,7 +1,6 @@
 //! A central service under test.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use central_api::config::{Config, Settings};
 use central_api::ledger::KeyRetention;
@@ -10,13 +9,11 @@ use central_api::verify::verify;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use shared::disk::FsDisk;
+pub(crate) use shared::testing::{client, eventually, header};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// How long a test waits for anything before it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A key with scope `store` for any store, as in seed 003.
 pub(crate) const KEY: &str = "demo";
@@ -169,34 +166,6 @@ impl Drop for TestCentral {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-pub(crate) fn client() -> Client {
-    // Only the first of many tests in one process gets to install it.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
-        .build()
-        .unwrap()
-}
-
-/// Waits until `condition` holds.
-pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test's own patience is real time"
-    )]
-    let begun = Instant::now();
-    while !condition().await {
-        assert!(begun.elapsed() < PATIENCE, "still not so: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
 }
 
 /// The fields that a problem names, in its order.

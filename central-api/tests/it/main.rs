@@ -38,7 +38,6 @@ mod racers;
 mod requests;
 mod reservations;
 mod rush;
-mod schema_check;
 mod seed_003;
 mod served;
 mod shop;

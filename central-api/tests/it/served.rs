@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use central_api::config::{Config, PaymentConfig};
 use central_api::http::{self, AppState};
@@ -22,6 +21,7 @@ use shared::service::cors::Origins;
 use shared::service::server::{self, ServeReport, ServerOptions};
 use shared::service::system_clock::SystemClock;
 use shared::service::telemetry::LogFormat;
+pub(crate) use shared::testing::PATIENCE;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -35,8 +35,6 @@ pub(crate) const SHOP: &str = "shop-key";
 pub(crate) const READER: &str = "reader-key";
 /// A key that may do everything.
 pub(crate) const ADMIN: &str = "admin-key";
-/// How long a test waits for what must happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running central; stop it with [`Served::stop`].
 pub(crate) struct Served {

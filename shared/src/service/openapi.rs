@@ -11,6 +11,11 @@
 //! refusal a broken promise.
 
 pub mod bodies;
+pub mod examples;
+pub mod feed;
+pub mod order_examples;
+pub mod order_reads;
+pub mod orders;
 
 use std::collections::BTreeMap;
 

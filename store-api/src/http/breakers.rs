@@ -6,8 +6,12 @@ use shared::service::auth::{Caller, Scope};
 use shared::service::breakers::{BreakerBody, BreakersBody};
 use shared::wire::problem::{Problem, ProblemCode};
 
-use super::AppState;
-use super::sync::ProblemBody;
+use super::{AppState, examples};
+
+shared::problem_set! {
+    /// What a reset can be refused for.
+    ResetProblems = NotFound;
+}
 
 /// The only breaker a store has.
 const CENTRAL: &str = "central";
@@ -21,8 +25,8 @@ fn breaker(state: &AppState) -> BreakerBody {
 /// # Errors
 /// 401 without a key.
 #[utoipa::path(
-    get, path = "/v1/circuit-breakers", tag = "operations", security(("apiKey" = [])),
-    responses((status = 200, body = BreakersBody), (status = 401, body = ProblemBody))
+    get, path = "/v1/circuit-breakers", tag = "operations", operation_id = "listCircuitBreakers", security(("apiKey" = [])),
+    responses((status = 200, body = BreakersBody, example = json!(examples::breakers())))
 )]
 pub async fn list(
     State(state): State<AppState>,
@@ -39,12 +43,9 @@ pub async fn list(
 /// # Errors
 /// 403 without an admin key, 404 for a breaker that does not exist.
 #[utoipa::path(
-    post, path = "/v1/circuit-breakers/{name}/reset", tag = "operations", security(("apiKey" = [])),
-    params(("name" = String, Path)),
-    responses(
-        (status = 200, body = BreakerBody), (status = 401, body = ProblemBody),
-        (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
-    )
+    post, path = "/v1/circuit-breakers/{name}/reset", tag = "operations", operation_id = "resetCircuitBreaker", security(("apiKey" = [])),
+    params(("name" = String, Path, example = "central")),
+    responses((status = 200, description = "The breaker, closed.", body = BreakerBody, example = json!(examples::breaker())), ResetProblems)
 )]
 pub async fn reset(
     State(state): State<AppState>,

@@ -16,20 +16,28 @@ use shared::wire::problem::Problem;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::AppState;
-use super::sync::{ProblemBody, sync_status};
+use super::sync::sync_status;
+use super::{AppState, examples};
 use crate::replica::live::{Stretch, Tip};
+
+shared::problem_set! {
+    /// Why there is nothing to stream.
+    StreamProblems = NotSyncedYet;
+}
 
 /// Streams what changes.
 ///
 /// # Errors
 /// 401 without a key; 503 before the very first sync.
 #[utoipa::path(
-    get, path = "/v1/store/events", tag = "sync", security(("apiKey" = [])),
-    params(("Last-Event-ID" = Option<i64>, Header, description = "The last offset that was seen")),
+    get, path = "/v1/store/events", tag = "sync", operation_id = "live", security(("apiKey" = [])),
+    params(("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "The last offset that was seen")),
     responses(
-        (status = 200, description = "text/event-stream: product, sync, ping, resync"),
-        (status = 401, body = ProblemBody), (status = 503, body = ProblemBody),
+        (
+            status = 200, description = "`product` has an event of the feed as its data, `sync` a SyncStatus, `resync` an offset. The id is the offset of the last product event.",
+            content((String = "text/event-stream", example = json!(examples::LIVE))),
+        ),
+        StreamProblems,
     )
 )]
 pub async fn stream(

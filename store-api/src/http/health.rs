@@ -11,9 +11,10 @@ use shared::limits;
 use shared::policy::BreakerState;
 use shared::service::disk_space;
 use shared::service::health::{HealthCheck, HealthReport, HealthStatus};
+use shared::service::openapi::HealthBody;
 use utoipa::ToSchema;
 
-use super::AppState;
+use super::{AppState, examples};
 use crate::replica::follower_core::Phase;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -24,15 +25,18 @@ fn report(state: &AppState) -> HealthReport {
 }
 
 /// Whether the process answers at all.
-#[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200)))]
+#[utoipa::path(
+    get, path = "/health/live", tag = "operations", operation_id = "healthLive",
+    responses((status = 200, body = HealthBody, example = json!(examples::health())))
+)]
 pub async fn live(State(state): State<AppState>) -> Response {
     report(&state).into_response()
 }
 
 /// Whether the store can do its work.
 #[utoipa::path(
-    get, path = "/health", tag = "operations",
-    responses((status = 200, description = "healthy or degraded"), (status = 503, description = "nothing to serve yet"))
+    get, path = "/health", tag = "operations", operation_id = "health",
+    responses((status = 200, description = "Healthy or degraded.", body = HealthBody, example = json!(examples::health())), (status = 503, description = "Nothing to serve yet.", body = HealthBody))
 )]
 pub async fn ready(State(state): State<AppState>) -> Response {
     report(&state)
@@ -48,8 +52,8 @@ pub async fn ready(State(state): State<AppState>) -> Response {
 
 /// The same as `/health`.
 #[utoipa::path(
-    get, path = "/health/ready", tag = "operations",
-    responses((status = 200, description = "healthy or degraded"), (status = 503, description = "nothing to serve yet"))
+    get, path = "/health/ready", tag = "operations", operation_id = "healthReady",
+    responses((status = 200, description = "Healthy or degraded.", body = HealthBody, example = json!(examples::health())), (status = 503, description = "Nothing to serve yet.", body = HealthBody))
 )]
 pub async fn ready_alias(state: State<AppState>) -> Response {
     ready(state).await
@@ -115,8 +119,10 @@ pub struct Info {
     name: String,
     /// Generation of the log that the copy follows.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     r#gen: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     head_offset: Option<u64>,
     limits: InfoLimits,
     features: Vec<&'static str>,
@@ -136,7 +142,10 @@ pub struct InfoLimits {
 }
 
 /// Says what this service is, where its copy stands, and what it allows.
-#[utoipa::path(get, path = "/v1/info", tag = "operations", responses((status = 200, body = Info)))]
+#[utoipa::path(
+    get, path = "/v1/info", tag = "operations", operation_id = "info",
+    responses((status = 200, body = Info, example = json!(examples::info())))
+)]
 pub async fn info(State(state): State<AppState>) -> Json<Info> {
     let tip = state.live.tip();
     Json(Info {

@@ -9,7 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use shared::domain::ids::ProductId;
 use shared::service::auth::{Caller, Scope};
-use shared::service::openapi::{CategoriesBody, CategoryBody, PageBody, ProductBody};
+use shared::service::openapi::{
+    CategoriesBody, CategoryBody, ListParams, PageBody, ProductBody, examples,
+};
 use shared::service::precondition::is_known;
 use shared::service::query::QueryParams;
 use shared::view::ListRequest;
@@ -17,9 +19,17 @@ use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::Encoder;
 
 use super::AppState;
-use super::sync::ProblemBody;
 use super::visible::{asked_offset, min_offset};
 use crate::replica::live::Shown;
+
+shared::problem_set! {
+    /// What a question about several products can be refused for.
+    ListProblems = InvalidRequest | NotSyncedYet;
+    /// What a question about one product can be refused for.
+    ProductProblems = InvalidRequest | ProductNotFound | NotSyncedYet;
+    /// Why the categories cannot be counted.
+    CategoryProblems = NotSyncedYet;
+}
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -28,19 +38,15 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// # Errors
 /// 400 with every fault of the query; 503 before the very first sync.
 #[utoipa::path(
-    get, path = "/v1/store/inventory", tag = "inventory", security(("apiKey" = [])),
+    get, path = "/v1/store/inventory", tag = "inventory", operation_id = "listInventory", security(("apiKey" = [])),
     params(
-        ("q" = Option<String>, Query, description = "Part of id, name, SKU, barcode or category"),
-        ("barcode" = Option<String>, Query), ("category" = Option<String>, Query),
-        ("inStock" = Option<bool>, Query), ("lowStock" = Option<bool>, Query),
-        ("sort" = Option<String>, Query, description = "productId, name, available or price"),
-        ("order" = Option<String>, Query, description = "asc or desc"),
-        ("offset" = Option<i64>, Query), ("cursor" = Option<String>, Query), ("limit" = Option<i64>, Query),
-        ("X-Min-Offset" = Option<i64>, Header, description = "Wait up to a second for this offset"),
+        ("q" = Option<String>, Query, nullable = false, description = "Part of id, name, SKU, barcode or category"),
+        ListParams,
+        ("X-Min-Offset" = Option<i64>, Header, nullable = false, minimum = 0, description = "Wait up to a second for this offset"),
     ),
     responses(
-        (status = 200, body = PageBody), (status = 400, body = ProblemBody),
-        (status = 401, body = ProblemBody), (status = 503, body = ProblemBody),
+        (status = 200, description = "A page of the copy.", body = PageBody, headers(("X-Sync-Offset" = i64), ("X-Sync-Lag" = i64), ("Age" = i64), ("Cache-Status" = String), ("X-Central" = String)), example = json!(examples::page())),
+        ListProblems,
     )
 )]
 pub async fn list(
@@ -95,15 +101,16 @@ fn list_request(uri: &Uri, headers: &HeaderMap) -> Result<(ListRequest, Option<u
 /// # Errors
 /// 404 if it is not in the copy; 503 before the very first sync.
 #[utoipa::path(
-    get, path = "/v1/store/inventory/{productId}", tag = "inventory", security(("apiKey" = [])),
+    get, path = "/v1/store/inventory/{productId}", tag = "inventory", operation_id = "getProduct", security(("apiKey" = [])),
     params(
-        ("productId" = String, Path),
-        ("X-Min-Offset" = Option<i64>, Header, description = "Wait up to a second for this offset"),
+        ("productId" = String, Path, example = "GRO-0101"),
+        ("If-None-Match" = Option<String>, Header, nullable = false),
+        ("X-Min-Offset" = Option<i64>, Header, nullable = false, minimum = 0, description = "Wait up to a second for this offset"),
     ),
     responses(
-        (status = 200, body = ProductBody), (status = 304), (status = 400, body = ProblemBody),
-        (status = 401, body = ProblemBody), (status = 404, body = ProblemBody),
-        (status = 503, body = ProblemBody),
+        (status = 200, description = "It, as the copy has it; the tag can be sent back as `If-Match` of a movement.", body = ProductBody, headers(("ETag" = String), ("X-Sync-Offset" = i64), ("X-Sync-Lag" = i64), ("Age" = i64), ("Cache-Status" = String), ("X-Central" = String)), example = json!(examples::product())),
+        (status = 304, description = "It is still this version."),
+        ProductProblems,
     )
 )]
 pub async fn get(
@@ -156,11 +163,8 @@ fn path_id(text: &str) -> Result<ProductId, Detail> {
 /// # Errors
 /// 503 before the very first sync.
 #[utoipa::path(
-    get, path = "/v1/store/categories", tag = "inventory", security(("apiKey" = [])),
-    responses(
-        (status = 200, body = CategoriesBody), (status = 401, body = ProblemBody),
-        (status = 503, body = ProblemBody),
-    )
+    get, path = "/v1/store/categories", tag = "inventory", operation_id = "listCategories", security(("apiKey" = [])),
+    responses((status = 200, body = CategoriesBody, example = json!(examples::categories())), CategoryProblems)
 )]
 pub async fn categories(
     State(state): State<AppState>,

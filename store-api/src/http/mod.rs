@@ -6,6 +6,7 @@
 
 pub mod breakers;
 pub mod events;
+pub mod examples;
 pub mod health;
 pub mod inventory;
 pub mod orders;

@@ -20,18 +20,20 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use shared::domain::ids::StoreId;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::{parse_json, read_body};
+use shared::service::openapi::order_reads::{OrderHistory, OrderList, OrderListParams};
+use shared::service::openapi::orders::{
+    AddressChange, OrderBody, OrderRequest, StatusChange, StepRequest,
+};
+use shared::service::openapi::{examples, order_examples};
 use shared::service::request_context::RequestContext;
 use shared::wire::headers::{LOG_HEAD, SYNC_VISIBLE};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
-use utoipa::ToSchema;
 
 use super::AppState;
-use super::sync::ProblemBody;
 use super::update_body::{rename_key, speak_for};
 use super::updates::{passed_on, readdressed, refused, unanswered};
 use super::visible::until;
@@ -44,37 +46,6 @@ const ORDERS: &str = "v1/orders";
 /// How central begins the name of an order.
 const ID_START: &str = "ord-";
 
-/// An order to be placed.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; it is passed on unparsed")]
-pub struct OrderRequest {
-    customer_id: String,
-    /// Each a product and how many of it; prices come from the catalogue.
-    items: Vec<OrderLine>,
-    /// A text or an object.
-    #[schema(value_type = Option<Object>)]
-    shipping_address: Option<Value>,
-    payment_method: Option<String>,
-    /// Whether it is confirmed as soon as it is paid; true if left out.
-    confirm: Option<bool>,
-    /// What the buyer was shown.
-    expected_total: Option<f64>,
-    /// Or the header `Idempotency-Key`.
-    idempotency_key: Option<String>,
-    /// This store, or absent.
-    store_id: Option<String>,
-}
-
-/// One line of it.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; it is passed on unparsed")]
-pub struct OrderLine {
-    product_id: String,
-    quantity: i64,
-}
-
 shared::problem_set! {
     /// What placing an order can come to instead.
     PlaceProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | ProductNotFound
@@ -84,15 +55,10 @@ shared::problem_set! {
     StepProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | OrderNotFound
         | OrderSettled | IllegalTransition | VersionConflict | PreconditionFailed | CentralUnavailable
         | Timeout;
+    /// Why orders cannot be listed.
+    ListProblems = InvalidRequest | CentralUnavailable | Timeout;
     /// Why an order cannot be shown.
     ReadProblems = InvalidRequest | OrderNotFound | CentralUnavailable | Timeout;
-}
-
-fn example() -> Value {
-    json!({
-        "customerId": "ann", "items": [{"productId": "GRO-0101", "quantity": 2}],
-        "shippingAddress": {"street": "1 Mill Lane", "city": "York"}, "expectedTotal": 3.9,
-    })
 }
 
 /// Places an order of this shop: holds its units, has it paid, and confirms it.
@@ -101,12 +67,12 @@ fn example() -> Value {
 /// Central's refusals as they are; 503 if nothing happened, 504 if nobody knows and the same key
 /// settles it.
 #[utoipa::path(
-    post, path = "/v1/store/orders", tag = "orders", security(("apiKey" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Here or as idempotencyKey in the body")),
-    request_body(content = OrderRequest, example = json!(example())),
+    post, path = "/v1/store/orders", tag = "orders", operation_id = "placeOrder", security(("apiKey" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, description = "Here or as idempotencyKey in the body")),
+    request_body(content = OrderRequest, example = json!(examples::new_order())),
     responses(
-        (status = 201, description = "The order, paid; X-Sync-Visible says whether this store's copy shows its effect."),
-        (status = 202, description = "Nobody knows yet whether it is paid; ask again with the same key."),
+        (status = 201, description = "The order, paid; X-Sync-Visible says whether this store's copy shows its effect.", body = OrderBody, headers(("ETag" = String), ("Location" = String), ("X-Sync-Visible" = bool)), example = json!(examples::order())),
+        (status = 202, description = "Nobody knows yet whether it is paid; ask again with the same key.", body = OrderBody, headers(("Location" = String), ("Retry-After" = i64)), example = json!(examples::undecided_order())),
         PlaceProblems,
     )
 )]
@@ -134,12 +100,9 @@ pub async fn place(
 /// # Errors
 /// Central's refusals as they are; 503 and 504 when it cannot be asked.
 #[utoipa::path(
-    get, path = "/v1/store/orders", tag = "orders", security(("apiKey" = [])),
-    params(
-        ("customerId" = Option<String>, Query), ("status" = Option<String>, Query),
-        ("cursor" = Option<String>, Query), ("limit" = Option<i64>, Query),
-    ),
-    responses((status = 200, description = "A page of orders, as central has it."), ReadProblems)
+    get, path = "/v1/store/orders", tag = "orders", operation_id = "listOrders", security(("apiKey" = [])),
+    params(OrderListParams),
+    responses((status = 200, description = "A page of orders, as central has it.", body = OrderList, example = json!(order_examples::page())), ListProblems)
 )]
 pub async fn list(
     State(state): State<AppState>,
@@ -156,9 +119,9 @@ pub async fn list(
 /// # Errors
 /// As [`list`]; 404.
 #[utoipa::path(
-    get, path = "/v1/store/orders/{orderId}", tag = "orders", security(("apiKey" = [])),
-    params(("orderId" = String, Path)),
-    responses((status = 200, description = "The order."), (status = 403, body = ProblemBody), ReadProblems)
+    get, path = "/v1/store/orders/{orderId}", tag = "orders", operation_id = "getOrder", security(("apiKey" = [])),
+    params(("orderId" = String, Path, example = json!(order_examples::ORDER))),
+    responses((status = 200, description = "The order.", body = OrderBody, headers(("ETag" = String)), example = json!(order_examples::order())), ReadProblems)
 )]
 pub async fn get(
     State(state): State<AppState>,
@@ -174,9 +137,9 @@ pub async fn get(
 /// # Errors
 /// As [`get`].
 #[utoipa::path(
-    get, path = "/v1/store/orders/{orderId}/events", tag = "orders", security(("apiKey" = [])),
-    params(("orderId" = String, Path)),
-    responses((status = 200, description = "Its events, as central has them."), (status = 403, body = ProblemBody), ReadProblems)
+    get, path = "/v1/store/orders/{orderId}/events", tag = "orders", operation_id = "orderHistory", security(("apiKey" = [])),
+    params(("orderId" = String, Path, example = json!(order_examples::ORDER))),
+    responses((status = 200, description = "Its events, as central has them.", body = OrderHistory, example = json!(order_examples::history())), ReadProblems)
 )]
 pub async fn events(
     State(state): State<AppState>,
@@ -192,9 +155,14 @@ pub async fn events(
 /// # Errors
 /// As [`place`]; 404; 409 with what can follow.
 #[utoipa::path(
-    post, path = "/v1/store/orders/{orderId}/confirm", tag = "orders", security(("apiKey" = [])),
-    params(("orderId" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-    responses((status = 200, description = "The order."), (status = 403, body = ProblemBody), StepProblems)
+    post, path = "/v1/store/orders/{orderId}/confirm", tag = "orders", operation_id = "confirmOrder", security(("apiKey" = [])),
+    params(
+        ("orderId" = String, Path, example = json!(order_examples::ORDER)),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, example = "confirm-5001"),
+        ("If-Match" = Option<String>, Header, nullable = false),
+    ),
+    request_body(content = Option<StepRequest>, example = json!({})),
+    responses((status = 200, description = "It is confirmed.", body = OrderBody, headers(("ETag" = String), ("X-Sync-Visible" = bool)), example = json!(examples::order())), StepProblems)
 )]
 pub async fn confirm(
     State(state): State<AppState>,
@@ -219,9 +187,14 @@ pub async fn confirm(
 /// # Errors
 /// As [`confirm`].
 #[utoipa::path(
-    post, path = "/v1/store/orders/{orderId}/cancel", tag = "orders", security(("apiKey" = [])),
-    params(("orderId" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-    responses((status = 200, description = "The order."), (status = 403, body = ProblemBody), StepProblems)
+    post, path = "/v1/store/orders/{orderId}/cancel", tag = "orders", operation_id = "cancelOrder", security(("apiKey" = [])),
+    params(
+        ("orderId" = String, Path, example = json!(order_examples::ORDER)),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, example = "cancel-5001"),
+        ("If-Match" = Option<String>, Header, nullable = false),
+    ),
+    request_body(content = Option<StepRequest>, example = json!({})),
+    responses((status = 200, description = "It is cancelled. A refund may still be on its way: see payment.refund.", body = OrderBody, headers(("ETag" = String), ("X-Sync-Visible" = bool)), example = json!(examples::cancelled_order())), StepProblems)
 )]
 pub async fn cancel(
     State(state): State<AppState>,
@@ -246,9 +219,14 @@ pub async fn cancel(
 /// # Errors
 /// As [`confirm`].
 #[utoipa::path(
-    post, path = "/v1/store/orders/{orderId}/complete", tag = "orders", security(("apiKey" = [])),
-    params(("orderId" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-    responses((status = 200, description = "The order."), (status = 403, body = ProblemBody), StepProblems)
+    post, path = "/v1/store/orders/{orderId}/complete", tag = "orders", operation_id = "completeOrder", security(("apiKey" = [])),
+    params(
+        ("orderId" = String, Path, example = json!(order_examples::ORDER)),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false),
+        ("If-Match" = Option<String>, Header, nullable = false),
+    ),
+    request_body(content = Option<StepRequest>, example = json!({})),
+    responses((status = 200, description = "It is completed.", body = OrderBody, headers(("ETag" = String), ("X-Sync-Visible" = bool)), example = json!(examples::order())), StepProblems)
 )]
 pub async fn complete(
     State(state): State<AppState>,
@@ -273,10 +251,14 @@ pub async fn complete(
 /// # Errors
 /// As [`confirm`].
 #[utoipa::path(
-    put, path = "/v1/store/orders/{orderId}", tag = "orders", security(("apiKey" = [])),
-    params(("orderId" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-    request_body(content = Value, example = json!({"shippingAddress": {"street": "1 Mill Lane", "city": "York"}})),
-    responses((status = 200, description = "The order."), (status = 403, body = ProblemBody), StepProblems)
+    put, path = "/v1/store/orders/{orderId}", tag = "orders", operation_id = "editOrder", security(("apiKey" = [])),
+    params(
+        ("orderId" = String, Path, example = json!(order_examples::ORDER)),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false),
+        ("If-Match" = Option<String>, Header, nullable = false),
+    ),
+    request_body(content = AddressChange, example = json!({"shippingAddress": {"street": "1 Mill Lane", "city": "York"}})),
+    responses((status = 200, description = "It goes there.", body = OrderBody, headers(("ETag" = String), ("X-Sync-Visible" = bool)), example = json!(examples::order())), StepProblems)
 )]
 pub async fn edit(
     State(state): State<AppState>,
@@ -301,10 +283,14 @@ pub async fn edit(
 /// # Errors
 /// As [`confirm`].
 #[utoipa::path(
-    put, path = "/v1/store/orders/{orderId}/status", tag = "orders", security(("apiKey" = [])),
-    params(("orderId" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-    request_body(content = Value, example = json!({"status": "completed"})),
-    responses((status = 200, description = "The order."), (status = 403, body = ProblemBody), StepProblems)
+    put, path = "/v1/store/orders/{orderId}/status", tag = "orders", operation_id = "setOrderStatus", security(("apiKey" = [])),
+    params(
+        ("orderId" = String, Path, example = json!(order_examples::ORDER)),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false),
+        ("If-Match" = Option<String>, Header, nullable = false),
+    ),
+    request_body(content = StatusChange, example = json!({"status": "completed"})),
+    responses((status = 200, description = "It has that status.", body = OrderBody, headers(("ETag" = String), ("X-Sync-Visible" = bool)), example = json!(examples::order())), StepProblems)
 )]
 pub async fn set_status(
     State(state): State<AppState>,

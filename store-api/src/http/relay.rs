@@ -14,6 +14,7 @@ use axum::http::header::{AGE, VIA};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use serde::Serialize;
 use shared::domain::ids::StoreId;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
@@ -21,18 +22,67 @@ use shared::service::compression::packed;
 use shared::service::encoding::Coding;
 use shared::service::extract::read_body;
 use shared::service::feed::{self, Answered};
+use shared::service::openapi;
+use shared::service::openapi::feed::{FeedAnswer, FeedParams};
 use shared::service::request_context::{RequestContext, WaitedOnPurpose};
 use shared::service::sse;
 use shared::wire::problem::{Problem, ProblemCode};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
-use super::sync::ProblemBody;
 use super::updates::unanswered;
-use super::{AppState, state::not_synced_yet};
+use super::{AppState, examples, state::not_synced_yet};
 use crate::central::Call;
 use crate::replica::follower_core::Phase;
 use crate::replica::live::{Stretch, Tip};
 use crate::replica::position::{Gen, Position};
+
+shared::problem_set! {
+    /// What a reader can be told instead.
+    FeedProblems = EventsError | InvalidRequest | LogDiverged | OffsetAhead | OffsetGone
+        | NotSyncedYet | Overloaded;
+    /// What a report can come to instead.
+    HeartbeatProblems = InvalidRequest | CentralUnavailable | Timeout;
+}
+
+/// What a follower reports, as central takes it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FollowerReport {
+    #[schema(minimum = 0)]
+    applied_offset: i64,
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    r#gen: String,
+    #[schema(pattern = "^[0-9a-f]{16}$")]
+    digest: String,
+    #[schema(max_length = 64)]
+    breaker: String,
+    #[schema(format = DateTime)]
+    started_at: String,
+    #[schema(max_length = 64)]
+    version: String,
+}
+
+/// What central knows of a follower.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FollowerView {
+    store_id: String,
+    online: bool,
+    #[schema(format = DateTime)]
+    last_heartbeat: String,
+    applied_offset: i64,
+    lag_events: i64,
+    lag_seconds: f64,
+    r#gen: String,
+    digest: String,
+    /// `none`, `drifted` or `unknown`.
+    drift: String,
+    breaker: String,
+    #[schema(format = DateTime)]
+    started_at: String,
+    version: String,
+}
 
 /// What a reader asks for.
 type Ask = feed::Ask<Gen>;
@@ -42,17 +92,21 @@ type Ask = feed::Ask<Gen>;
 /// # Errors
 /// 409 and 410 as central; 503 when this store cannot know yet.
 #[utoipa::path(
-    get, path = "/v1/inventory/events", tag = "relay", security(("apiKey" = [])),
+    get, path = "/v1/inventory/events", tag = "relay", operation_id = "inventoryEvents", security(("apiKey" = [])),
     params(
-        ("offset" = i64, Query), ("limit" = Option<i64>, Query), ("wait" = Option<i64>, Query),
-        ("gen" = Option<String>, Query), ("cursor" = Option<i64>, Query),
-        ("Last-Event-ID" = Option<i64>, Header, description = "With text/event-stream: the last offset that was seen"),
+        FeedParams,
+        ("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "With text/event-stream: the last offset that was seen"),
     ),
     responses(
-        (status = 200, description = "events, as central sends them; as a stream, each with its offset as the id"),
-        (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
-        (status = 409, body = ProblemBody), (status = 410, body = ProblemBody),
-        (status = 503, body = ProblemBody),
+        (
+            status = 200, description = "Events, as central sends them; as a stream, each with its offset as the id.",
+            content(
+                (FeedAnswer = "application/json", example = json!(openapi::examples::feed())),
+                (String = "text/event-stream"),
+            ),
+            headers(("Log-Gen" = String), ("Log-Head" = i64), ("Log-Cursor" = i64), ("ETag" = String), ("Via" = String), ("Age" = i64)),
+        ),
+        FeedProblems,
     )
 )]
 pub async fn get_events(
@@ -261,9 +315,10 @@ fn via(before: Option<&str>, store: &StoreId) -> Option<HeaderValue> {
 /// # Errors
 /// 503 when central cannot be reached.
 #[utoipa::path(
-    put, path = "/v1/stores/{id}/heartbeat", tag = "relay", security(("apiKey" = [])),
-    params(("id" = String, Path)),
-    responses((status = 200), (status = 401, body = ProblemBody), (status = 503, body = ProblemBody))
+    put, path = "/v1/stores/{id}/heartbeat", tag = "relay", operation_id = "relayHeartbeat", security(("apiKey" = [])),
+    params(("id" = String, Path, example = "store-s7")),
+    request_body(content = FollowerReport, example = json!(examples::heartbeat())),
+    responses((status = 200, description = "What central knows of the store now.", body = FollowerView, example = json!(examples::follower())), HeartbeatProblems)
 )]
 pub async fn pass_on_heartbeat(
     State(state): State<AppState>,

@@ -21,13 +21,13 @@ use flate2::write::GzEncoder;
 use shared::disk::{Disk, FsDisk};
 use shared::service::auth::{Caller, Scope};
 use shared::service::encoding::Coding;
+use shared::service::openapi::examples;
 use shared::service::query::QueryParams;
 use shared::wire::problem::{Problem, ProblemCode};
 use tokio::sync::mpsc;
 
 use super::AppState;
 use super::state::not_synced_yet;
-use super::sync::ProblemBody;
 use crate::replica::files::Served;
 use crate::replica::position::Position;
 
@@ -38,16 +38,20 @@ const AHEAD: usize = 4;
 /// Level 1 packs a catalogue at several hundred megabytes a second.
 const ZSTD_LEVEL: i32 = 1;
 
+shared::problem_set! {
+    /// Why there is no address.
+    NewestProblems = NotSyncedYet;
+    /// Why there is no snapshot.
+    SnapshotProblems = InvalidRequest | NotFound;
+}
+
 /// Says where the newest snapshot is.
 ///
 /// # Errors
 /// 503 when there is none.
 #[utoipa::path(
-    get, path = "/v1/inventory/snapshot", tag = "relay", security(("apiKey" = [])),
-    responses(
-        (status = 307, description = "where the newest snapshot is"),
-        (status = 401, body = ProblemBody), (status = 503, body = ProblemBody),
-    )
+    get, path = "/v1/inventory/snapshot", tag = "relay", operation_id = "newestSnapshot", security(("apiKey" = [])),
+    responses((status = 307, description = "Where the newest snapshot is.", headers(("Location" = String))), NewestProblems)
 )]
 pub async fn newest(State(state): State<AppState>, caller: Caller) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
@@ -68,15 +72,18 @@ pub async fn newest(State(state): State<AppState>, caller: Caller) -> Result<Res
 /// # Errors
 /// 404 when it is not, or no longer, there.
 #[utoipa::path(
-    get, path = "/v1/inventory/snapshots/{name}", tag = "relay", security(("apiKey" = [])),
+    get, path = "/v1/inventory/snapshots/{name}", tag = "relay", operation_id = "snapshot", security(("apiKey" = [])),
     params(
-        ("name" = String, Path, description = "`<gen>-<offset>`"),
-        ("crc" = Option<String>, Query, description = "The checksum that the redirect named: exactly those bytes, or none"),
+        ("name" = String, Path, description = "As the newest one's address says it: gen-offset", example = "8a7fd1e200aa31c4-4"),
+        ("crc" = Option<String>, Query, nullable = false, description = "The checksum that the redirect named: exactly those bytes, or none"),
     ),
     responses(
-        (status = 200, description = "header, products, trailer; one JSON object a line"),
-        (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
-        (status = 404, body = ProblemBody),
+        (
+            status = 200, description = "A header line, one product a line, a trailer with count, checksum and digest; zstd or gzip by Accept-Encoding.",
+            content((String = "application/x-ndjson", example = json!(examples::snapshot()))),
+            headers(("ETag" = String)),
+        ),
+        SnapshotProblems,
     )
 )]
 pub async fn one(

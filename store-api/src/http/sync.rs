@@ -4,12 +4,16 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use shared::service::auth::{Caller, Scope};
-pub use shared::service::openapi::ProblemBody;
 use shared::wire::problem::{Problem, ProblemCode};
 use utoipa::ToSchema;
 
-use super::AppState;
+use super::{AppState, examples};
 use crate::replica::follower::ForceFault;
+
+shared::problem_set! {
+    /// Why there was no full sync.
+    ForceProblems = CentralUnavailable | ShuttingDown;
+}
 
 /// How the sync goes.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,6 +23,7 @@ pub struct SyncStatus {
     in_progress: bool,
     /// When something good was last heard from central.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_sync_time: Option<String>,
     /// Whether the last attempt went well.
     last_sync_success: bool,
@@ -26,17 +31,23 @@ pub struct SyncStatus {
     /// Milliseconds that the last full sync took.
     sync_duration: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error_message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     applied_offset: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     central_head_offset: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     lag_events: Option<u64>,
     /// Milliseconds since the copy was last proved to stand at central's head.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     lag_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     r#gen: Option<String>,
     /// starting, `catching_up`, live or stale.
     state: &'static str,
@@ -78,8 +89,8 @@ pub fn sync_status(state: &AppState) -> SyncStatus {
 /// # Errors
 /// 401 without a key.
 #[utoipa::path(
-    get, path = "/v1/store/sync/status", tag = "sync", security(("apiKey" = [])),
-    responses((status = 200, body = SyncStatus), (status = 401, body = ProblemBody))
+    get, path = "/v1/store/sync/status", tag = "sync", operation_id = "syncStatus", security(("apiKey" = [])),
+    responses((status = 200, body = SyncStatus, example = json!(examples::sync_status())))
 )]
 pub async fn status(
     State(state): State<AppState>,
@@ -101,11 +112,8 @@ pub struct Forced {
 /// # Errors
 /// 503 when central cannot be reached; the copy stays as it is.
 #[utoipa::path(
-    post, path = "/v1/store/sync/force", tag = "sync", security(("apiKey" = [])),
-    responses(
-        (status = 200, body = Forced), (status = 401, body = ProblemBody),
-        (status = 503, body = ProblemBody),
-    )
+    post, path = "/v1/store/sync/force", tag = "sync", operation_id = "forceSync", security(("apiKey" = [])),
+    responses((status = 200, description = "The copy is new.", body = Forced, example = json!(examples::forced())), ForceProblems)
 )]
 pub async fn force(State(state): State<AppState>, caller: Caller) -> Result<Json<Forced>, Problem> {
     caller.require(Scope::Store)?;
@@ -134,6 +142,7 @@ pub async fn force(State(state): State<AppState>, caller: Caller) -> Result<Json
 pub struct CacheStats {
     product_count: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_sync_time: Option<String>,
     /// Bytes on disk.
     storage_size: u64,
@@ -141,6 +150,7 @@ pub struct CacheStats {
     memory_usage: u64,
     initialized_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_update_time: Option<String>,
     /// Checkpoints since the start.
     checkpoints: u64,
@@ -151,8 +161,8 @@ pub struct CacheStats {
 /// # Errors
 /// 401 without a key.
 #[utoipa::path(
-    get, path = "/v1/store/cache/stats", tag = "sync", security(("apiKey" = [])),
-    responses((status = 200, body = CacheStats), (status = 401, body = ProblemBody))
+    get, path = "/v1/store/cache/stats", tag = "sync", operation_id = "cacheStats", security(("apiKey" = [])),
+    responses((status = 200, body = CacheStats, example = json!(examples::cache_stats())))
 )]
 pub async fn cache_stats(
     State(state): State<AppState>,

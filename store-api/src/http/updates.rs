@@ -18,17 +18,23 @@ use shared::wire::headers::{REQUEST_ID, SYNC_VISIBLE};
 use shared::wire::problem::{Problem, ProblemCode};
 use utoipa::ToSchema;
 
-use super::AppState;
-use super::sync::ProblemBody;
 use super::update_body::{Moved, Outgoing, Said, prepare, shape};
 use super::visible::until;
 use super::write_headers::WriteHeaders;
+use super::{AppState, examples};
 use crate::central::http::problem_code;
 use crate::central::{Call, CallFault, Central as _, Reply};
 use crate::replica::live::Shown;
 
 /// Where central takes movements, one or many.
 const UPDATES: &str = "v1/inventory/updates";
+
+shared::problem_set! {
+    /// What a movement can come to instead.
+    UpdateProblems = InvalidRequest | MissingProductId | InvalidDelta | IdempotencyKeyRequired
+        | IdempotencyKeyReused | ProductNotFound | InsufficientInventory | VersionConflict
+        | PreconditionFailed | StockOutOfRange | CentralUnavailable | Overloaded | Timeout;
+}
 
 /// One movement of stock.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -43,6 +49,7 @@ pub struct UpdateBody {
     idempotency_key: Option<String>,
     /// This store, or absent.
     store_id: Option<String>,
+    /// `sale` (the default of negative deltas), `returned`, `received`, `found`, `correction`, …
     reason: Option<String>,
     reference: Option<String>,
     note: Option<String>,
@@ -53,6 +60,7 @@ pub struct UpdateBody {
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; it is passed on unparsed")]
 pub struct BatchBody {
+    #[schema(min_items = 1, max_items = 1_000)]
     updates: Vec<UpdateBody>,
     /// `per_item` (default) or `all`.
     atomicity: Option<String>,
@@ -70,16 +78,45 @@ pub struct Updated {
     last_updated: String,
     delta: i64,
     idempotency_key: String,
-    offset: Option<i64>,
+    /// Of the event.
+    offset: i64,
+}
+
+/// What became of one of several.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdatedLine {
+    product_id: String,
+    new_quantity: i64,
+    new_version: i64,
+    applied: bool,
+    last_updated: String,
+    /// As it was asked for; a relay leaves it out.
+    #[schema(nullable = false)]
+    delta: Option<i64>,
+    /// Likewise.
+    #[schema(nullable = false)]
+    idempotency_key: Option<String>,
+    #[schema(nullable = false)]
     error_type: Option<String>,
+    #[schema(nullable = false)]
     error_message: Option<String>,
+}
+
+/// How many went well.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchSummary {
+    total: i64,
+    succeeded: i64,
+    failed: i64,
 }
 
 /// What became of several.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchUpdated {
-    results: Vec<Updated>,
+    results: Vec<UpdatedLine>,
+    summary: BatchSummary,
     store_id: String,
     total_count: i64,
     success_count: i64,
@@ -92,21 +129,13 @@ pub struct BatchUpdated {
 /// Central's refusals as they are; 503 if nothing happened, 504 if nobody knows and the same key
 /// settles it.
 #[utoipa::path(
-    post, path = "/v1/store/inventory/updates", tag = "inventory", security(("apiKey" = [])),
-    request_body = UpdateBody,
+    post, path = "/v1/store/inventory/updates", tag = "inventory", operation_id = "updateInventory", security(("apiKey" = [])),
+    request_body(content = UpdateBody, example = json!(examples::sale())),
     params(
-        ("Idempotency-Key" = Option<String>, Header),
-        ("If-Match" = Option<String>, Header, description = "The ETag that a read gave, instead of `version`"),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false),
+        ("If-Match" = Option<String>, Header, nullable = false, description = "The ETag that a read gave, instead of `version`"),
     ),
-    responses(
-        (status = 200, body = Updated), (status = 400, body = ProblemBody),
-        (status = 401, body = ProblemBody), (status = 403, body = ProblemBody),
-        (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
-        (status = 412, body = ProblemBody),
-        (status = 413, body = ProblemBody), (status = 415, body = ProblemBody),
-        (status = 422, body = ProblemBody), (status = 429, body = ProblemBody),
-        (status = 503, body = ProblemBody), (status = 504, body = ProblemBody),
-    )
+    responses((status = 200, description = "What the movement led to; X-Sync-Visible says whether this store's copy shows it.", body = Updated, headers(("X-Sync-Visible" = bool)), example = json!(examples::sold())), UpdateProblems)
 )]
 pub async fn post_updates(
     State(state): State<AppState>,
@@ -122,17 +151,10 @@ pub async fn post_updates(
 /// # Errors
 /// As [`post_updates`].
 #[utoipa::path(
-    post, path = "/v1/store/inventory/batch-updates", tag = "inventory", security(("apiKey" = [])),
-    request_body = BatchBody,
-    params(("Idempotency-Key" = Option<String>, Header)),
-    responses(
-        (status = 200, body = BatchUpdated), (status = 400, body = ProblemBody),
-        (status = 401, body = ProblemBody), (status = 403, body = ProblemBody),
-        (status = 409, body = ProblemBody), (status = 413, body = ProblemBody),
-        (status = 415, body = ProblemBody), (status = 422, body = ProblemBody),
-        (status = 429, body = ProblemBody), (status = 503, body = ProblemBody),
-        (status = 504, body = ProblemBody),
-    )
+    post, path = "/v1/store/inventory/batch-updates", tag = "inventory", operation_id = "updateInventoryBatch", security(("apiKey" = [])),
+    request_body(content = BatchBody, example = json!(examples::sales())),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, description = "With `atomicity: all`: the key of the whole")),
+    responses((status = 200, description = "What each movement led to.", body = BatchUpdated, headers(("X-Sync-Visible" = bool)), example = json!(examples::sold_many())), UpdateProblems)
 )]
 pub async fn post_batch_updates(
     State(state): State<AppState>,
@@ -194,13 +216,10 @@ async fn update(
 /// # Errors
 /// As [`post_updates`].
 #[utoipa::path(
-    post, path = "/v1/inventory/updates", tag = "relay", security(("apiKey" = [])),
-    request_body = BatchBody,
-    responses(
-        (status = 200, body = BatchUpdated), (status = 401, body = ProblemBody),
-        (status = 403, body = ProblemBody), (status = 503, body = ProblemBody),
-        (status = 504, body = ProblemBody),
-    )
+    post, path = "/v1/inventory/updates", tag = "relay", operation_id = "relayUpdates", security(("apiKey" = [])),
+    request_body(content = BatchBody, example = json!(examples::followers_sales())),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false), ("If-Match" = Option<String>, Header, nullable = false)),
+    responses((status = 200, description = "What each movement led to, as central says it.", body = BatchUpdated, example = json!(examples::followers_sold())), UpdateProblems)
 )]
 pub async fn pass_on_updates(
     State(state): State<AppState>,

@@ -1,18 +1,15 @@
 //! A store under test.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use reqwest::{Client, Response};
 use serde_json::Value;
+pub(crate) use shared::testing::{client, eventually, header};
 use store_api::{Config, Settings};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// How long a test waits for anything before it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const KEY: &str = "demo";
 pub(crate) const ADMIN_KEY: &str = "admin-demo";
@@ -153,31 +150,4 @@ impl Drop for TestStore {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-pub(crate) fn client() -> Client {
-    drop(rustls::crypto::ring::default_provider().install_default());
-    Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE)
-        .build()
-        .unwrap()
-}
-
-/// Waits until `condition` holds.
-pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test's own patience is real time"
-    )]
-    let begun = Instant::now();
-    while !condition().await {
-        assert!(begun.elapsed() < PATIENCE, "still not so: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
 }

@@ -6,6 +6,7 @@
 )]
 
 mod coming_from;
+mod described;
 mod faults;
 mod histories;
 mod hot_product;

@@ -18,6 +18,7 @@ fn paid_with() -> Value {
 }
 
 /// An order that was paid and confirmed.
+#[must_use]
 pub fn order() -> Value {
     json!({
         "orderId": ORDER, "customerId": "customer-17", "storeId": "store-s1",
@@ -31,6 +32,7 @@ pub fn order() -> Value {
 }
 
 /// A page of orders.
+#[must_use]
 pub fn page() -> Value {
     json!({
         "orders": [order()],
@@ -60,6 +62,7 @@ fn refused() -> Value {
 }
 
 /// A stretch of the order feed.
+#[must_use]
 pub fn feed() -> Value {
     json!({
         "events": [confirmed()], "nextOffset": 3, "hasMore": false, "count": 1,
@@ -68,11 +71,13 @@ pub fn feed() -> Value {
 }
 
 /// The last of what happened to an order.
+#[must_use]
 pub fn history() -> Value {
     json!({"orderId": ORDER, "events": [confirmed(), refused()], "isOver": false})
 }
 
 /// What orders sum up to.
+#[must_use]
 pub fn stats() -> Value {
     json!({
         "total": 3,
@@ -86,6 +91,7 @@ pub fn stats() -> Value {
 }
 
 /// A payment.
+#[must_use]
 pub fn payment() -> Value {
     let mut payment = paid_with();
     if let Value::Object(payment) = &mut payment {

@@ -4,12 +4,18 @@
 use serde_json::{Map, Value};
 
 /// The schemas of a description.
-pub(crate) struct Schemas<'a> {
+#[derive(Debug)]
+pub struct Schemas<'a> {
     known: &'a Map<String, Value>,
 }
 
 impl<'a> Schemas<'a> {
-    pub(crate) fn of(document: &'a Value) -> Self {
+    /// Those of `document`.
+    ///
+    /// # Panics
+    /// It has none.
+    #[must_use]
+    pub fn of(document: &'a Value) -> Self {
         let known = document["components"]["schemas"].as_object();
         Self {
             known: known.unwrap(),
@@ -17,14 +23,24 @@ impl<'a> Schemas<'a> {
     }
 
     /// Stops the test where `value` is not what `schema` says.
+    ///
+    /// # Panics
+    /// It is not.
     #[track_caller]
-    pub(crate) fn check(&self, schema: &Value, value: &Value, at: &str) {
+    pub fn check(&self, schema: &Value, value: &Value, at: &str) {
         if let Err(fault) = self.fits(schema, value, at) {
             panic!("{fault}\nin {value}");
         }
     }
 
-    pub(crate) fn fits(&self, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
+    /// Whether `value` is what `schema` says.
+    ///
+    /// # Errors
+    /// The first thing that is not.
+    ///
+    /// # Panics
+    /// The schema names one that does not exist.
+    pub fn fits(&self, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
         if let Some(name) = schema["$ref"].as_str() {
             let name = name.rsplit('/').next().unwrap();
             let schema = self.known.get(name).unwrap_or_else(|| panic!("no {name}"));

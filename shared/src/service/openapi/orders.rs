@@ -1,4 +1,4 @@
-//! Bodies of the calls about orders, described; see [`schema`](super::schema).
+//! Bodies of the calls about orders, described; see [`bodies`](super::bodies).
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
-//! What questions about orders are answered with, described; see [`schema`](super::schema).
+//! What questions about orders are answered with, described; see [`bodies`](super::bodies).
 
 use serde::Serialize;
-use shared::service::openapi::PaginationBody;
 use utoipa::{IntoParams, ToSchema};
 
-use super::schema::EventBatch;
-use super::schema_orders::{OrderBody, PaymentBody};
+use super::bodies::PaginationBody;
+use super::feed::EventBatch;
+use super::orders::{OrderBody, PaymentBody};
 
 /// Which orders, and which page of them.
 #[derive(Debug, Serialize, IntoParams)]
@@ -208,47 +208,47 @@ pub struct OrderStatsParams {
 #[serde(rename_all = "camelCase")]
 pub struct OrderProcessing {
     /// Orders of which that is known.
-    pub(super) count: usize,
-    pub(super) mean_ms: f64,
+    pub count: usize,
+    pub mean_ms: f64,
     /// 99 of 100 took at most that long.
-    pub(super) p99_ms: i64,
+    pub p99_ms: i64,
 }
 
 /// How many orders stand like what.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OrderCounts {
-    pub(super) pending: usize,
-    pub(super) reserved: usize,
-    pub(super) undecided: usize,
-    pub(super) paid: usize,
-    pub(super) confirmed: usize,
-    pub(super) completed: usize,
-    pub(super) failed: usize,
-    pub(super) cancelled: usize,
+    pub pending: usize,
+    pub reserved: usize,
+    pub undecided: usize,
+    pub paid: usize,
+    pub confirmed: usize,
+    pub completed: usize,
+    pub failed: usize,
+    pub cancelled: usize,
 }
 
 /// What orders sum up to.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderStatsAnswer {
-    pub(super) total: usize,
-    pub(super) by_status: OrderCounts,
+    pub total: usize,
+    pub by_status: OrderCounts,
     /// Absent while it is known of none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub(super) processing: Option<OrderProcessing>,
+    pub processing: Option<OrderProcessing>,
     /// Whether every order of the time asked for is in these figures. If not, the newest 200000 are,
     /// and `countedFrom` is when the oldest of them was placed.
-    pub(super) is_complete: bool,
+    pub is_complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
-    pub(super) counted_from: Option<String>,
+    pub counted_from: Option<String>,
     #[serde(rename = "gen")]
     #[schema(pattern = "^[0-9a-f]{16}$")]
-    pub(super) log_gen: String,
+    pub log_gen: String,
     /// In the order feed.
     #[schema(minimum = 0)]
-    pub(super) as_of_offset: u64,
+    pub as_of_offset: u64,
 }
 
 /// A payment and what it is for.
