@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 pub use shared::service::openapi::examples::{
-    cancelled_order, categories, feed, new_order, order, page, product, snapshot,
+    cancelled_order, categories, feed, new_order, order, page, product, snapshot, undecided_order,
 };
 
 /// A file of products.

@@ -67,7 +67,7 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
     request_body(content = OrderRequest, example = json!(examples::new_order())),
     responses(
         (status = 201, description = "It is paid, and confirmed unless that was to wait.", body = OrderBody, headers(("ETag" = String), ("Location" = String), ("Log-Head" = i64, description = "Offset that a copy of the stock must have reached to show this")), example = json!(examples::order())),
-        (status = 202, description = "Nobody knows yet whether it is paid; ask again with the same key, or for the order.", body = OrderBody, headers(("Location" = String), ("Retry-After" = i64), ("Log-Head" = i64))),
+        (status = 202, description = "Nobody knows yet whether it is paid; ask again with the same key, or for the order.", body = OrderBody, headers(("Location" = String), ("Retry-After" = i64), ("Log-Head" = i64)), example = json!(examples::undecided_order())),
         PlaceProblems,
     )
 )]
