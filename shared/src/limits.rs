@@ -96,6 +96,8 @@ pub const FEED_RING_BYTES: usize = 64 * 1024 * 1024;
 
 /// Stores whose reports central remembers; past that the one that was silent longest is forgotten.
 pub const STORES_KNOWN: usize = 100_000;
+/// Stores whose lag is served one by one to whoever scrapes, the first by id; the sums are of all.
+pub const STORES_MEASURED: usize = 1_000;
 
 /// Age up to which a catalogue snapshot is given to the next reader, however much has happened since.
 pub const EXPORT_REUSE: Duration = Duration::from_secs(5);

@@ -16,5 +16,6 @@ pub mod window;
 pub use backoff::{Backoff, BackoffSettings};
 pub use breaker::{
     Breaker, BreakerSettings, BreakerSnapshot, BreakerState, OpenUntil, Outcome, Permit,
+    Transitions,
 };
 pub use window::{RollingWindow, WindowCounts};

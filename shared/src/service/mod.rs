@@ -7,10 +7,11 @@
 //! leaves as a [`problem_response`]. Beside that: [`telemetry`] writes the log,
 //! [`shutdown`] turns signals into a token, [`health`] says how the service is, [`guard`] keeps calls
 //! to others behind a breaker, [`system_clock`] is the one reader of the wall clock. [`feed`] is
-//! what central and a relay must say alike, [`live`] what their pages are told.
+//! what central and a relay must say alike, [`live`] what their pages are told, [`metrics`] what whoever
+//! runs the service is told.
 //!
-//! Nothing here knows what a product is. What stays out: metrics, rate limits and sessions, which
-//! each have their own module, and whatever only one service needs.
+//! Nothing here knows what a product is. What stays out: rate limits and sessions, which each have
+//! their own module, and whatever only one service needs.
 
 pub mod auth;
 pub mod breakers;
@@ -24,6 +25,7 @@ pub mod guard;
 pub mod health;
 pub mod idempotency;
 pub mod live;
+pub mod metrics;
 pub mod openapi;
 pub mod precondition;
 pub mod problem_response;

@@ -176,6 +176,17 @@ impl BreakerState {
     }
 }
 
+/// How often a breaker went into each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transitions {
+    /// It closed, by success or by hand.
+    pub closed: u64,
+    /// It opened.
+    pub opened: u64,
+    /// It let a first probe through.
+    pub half_opened: u64,
+}
+
 /// A breaker at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerSnapshot {
@@ -189,6 +200,8 @@ pub struct BreakerSnapshot {
     pub rejected: u64,
     /// Failures that were timeouts, since the start.
     pub timeouts: u64,
+    /// How often it changed its state, since the start.
+    pub transitions: Transitions,
     /// Calls within the rolling window.
     pub window: WindowCounts,
     /// Failures in a row up to now, within this closed period.
@@ -225,6 +238,7 @@ struct Totals {
     failures: u64,
     rejected: u64,
     timeouts: u64,
+    transitions: Transitions,
 }
 
 /// What a half-open breaker asks for at most: its probe decides long before its permit expires.
@@ -272,6 +286,8 @@ impl Breaker {
             }),
             State::Open { until, .. } if now < until => Err(self.refuse(until)),
             State::Open { since, .. } => {
+                let transitions = &mut self.totals.transitions;
+                transitions.half_opened = transitions.half_opened.saturating_add(1);
                 self.enter(State::HalfOpen {
                     since,
                     successes: 0,
@@ -342,6 +358,7 @@ impl Breaker {
             failures: self.totals.failures,
             rejected: self.totals.rejected,
             timeouts: self.totals.timeouts,
+            transitions: self.totals.transitions,
             window: self.window.counts(now),
             consecutive: self.consecutive,
             opened_at,
@@ -409,6 +426,8 @@ impl Breaker {
     }
 
     fn open(&mut self, now: Duration) {
+        let transitions = &mut self.totals.transitions;
+        transitions.opened = transitions.opened.saturating_add(1);
         self.enter(State::Open {
             since: now,
             until: now.saturating_add(self.settings.open_for),
@@ -416,6 +435,11 @@ impl Breaker {
     }
 
     fn close(&mut self) {
+        let transitions = &mut self.totals.transitions;
+        // A reset may find it closed.
+        if !matches!(self.state, State::Closed) {
+            transitions.closed = transitions.closed.saturating_add(1);
+        }
         self.enter(State::Closed);
         self.consecutive = 0;
         self.window.clear();

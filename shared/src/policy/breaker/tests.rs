@@ -107,6 +107,36 @@ fn a_failed_probe_opens_it_for_the_whole_time_again() {
 }
 
 #[test]
+fn every_change_of_state_is_counted_once() {
+    let counted = |breaker: &Breaker| {
+        let Transitions {
+            closed,
+            opened,
+            half_opened,
+        } = breaker.snapshot(ms(0)).transitions;
+        (closed, opened, half_opened)
+    };
+    let mut breaker = breaker();
+    // There is nothing to close.
+    breaker.reset();
+    assert_eq!(counted(&breaker), (0, 0, 0));
+    calls(&mut breaker, "FFFFF", 0, 0);
+    assert_eq!(counted(&breaker), (0, 1, 0));
+    let mut probe = |at: u64, outcome: Outcome| {
+        let probe = breaker.try_acquire(ms(at)).unwrap();
+        breaker.record(probe, outcome, ms(at));
+        counted(&breaker)
+    };
+    assert_eq!(probe(30_000, Outcome::Failure), (0, 2, 1));
+    assert_eq!(probe(60_000, Outcome::Success), (0, 2, 2));
+    // The second probe of one recovery.
+    assert_eq!(probe(60_001, Outcome::Success), (1, 2, 2));
+    let mut breaker = opened(0);
+    breaker.reset();
+    assert_eq!(counted(&breaker), (1, 1, 0));
+}
+
+#[test]
 fn a_probe_that_says_nothing_makes_room_for_the_next() {
     let mut breaker = opened(0);
     let probe = breaker.try_acquire(ms(30_000)).unwrap();
