@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use shared::service::{server, settings, shutdown, telemetry};
+use shared::service::metrics::Listeners;
+use shared::service::{settings, shutdown, telemetry};
 
 use crate::config::{Cli, CliCommand, Config};
 use crate::http::refusal::chain;
@@ -81,17 +82,14 @@ fn serve(config: Config) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
-        let listener = match server::listen((config.host, config.port).into()) {
-            Ok(listener) => listener,
+        let listeners = match Listeners::open(config.host, config.port, config.metrics_port) {
+            Ok(listeners) => listeners,
             Err(error) => {
-                complain(&format!(
-                    "cannot listen on {}:{}: {error}",
-                    config.host, config.port
-                ));
+                complain(&chain(&error));
                 return ExitCode::FAILURE;
             }
         };
-        match startup::run(config, listener, shutdown).await {
+        match startup::run(config, listeners, shutdown).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(&chain(&error));

@@ -53,6 +53,9 @@ pub struct Settings {
     /// Port to listen on; 0 takes a free one, which the log names.
     #[arg(long, env = "PORT", default_value_t = 8081)]
     pub port: u16,
+    /// Port of GET /metrics, for Prometheus, without a key; 0 takes a free one, which the log names.
+    #[arg(long, env = "METRICS_PORT", default_value_t = 9080)]
+    pub metrics_port: u16,
     /// Folder of the journal and the snapshots; one process at a time.
     #[arg(long, env = "DATA_DIR", default_value = "data/central")]
     pub data_dir: PathBuf,
@@ -106,6 +109,7 @@ impl Default for Settings {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 8081,
+            metrics_port: 9080,
             data_dir: PathBuf::from("data/central"),
             api_keys: String::new(),
             admin_api_keys: String::new(),
@@ -130,6 +134,8 @@ pub struct Config {
     pub host: IpAddr,
     /// Port to listen on.
     pub port: u16,
+    /// Port of the metrics.
+    pub metrics_port: u16,
     /// Folder of the journal and the snapshots.
     pub data_dir: PathBuf,
     /// The keys of the settings.
@@ -165,6 +171,9 @@ impl Config {
         if host.is_err() {
             faults.push(format!("HOST: {:?} is not an IP address", settings.host));
         }
+        if settings.metrics_port == settings.port && settings.port != 0 {
+            faults.push("METRICS_PORT: must be another port than PORT".to_owned());
+        }
         let keys = ApiKeys::parse(&settings.api_keys, &settings.admin_api_keys);
         let keys = keys.unwrap_or_else(|found| {
             faults.extend(
@@ -178,18 +187,13 @@ impl Config {
             faults.extend(found);
             Origins::default()
         });
-        let level = match settings.log_level.as_str() {
-            "debug" => Some(Level::DEBUG),
-            "info" => Some(Level::INFO),
-            "warn" => Some(Level::WARN),
-            "error" => Some(Level::ERROR),
-            other => {
-                faults.push(format!(
-                    "LOG_LEVEL: {other:?} is not debug, info, warn or error"
-                ));
-                None
-            }
-        };
+        let level = level(&settings.log_level);
+        if level.is_none() {
+            let given = &settings.log_level;
+            faults.push(format!(
+                "LOG_LEVEL: {given:?} is not debug, info, warn or error"
+            ));
+        }
         let format = settings.log_format.parse::<LogFormat>();
         if let Err(fault) = &format {
             faults.push(format!("LOG_FORMAT: {fault}"));
@@ -215,6 +219,7 @@ impl Config {
             (Ok(host), Some(level), Ok(format), Some(payments)) if faults.is_empty() => Ok(Self {
                 host,
                 port: settings.port,
+                metrics_port: settings.metrics_port,
                 data_dir: settings.data_dir,
                 keys,
                 origins,
@@ -229,5 +234,15 @@ impl Config {
             }),
             _ => Err(faults),
         }
+    }
+}
+
+fn level(word: &str) -> Option<Level> {
+    match word {
+        "debug" => Some(Level::DEBUG),
+        "info" => Some(Level::INFO),
+        "warn" => Some(Level::WARN),
+        "error" => Some(Level::ERROR),
+        _ => None,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! See `ARCHITECTURE.md` for the map. [`journal`] is what was decided, durably; [`ledger`] decides;
 //! [`feed`] is how others follow; [`payments`] takes money; [`http`] is what crosses the network; [`faults`] makes calls fail on
-//! purpose; [`startup`] puts them together.
+//! purpose; [`metrics`] is what an operator is told; [`startup`] puts them together.
 
 pub mod cli;
 pub mod config;
@@ -14,6 +14,7 @@ pub mod http;
 pub mod import;
 pub mod journal;
 pub mod ledger;
+pub mod metrics;
 pub mod orders;
 pub mod payments;
 pub mod startup;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use shared::clock::Clock;
 use shared::disk::{Disk, FsDisk};
+use shared::service::metrics::{Listeners, Scraped};
 use shared::service::server::{self, ServerOptions};
 use shared::service::system_clock::SystemClock;
 use shared::service::workers::Workers;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ use crate::journal::{JournalError, LogGen};
 use crate::ledger::open::recover;
 use crate::ledger::{KeyRetention, Ledger, LedgerOptions, LedgerThreads};
 use crate::payments::{self, PaymentsFault};
-use crate::{cli, tasks};
+use crate::{cli, metrics, tasks};
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -144,12 +144,25 @@ pub async fn open_ledger(
     };
     let snapshot_seq = recovered.snapshot_seq;
     let (ledger, threads) = Ledger::start(Box::new(recovered.journal), recovered.fold, options)?;
+    if snapshot_seq > 0 {
+        note_snapshot(&ledger, snapshot_seq).await;
+    }
     Ok(OpenLedger {
         ledger,
         threads,
         snapshot_seq,
         lock,
     })
+}
+
+/// Tells the ledger how old the snapshot is that it was recovered from; for metrics alone, so a log
+/// that cannot say is no reason not to start.
+async fn note_snapshot(ledger: &Ledger, seq: u64) {
+    let published = Arc::clone(ledger.published());
+    let noted = tokio::task::spawn_blocking(move || published.found_snapshot(seq)).await;
+    if let Ok(Err(error)) = noted {
+        tracing::warn!(error = %http::refusal::chain(&error), "the snapshot's age is not known");
+    }
 }
 
 /// Ends the process when the journal has failed: what is in memory may be ahead of what is durable,
@@ -205,15 +218,16 @@ async fn import_first_catalogue(
     Ok(())
 }
 
-/// Runs the service on `listener` until `shutdown`, then drains it.
+/// Runs the service on `listeners` until `shutdown`, then drains it.
 ///
 /// # Errors
 /// See [`StartError`].
 pub async fn run(
     mut config: Config,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
+    let listeners = listeners.into();
     // One TLS provider for the process; a second call in one process finds it there.
     drop(rustls::crypto::ring::default_provider().install_default());
     let faults = Faults::if_allowed(config.fault_injection);
@@ -236,11 +250,12 @@ pub async fn run(
     }
     state.shared.orders.resume();
     let tasks = tasks::start(&ledger, snapshot_seq, &config, &shutdown);
-    if let Ok(address) = listener.local_addr() {
+    let scraped = Scraped::start(listeners.metrics, metrics::of(&state));
+    if let Ok(address) = listeners.api.local_addr() {
         tracing::info!(%address, "listening");
     }
-    let router = http::router(state);
-    let report = server::serve(listener, router, shutdown, ServerOptions::default(), &homes).await;
+    let (router, options) = (http::router(state), ServerOptions::default());
+    let report = server::serve(listeners.api, router, shutdown, options, &homes).await;
     let (accepted, cut) = (report.accepted, report.cut);
     tracing::info!(accepted, cut, "no more requests are taken");
     tasks.finish().await;
@@ -249,6 +264,8 @@ pub async fn run(
     stopping
         .await
         .unwrap_or_else(|error| tracing::error!(%error, "the ledger did not stop"));
+    // To the very end, so that an end can be watched.
+    scraped.finish().await;
     workers.stop();
     drop(lock);
     tracing::info!("stopped");

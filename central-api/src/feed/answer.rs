@@ -19,6 +19,7 @@ use super::ring::Chunk;
 use crate::journal::record::{event_spans, hex16};
 use crate::journal::{Generation, JournalError, LogGen, Stream};
 use crate::ledger::Published;
+use crate::metrics::feed::Source;
 
 /// Bytes of older events that one answer reads from the journal at a time.
 const READ_BYTES: usize = 1024 * 1024;
@@ -154,6 +155,7 @@ pub async fn read(
 ) -> Result<Slice, JournalError> {
     let key = (head.stream, offset, limit, head.offset);
     if let Some(slice) = published.slices.get(key) {
+        published.feed_metrics.read(Source::Shared);
         return Ok(slice);
     }
     let (chunks, recent) = chunks(published, offset, limit, head).await?;
@@ -179,8 +181,10 @@ pub async fn chunks(
         return Ok((Vec::new(), true));
     }
     if let Some(chunks) = published.ring_of(head.stream).chunks_from(offset, limit) {
+        published.feed_metrics.read(Source::Ring);
         return Ok((chunks, true));
     }
+    published.feed_metrics.read(Source::Journal);
     let published = Arc::clone(published);
     let read = move || read_older(&published, offset, limit, head);
     let chunks = tokio::task::spawn_blocking(read)

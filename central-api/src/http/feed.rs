@@ -251,6 +251,8 @@ impl Feed {
     }
 
     async fn answer(&self, ask: Ask, slice: &Slice, head: FeedHead, waited: bool) -> Response {
+        let feed_metrics = &self.published().feed_metrics;
+        feed_metrics.polled(self.stream, slice.count);
         let log_gen = self.published().log_gen();
         let envelope = Envelope {
             log_gen,
@@ -318,6 +320,8 @@ impl Feed {
                     // A log that cannot be read ends the stream; the reader comes back and is told
                     // why.
                     let found = texts(feed.published(), offset, limit, head).await.ok()?;
+                    let feed_metrics = &feed.published().feed_metrics;
+                    feed_metrics.delivered(feed.stream, found.len());
                     let next = found.last().map_or(offset, |(last, _)| last + 1);
                     let events = found
                         .into_iter()

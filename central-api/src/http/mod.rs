@@ -80,6 +80,7 @@ struct Document;
 pub fn router(state: AppState) -> Router {
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone());
     let origins = state.shared.origins.clone();
+    let requests = state.shared.requests.clone();
     let faulty = state.shared.faults.is_some().then(|| state.clone());
     let mut router = Router::from(routes())
         .with_state(state)
@@ -91,7 +92,7 @@ pub fn router(state: AppState) -> Router {
     }
     origins
         .allow(router)
-        .layer(<RequestContextLayer>::default())
+        .layer(RequestContextLayer::new(requests))
 }
 
 /// The table. What may be long is packed on the way out; the feed, exports and snapshots see to that

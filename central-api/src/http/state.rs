@@ -7,6 +7,7 @@ use http::HeaderMap;
 use shared::limits;
 use shared::service::auth::{ApiKeys, Authenticate, Caller};
 use shared::service::cors::Origins;
+use shared::service::metrics::HttpMetrics;
 use shared::wire::problem::{Problem, ProblemCode};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,8 @@ pub struct SharedState {
     pub origins: Origins,
     /// Currency of all prices.
     pub currency: String,
+    /// Requests, counted.
+    pub requests: HttpMetrics,
     /// Calls that fail on purpose, where that is allowed.
     pub faults: Option<Arc<Faults>>,
     /// Moves money, behind its breaker.
@@ -93,6 +96,7 @@ impl AppState {
             keys: config.keys.clone(),
             origins: config.origins.clone(),
             currency: config.currency.clone(),
+            requests: HttpMetrics::default(),
             orders: Arc::new(Runner::new(
                 ledger.clone(),
                 Arc::clone(&payments),

@@ -5,6 +5,7 @@
 //! which every store reports again within seconds.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -106,6 +107,21 @@ pub struct StoresSummary {
     pub drifted: usize,
 }
 
+/// How one store follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follower {
+    /// Which one.
+    pub store: StoreId,
+    /// Whether it has reported lately.
+    pub online: bool,
+    /// Events between what it had and the head.
+    pub lag_events: u64,
+    /// Time since it was last seen at the head.
+    pub lag: Duration,
+    /// Whether it holds something else than central held.
+    pub drifted: bool,
+}
+
 impl Stores {
     /// How they follow a log that stands at `head`.
     #[must_use]
@@ -113,7 +129,7 @@ impl Stores {
         let stores = self.0.lock();
         let mut summary = StoresSummary::default();
         for known in stores.values() {
-            let online = now.millis_since(known.at) < OFFLINE_AFTER_MS;
+            let online = is_online(known, now);
             // Between two reports the head goes on; that alone is no lag.
             let behind = known.heartbeat.applied_offset < known.head.min(head);
             summary.known += 1;
@@ -124,14 +140,26 @@ impl Stores {
         summary
     }
 
+    /// Each of the first `most` by id.
+    #[must_use]
+    pub fn followers(&self, head: u64, now: Timestamp, most: usize) -> Vec<Follower> {
+        let stores = self.0.lock();
+        let followers = stores.iter().take(most).map(|(id, known)| Follower {
+            store: id.clone(),
+            online: is_online(known, now),
+            lag_events: known.lag_events(head),
+            lag: known.lag(head, now),
+            drifted: known.drift == Drift::Drifted,
+        });
+        followers.collect()
+    }
+
     /// Events that the last of them, of those that reported lately, is behind a log at `head`.
     #[must_use]
     pub fn lag_max(&self, head: u64, now: Timestamp) -> u64 {
         let stores = self.0.lock();
-        let online = stores
-            .values()
-            .filter(|known| now.millis_since(known.at) < OFFLINE_AFTER_MS);
-        let lags = online.map(|known| head.saturating_sub(known.heartbeat.applied_offset));
+        let online = stores.values().filter(|known| is_online(known, now));
+        let lags = online.map(|known| known.lag_events(head));
         lags.max().unwrap_or(0)
     }
 }
@@ -149,6 +177,24 @@ struct Known {
     drift: Drift,
     /// When the store was last seen at the head.
     in_sync_at: Timestamp,
+}
+
+impl Known {
+    fn lag_events(&self, head: u64) -> u64 {
+        head.saturating_sub(self.heartbeat.applied_offset)
+    }
+
+    /// Nothing for one that is at the head, however long ago it reported.
+    fn lag(&self, head: u64, now: Timestamp) -> Duration {
+        if self.lag_events(head) == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(now.millis_since(self.in_sync_at).unsigned_abs())
+    }
+}
+
+fn is_online(known: &Known, now: Timestamp) -> bool {
+    now.millis_since(known.at) < OFFLINE_AFTER_MS
 }
 
 shared::problem_set! {
@@ -295,28 +341,21 @@ fn parse_report(id: &str, body: &[u8]) -> Result<(StoreId, Heartbeat), Problem> 
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a lag in seconds is for people")]
 fn view(id: &StoreId, known: &Known, head: u64, now: Timestamp) -> StoreView {
     let Known {
         heartbeat,
         head: _,
         at,
         drift,
-        in_sync_at,
+        in_sync_at: _,
     } = known;
-    let lag_events = head.saturating_sub(heartbeat.applied_offset);
-    let lag_ms = if lag_events == 0 {
-        0
-    } else {
-        now.millis_since(*in_sync_at)
-    };
     StoreView {
         store_id: id.clone(),
-        online: now.millis_since(*at) < OFFLINE_AFTER_MS,
+        online: is_online(known, now),
         last_heartbeat: *at,
         applied_offset: heartbeat.applied_offset,
-        lag_events,
-        lag_seconds: lag_ms as f64 / 1_000.0,
+        lag_events: known.lag_events(head),
+        lag_seconds: known.lag(head, now).as_secs_f64(),
         log_gen: heartbeat.log_gen.clone(),
         digest: heartbeat.digest.clone(),
         drift: *drift,

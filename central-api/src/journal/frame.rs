@@ -41,6 +41,17 @@ pub enum Stream {
     Orders,
 }
 
+impl Stream {
+    /// The word in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inventory => "inventory",
+            Self::Orders => "orders",
+        }
+    }
+}
+
 /// One offset of each feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offsets {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use parking_lot::{RwLock, RwLockReadGuard};
 use shared::clock::Timestamp;
 use shared::domain::ids::{CustomerId, OrderId, ReservationId, StoreId};
-use shared::domain::inventory::{Reservation, Reservations};
+use shared::domain::inventory::{Reservation, ReservationState, Reservations};
 use shared::domain::order::{Order, OrderEntry, OrderStatus, Orders};
 use shared::domain::{Decision, State};
 
@@ -51,6 +51,49 @@ pub struct Inner {
     pub by_store: BTreeMap<StoreId, BTreeSet<Place>>,
     /// Likewise for each status.
     pub by_status: BTreeMap<OrderStatus, BTreeSet<Place>>,
+    /// What happened since this process started.
+    happened: Happened,
+}
+
+/// What happened to reservations and orders since the process started.
+#[derive(Clone, Copy, Debug, Default)]
+struct Happened {
+    made: u64,
+    committed: u64,
+    released: u64,
+    expired: u64,
+    /// Orders that came to each status, in the order of [`OrderStatus::ALL`].
+    transitions: [u64; OrderStatus::ALL.len()],
+}
+
+/// How many there are, for whoever runs the service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BookFigures {
+    /// Reservations whose units are held.
+    pub active: usize,
+    /// Reservations made since the process started.
+    pub made: u64,
+    committed: u64,
+    released: u64,
+    expired: u64,
+    /// Remembered orders in each status, in the order of [`OrderStatus::ALL`].
+    pub orders: [u64; OrderStatus::ALL.len()],
+    /// Orders that came to each status since the process started.
+    pub transitions: [u64; OrderStatus::ALL.len()],
+}
+
+impl BookFigures {
+    /// Reservations that ended as `state` since the process started; `None` for the one that is no
+    /// end.
+    #[must_use]
+    pub const fn resolved(&self, state: ReservationState) -> Option<u64> {
+        match state {
+            ReservationState::Active => None,
+            ReservationState::Committed => Some(self.committed),
+            ReservationState::Released => Some(self.released),
+            ReservationState::Expired => Some(self.expired),
+        }
+    }
 }
 
 impl Books {
@@ -132,6 +175,29 @@ impl Books {
         (newest.into_values().rev().collect(), total)
     }
 
+    /// How many there are of everything.
+    #[must_use]
+    pub fn figures(&self) -> BookFigures {
+        let inner = self.inner.read();
+        let Happened {
+            made,
+            committed,
+            released,
+            expired,
+            transitions,
+        } = inner.happened;
+        let count = |status| inner.by_status.get(&status).map_or(0, BTreeSet::len) as u64;
+        BookFigures {
+            active: inner.reservations.active(),
+            made,
+            committed,
+            released,
+            expired,
+            orders: OrderStatus::ALL.map(count),
+            transitions,
+        }
+    }
+
     /// Orders about which the outside still has something to do.
     #[must_use]
     pub fn open_orders(&self) -> Vec<OrderId> {
@@ -210,6 +276,9 @@ impl Books {
 
 impl Inner {
     fn put_hold(&mut self, reservation: &Reservation) {
+        let before = self.reservations.get(reservation.reservation_id.as_str());
+        self.happened
+            .count_hold(before.map(|it| it.state), reservation.state);
         self.holds_by_time.insert(hold_place(reservation));
         if let Some(forgotten) = self.reservations.put(reservation) {
             self.holds_by_time.remove(&hold_place(&forgotten));
@@ -219,8 +288,12 @@ impl Inner {
     fn put(&mut self, order: &Arc<Order>, record: u64) {
         let id = order.order_id.as_str();
         match self.orders.get(id).map(Arc::clone) {
-            None => self.index(order),
+            None => {
+                self.happened.count_order(order.status);
+                self.index(order);
+            }
             Some(before) if before.status != order.status => {
+                self.happened.count_order(order.status);
                 let place = place(order);
                 if let Some(places) = self.by_status.get_mut(&before.status) {
                     places.remove(&place);
@@ -260,6 +333,30 @@ impl Inner {
             remove(&mut self.by_store, store, &place);
         }
         remove(&mut self.by_status, &order.status, &place);
+    }
+}
+
+impl Happened {
+    /// A reservation is `now` what it may not have been before. One that is told again has not
+    /// happened again.
+    fn count_hold(&mut self, before: Option<ReservationState>, now: ReservationState) {
+        if before == Some(now) {
+            return;
+        }
+        self.made += u64::from(before.is_none());
+        match now {
+            ReservationState::Active => {}
+            ReservationState::Committed => self.committed += 1,
+            ReservationState::Released => self.released += 1,
+            ReservationState::Expired => self.expired += 1,
+        }
+    }
+
+    fn count_order(&mut self, status: OrderStatus) {
+        let all = OrderStatus::ALL.iter().zip(&mut self.transitions);
+        for (_, count) in all.filter(|(known, _)| **known == status) {
+            *count += 1;
+        }
     }
 }
 

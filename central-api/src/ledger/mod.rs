@@ -24,10 +24,10 @@ pub mod run;
 pub mod snapshot;
 pub mod writer;
 
-pub use books::{Books, HoldPlace, hold_place};
+pub use books::{BookFigures, Books, HoldPlace, hold_place};
 pub use fold::Fold;
 pub use inbox::Reply;
 pub use keys::KeyRetention;
-pub use published::Published;
+pub use published::{Published, SnapshotMark};
 pub use run::{Ledger, LedgerOptions, LedgerThreads, Outcome, SubmitError};
 pub use writer::{Answer, Decided, Publication, Request, Writer};

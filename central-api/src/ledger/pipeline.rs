@@ -32,6 +32,7 @@ use super::latecomers::Latecomers;
 use super::published::Published;
 use super::writer::{Draft, Publication, Writer};
 use crate::journal::{Flush, Journal, JournalError};
+use crate::metrics::FrameTally;
 
 /// Ends the process when the journal has failed.
 pub(super) type Fatal = Arc<dyn Fn(&JournalError) + Send + Sync>;
@@ -94,6 +95,15 @@ struct Staged {
     publication: Publication,
     /// By lane.
     replies: Vec<Replies>,
+    /// What is counted of it; `None` for a frame that another process wrote.
+    figures: Option<Figures>,
+}
+
+/// What is counted of a frame.
+struct Figures {
+    decided: FrameTally,
+    /// Keys that are remembered after it.
+    keys: usize,
 }
 
 /// The writer thread.
@@ -214,7 +224,8 @@ impl Pipeline {
             frame
         };
         let decide = |request| self.writer.decide(&mut frame.draft, request);
-        let answers = requests.iter().map(decide).collect();
+        let answers: Vec<_> = requests.iter().map(decide).collect();
+        answers.iter().for_each(|answer| frame.tally.count(answer));
         if let Some(replies) = frame.replies.get_mut(lane) {
             replies.push((reply, Reply { requests, answers }));
         }
@@ -228,6 +239,7 @@ impl Pipeline {
                 flush: Flush::done(),
                 publication,
                 replies: self.published.no_replies(),
+                figures: None,
             })?;
             if self.done.recv().is_err() {
                 return Err(JournalError::Poisoned);
@@ -237,20 +249,30 @@ impl Pipeline {
         Ok(Open {
             draft,
             replies: self.published.no_replies(),
+            tally: FrameTally::default(),
         })
     }
 
     /// Gives a frame to the flusher. Returns whether there was anything to give.
     fn hand_over(&mut self, open: Open) -> Result<bool, JournalError> {
-        let Open { draft, replies } = open;
+        let Open {
+            draft,
+            replies,
+            tally,
+        } = open;
         let (flush, publication) = self.writer.finish(&mut *self.journal, draft)?;
         if publication.frame.is_none() && replies.iter().all(Vec::is_empty) {
             return Ok(false);
         }
+        let figures = Figures {
+            decided: tally,
+            keys: self.writer.fold().keys.len(),
+        };
         self.send(Staged {
             flush,
             publication,
             replies,
+            figures: Some(figures),
         })?;
         Ok(true)
     }
@@ -265,6 +287,7 @@ struct Open {
     draft: Draft,
     /// By lane.
     replies: Vec<Replies>,
+    tally: FrameTally,
 }
 
 /// The flusher thread.
@@ -280,12 +303,25 @@ impl Flusher {
             flush,
             publication,
             replies,
+            figures,
         }) = self.staged.recv()
         {
+            let frame = publication.frame.as_ref();
+            let records = frame.map(|(frame, _)| frame.header.counts.records);
+            let began = Instant::now();
             flush.run()?;
+            let synced = began.elapsed();
             // From here on it is durable. The writer may go on while it is published.
             self.flushed.send(()).ok();
             self.published.publish(publication, replies);
+            // Counted last: nobody waits for it.
+            if let Some(Figures { decided, keys }) = figures {
+                let metrics = &self.published.metrics;
+                if let Some(records) = records {
+                    metrics.synced(records, synced);
+                }
+                metrics.decided(&decided, keys);
+            }
         }
         Ok(())
     }

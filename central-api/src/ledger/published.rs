@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use shared::clock::Timestamp;
 use shared::domain::inventory::state::Entry;
 use shared::limits;
@@ -29,6 +29,7 @@ use crate::feed::answer::SharedSlices;
 use crate::feed::ring::{Chunk, Ring};
 use crate::journal::record::Spans;
 use crate::journal::{Generation, JournalError, JournalReader, LogGen, Record, Stream};
+use crate::metrics::{FeedMetrics, LedgerMetrics};
 
 /// What readers see: everything in here is durable.
 #[derive(Debug)]
@@ -45,9 +46,23 @@ pub struct Published {
     pub slices: SharedSlices,
     /// Older ones.
     pub journal: Arc<dyn JournalReader>,
+    /// What was decided and synced, counted.
+    pub metrics: LedgerMetrics,
+    /// What followers were given, counted.
+    pub feed_metrics: FeedMetrics,
     heralds: Heralds,
     generations: RwLock<Vec<Generation>>,
     keys: KeyRetention,
+    newest_snapshot: Mutex<Option<SnapshotMark>>,
+}
+
+/// Where a snapshot of the state stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotMark {
+    /// The last record in it.
+    pub seq: u64,
+    /// When that was decided.
+    pub at: Timestamp,
 }
 
 impl Published {
@@ -60,7 +75,12 @@ impl Published {
         keys: KeyRetention,
         homes: &[Handle],
     ) -> Self {
+        let metrics = LedgerMetrics::default();
+        metrics.remembers(fold.keys.len());
         Self {
+            metrics,
+            feed_metrics: FeedMetrics::default(),
+            newest_snapshot: Mutex::default(),
             view: Catalogue::load(entries_of(fold), head),
             books: Books::of(&fold.state),
             ring: Ring::new(limits::FEED_RING_BYTES),
@@ -172,6 +192,22 @@ impl Published {
         Ok(low)
     }
 
+    /// Where the newest snapshot stands; `None` before the first.
+    #[must_use]
+    pub fn newest_snapshot(&self) -> Option<SnapshotMark> {
+        *self.newest_snapshot.lock()
+    }
+
+    /// Notes that there is a snapshot at `seq` from before this process. Blocking.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn found_snapshot(&self, seq: u64) -> Result<(), JournalError> {
+        let at = self.record(seq)?.map(|record| record.at);
+        *self.newest_snapshot.lock() = at.map(|at| SnapshotMark { seq, at });
+        Ok(())
+    }
+
     /// Writes a snapshot of what is published, and returns its record and its bytes. Takes a while;
     /// the writer goes on meanwhile.
     ///
@@ -197,6 +233,10 @@ impl Published {
         let mut parts = cut.parts().inspect(|part| bytes += part.len() as u64);
         self.journal.write_snapshot(cut.seq(), &mut parts)?;
         drop(parts);
+        *self.newest_snapshot.lock() = Some(SnapshotMark {
+            seq: cut.seq(),
+            at: cut.at(),
+        });
         Ok((cut.seq(), bytes))
     }
 

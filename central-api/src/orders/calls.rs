@@ -22,6 +22,8 @@ pub(super) struct Ended {
     pub(super) is_known: bool,
     /// Whether nothing was even sent.
     pub(super) not_sent: Option<NotSent>,
+    /// The word in metrics.
+    pub(super) outcome: &'static str,
 }
 
 /// Takes `step` of `order`; `None` if the order cannot be named to a provider, which no order of
@@ -129,7 +131,14 @@ fn refunded(order: &Order, refund: &Refund, outcome: payments::RefundOutcome) ->
             (RefundOutcome::Unknown { reason }, false, Some(not_sent))
         }
     };
+    let word = match (&outcome, &not_sent) {
+        (_, Some(_)) => "not_sent",
+        (RefundOutcome::Refunded { .. }, None) => "refunded",
+        (RefundOutcome::Refused { .. }, None) => "refused",
+        (RefundOutcome::Unknown { .. }, None) => "unknown",
+    };
     Ended {
+        outcome: word,
         command: order::Command::RecordRefund {
             order: order.order_id.clone(),
             number: refund.number,
@@ -149,6 +158,12 @@ fn approved(paid: payments::Paid) -> PaymentOutcome {
 
 fn known(order: &Order, outcome: PaymentOutcome) -> Ended {
     Ended {
+        outcome: match outcome {
+            PaymentOutcome::Approved { .. } => "approved",
+            PaymentOutcome::Declined { .. } => "declined",
+            PaymentOutcome::Voided => "voided",
+            PaymentOutcome::Unknown { .. } => "unknown",
+        },
         command: record(order, outcome),
         is_known: true,
         not_sent: None,
@@ -158,6 +173,11 @@ fn known(order: &Order, outcome: PaymentOutcome) -> Ended {
 fn unknown(order: &Order, reason: &str, not_sent: Option<NotSent>) -> Ended {
     let reason = reason.into();
     Ended {
+        outcome: if not_sent.is_some() {
+            "not_sent"
+        } else {
+            "unknown"
+        },
         command: record(order, PaymentOutcome::Unknown { reason }),
         is_known: false,
         not_sent,

@@ -28,11 +28,13 @@ use shared::domain::{Command, order};
 use shared::limits;
 use shared::policy::backoff::{Backoff, BackoffSettings};
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::calls::{self, Ended};
 use crate::ledger::inbox::Refused;
 use crate::ledger::{Ledger, Request, SubmitError};
+use crate::metrics::SagaMetrics;
 use crate::payments::{Guarded, NotSent};
 
 /// Waits between calls whose outcome nobody knows.
@@ -53,6 +55,7 @@ pub struct Runner {
     calls: Semaphore,
     tasks: Mutex<HashMap<OrderId, Arc<Task>>>,
     backoff: Backoff,
+    metrics: SagaMetrics,
     shutdown: CancellationToken,
 }
 
@@ -86,6 +89,7 @@ impl Runner {
             calls: Semaphore::new(limits::PAYMENT_CALLS),
             tasks: Mutex::default(),
             backoff: Backoff::try_new(BACKOFF).unwrap_or_default(),
+            metrics: SagaMetrics::default(),
             shutdown,
         }
     }
@@ -113,6 +117,12 @@ impl Runner {
     #[must_use]
     pub fn running(&self) -> usize {
         self.tasks.lock().len()
+    }
+
+    /// What was asked of the provider, counted.
+    #[must_use]
+    pub const fn metrics(&self) -> &SagaMetrics {
+        &self.metrics
     }
 
     fn task(self: &Arc<Self>, id: &OrderId, correlation: Option<CorrelationId>) -> Arc<Task> {
@@ -172,6 +182,9 @@ impl Runner {
         let mut retry = 0_u32;
         let mut stopped = false;
         while let Some((order, step)) = self.next(id, stopped) {
+            if retry > 0 {
+                self.metrics.retried();
+            }
             match self.take(&order, &step, task).await {
                 Went::On => {
                     retry = 0;
@@ -210,11 +223,13 @@ impl Runner {
         let Ok(_turn) = self.calls.acquire().await else {
             return Went::Ended;
         };
+        let began = Instant::now();
         let called = calls::take(&*self.payments, order, step, task.correlation.clone()).await;
         let Some(ended) = called else {
             tracing::error!(order = %order.order_id, "a step of the order cannot be taken");
             return Went::Wait(None);
         };
+        self.metrics.asked(step, ended.outcome);
         let at_least = match &ended.not_sent {
             Some(NotSent::BreakerOpen { retry_after }) => Some(*retry_after),
             Some(_) | None => None,
@@ -232,6 +247,7 @@ impl Runner {
         if is_news && !self.record(order, task, &ended).await {
             return Went::Ended;
         }
+        self.metrics.took(step, began.elapsed());
         if ended.is_known {
             Went::On
         } else {

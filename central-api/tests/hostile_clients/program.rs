@@ -31,6 +31,7 @@ impl Program {
                 ("API_KEYS", "demo"),
                 ("ADMIN_API_KEYS", "admin"),
                 ("PORT", "0"),
+                ("METRICS_PORT", "0"),
             ])
             .env("DATA_DIR", dir.join("data"))
             .stdin(Stdio::null())

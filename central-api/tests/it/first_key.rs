@@ -23,6 +23,7 @@ impl Program {
         let child = Command::new(env!("CARGO_BIN_EXE_central-api"))
             .env_clear()
             .env("PORT", "0")
+            .env("METRICS_PORT", "0")
             .env("DATA_DIR", dir.join("data"))
             .envs(settings.iter().copied())
             .stdin(Stdio::null())

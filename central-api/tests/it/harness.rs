@@ -9,6 +9,7 @@ use central_api::verify::verify;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use shared::disk::FsDisk;
+use shared::service::metrics::Listeners;
 pub(crate) use shared::testing::{client, eventually, header};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -23,6 +24,8 @@ pub(crate) const READ_KEY: &str = "reader";
 /// A running central service; its folder goes with it.
 pub(crate) struct TestCentral {
     pub(crate) url: String,
+    /// Of the port that is scraped.
+    pub(crate) metrics_url: String,
     pub(crate) client: Client,
     pub(crate) settings: Settings,
     dir: TempDir,
@@ -53,12 +56,19 @@ impl TestCentral {
     async fn in_folder(mut settings: Settings, dir: TempDir) -> Self {
         settings.data_dir = dir.path().join("central");
         let config = Config::check(settings.clone()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (api, metrics) = (listen().await, listen().await);
+        let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+        let (url, metrics_url) = (url(&api), url(&metrics));
+        let listeners = Listeners {
+            api,
+            metrics: Some(metrics),
+        };
         let stop = CancellationToken::new();
-        let running = tokio::spawn(startup::run(config, listener, stop.clone()));
+        let running = tokio::spawn(startup::run(config, listeners, stop.clone()));
         Self {
             url,
+            metrics_url,
             client: client(),
             settings,
             dir,

@@ -6,6 +6,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../../../shared/src/service/metrics/exposition.rs"]
+mod exposition;
 mod harness;
 
 mod admin_products;
@@ -27,6 +29,7 @@ mod import;
 mod keys;
 mod ledger;
 mod live;
+mod metrics;
 mod order_feed;
 mod order_history;
 mod order_kills;

@@ -29,6 +29,7 @@ impl Central {
             .env_clear()
             .env("DATA_DIR", dir)
             .env("PORT", port.to_string())
+            .env("METRICS_PORT", "0")
             .env("ADMIN_API_KEYS", "admin")
             .env("PAYMENT_PROVIDER", "stripe")
             .env("PAYMENT_URL", stripe)

@@ -231,6 +231,7 @@ async fn the_log_is_json_with_ids_and_tells_no_secret() {
     let mut program = program(&dir.path().join("data"));
     program
         .env("PORT", "0")
+        .env("METRICS_PORT", "0")
         .env("LOG_LEVEL", "debug")
         .env("API_KEYS", "hidden-store@store-s1,hidden-reader:read")
         .env("ADMIN_API_KEYS", "hidden-admin")
@@ -302,6 +303,7 @@ fn every_fault_of_the_settings_is_named_at_once_and_nothing_is_opened() {
     let output = program(&data)
         .envs([("PORT", "http"), ("IDEMPOTENCY_RETENTION_HOURS", "-1")])
         .envs([("EVENT_RETENTION_HOURS", ""), ("HOST", "nowhere")])
+        .env("METRICS_PORT", "8081")
         .envs([("API_KEYS", "se cret"), ("CURRENCY", "gold")])
         .output()
         .unwrap();
@@ -309,6 +311,7 @@ fn every_fault_of_the_settings_is_named_at_once_and_nothing_is_opened() {
     let complaints = String::from_utf8(output.stderr).unwrap();
     for variable in [
         "PORT: ",
+        "METRICS_PORT: ",
         "IDEMPOTENCY_RETENTION_HOURS: ",
         "EVENT_RETENTION_HOURS: ",
         "HOST: ",

@@ -204,6 +204,7 @@ pub(crate) fn config(data_dir: PathBuf) -> Config {
         origins: Origins::default(),
         host: "127.0.0.1".parse().unwrap(),
         port: 0,
+        metrics_port: 0,
         data_dir,
         keys: ApiKeys::parse(&api_keys, ADMIN).unwrap(),
         log: (tracing::Level::ERROR, LogFormat::Json),

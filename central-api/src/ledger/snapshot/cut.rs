@@ -95,6 +95,12 @@ impl Cut {
         self.seq
     }
 
+    /// When that record was decided.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.at
+    }
+
     /// Completes a copy that was begun after record `since` had been published:
     /// folds in what became durable meanwhile, and gathers the keys.
     ///
