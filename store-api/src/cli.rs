@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use shared::service::{server, settings, shutdown, telemetry};
+use shared::service::metrics::Listeners;
+use shared::service::{settings, shutdown, telemetry};
 
 use crate::config::{Cli, Config};
 use crate::startup;
@@ -55,11 +56,9 @@ pub fn main() -> ExitCode {
 async fn serve(config: Config) -> Result<(), String> {
     let shutdown =
         shutdown::on_signal().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let address = (config.host, config.port);
-    let listener = server::listen(address.into());
-    let listener = listener
-        .map_err(|error| format!("cannot listen on {}:{}: {error}", address.0, address.1))?;
-    let run = startup::run(config, listener, shutdown).await;
+    let listeners = Listeners::open(config.host, config.port, config.metrics_port);
+    let listeners = listeners.map_err(|error| startup::chain(&error))?;
+    let run = startup::run(config, listeners, shutdown).await;
     run.map_err(|error| startup::chain(&error))
 }
 

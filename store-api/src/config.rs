@@ -40,6 +40,9 @@ pub struct Settings {
     /// Port to listen on; 0 takes a free one, which the log names.
     #[arg(long, env = "PORT", default_value_t = 8083)]
     pub port: u16,
+    /// Port of GET /metrics, for Prometheus, without a key; 0 takes a free one, which the log names.
+    #[arg(long, env = "METRICS_PORT", default_value_t = 9083)]
+    pub metrics_port: u16,
     /// Folder of the cache, one process at a time; `data/<storeId>` if not given.
     #[arg(long, env = "DATA_DIR")]
     pub data_dir: Option<PathBuf>,
@@ -136,6 +139,8 @@ pub struct Config {
     pub host: IpAddr,
     /// Port to listen on.
     pub port: u16,
+    /// Port of the metrics.
+    pub metrics_port: u16,
     /// Folder of the cache.
     pub data_dir: PathBuf,
     /// The keys of the settings.
@@ -243,6 +248,7 @@ impl Config {
                 store_name: settings.store_name.unwrap_or_else(|| store_id.to_string()),
                 host,
                 port: settings.port,
+                metrics_port: settings.metrics_port,
                 data_dir: settings
                     .data_dir
                     .unwrap_or_else(|| PathBuf::from("data").join(store_id.as_str())),
@@ -280,6 +286,9 @@ fn plain(settings: &Settings, faults: &mut Faults) {
         if !words.contains(&value.as_str()) {
             faults.note(variable, format!("must be one of: {}", words.join(", ")));
         }
+    }
+    if settings.metrics_port == settings.port && settings.port != 0 {
+        faults.note("METRICS_PORT", "must be another port than PORT");
     }
     let wait_max = limits::FEED_WAIT_MAX.as_secs();
     let day = 24 * 3600;
@@ -387,6 +396,7 @@ mod tests {
         let faults = Config::check(Settings {
             store_id: "a b".into(),
             host: "nowhere".into(),
+            metrics_port: 8083,
             api_keys: "k@@/".into(),
             log_level: "loud".into(),
             event_wait_timeout_seconds: 0,
@@ -405,6 +415,7 @@ mod tests {
         for variable in [
             "STORE_ID",
             "HOST",
+            "METRICS_PORT",
             "API_KEYS",
             "LOG_LEVEL",
             "EVENT_WAIT_TIMEOUT_SECONDS",

@@ -5,7 +5,8 @@
 //! - [`replica`]: the shop's copy: files, follower, live catalogue, freshness.
 //! - [`central`]: the client: timeout → breaker → keyed retry.
 //! - [`http`]: the routes of the shop, and of a relay.
-//! - [`startup`]: the wiring; [`tasks`]: what runs beside requests; [`config`]: the settings.
+//! - [`startup`]: the wiring; [`tasks`]: what runs beside requests; [`config`]: the settings;
+//!   [`metrics`]: what an operator is told.
 //!
 //! The promises, the states and the file formats are in `docs/store-replica.md`.
 
@@ -13,6 +14,7 @@ pub mod central;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod metrics;
 pub mod replica;
 pub mod startup;
 pub mod tasks;

@@ -13,11 +13,11 @@ use shared::clock::Clock;
 use shared::disk::{Disk, FsDisk};
 use shared::domain::inventory::state::Entry;
 use shared::policy::{Backoff, BackoffSettings, Breaker};
+use shared::service::metrics::{HttpMetrics, Listeners, Scraped};
 use shared::service::server::{self, ServerOptions};
 use shared::service::system_clock::SystemClock;
 use shared::service::workers::Workers;
 use shared::view::{Catalogue, Head};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,7 @@ use crate::replica::freshness::{CacheStatus, Proof};
 use crate::replica::keeper::Keeper;
 use crate::replica::live::{Incoming, Live, changes};
 use crate::replica::status::Status;
-use crate::tasks;
+use crate::{metrics, tasks};
 
 /// Longest wait between two questions to a central that does not answer.
 const FOLLOW_BACKOFF_CAP: Duration = Duration::from_secs(5);
@@ -151,15 +151,16 @@ fn open(dir: &Path) -> Result<(Folder, Arc<Live>, Option<Proof>), StartError> {
     Ok((folder, live, proof))
 }
 
-/// Runs the service on `listener` until `shutdown`, then drains it.
+/// Runs the service on `listeners` until `shutdown`, then drains it.
 ///
 /// # Errors
 /// See [`StartError`].
 pub async fn run(
     config: Config,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
+    let listeners = listeners.into();
     warn_of_missing_keys(&config);
     // One TLS provider for the process; a second call in one process finds it there.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -168,16 +169,7 @@ pub async fn run(
     let opening = tokio::task::spawn_blocking(move || open(&dir)).await;
     let (folder, live, proof) = opening.map_err(|_| StartError::Settings("readable cache"))??;
     let keeper_wants = Arc::new(Notify::new());
-    let keeper = Keeper::start(
-        folder,
-        live.tip(),
-        config.sync.fsync_every,
-        Arc::clone(&keeper_wants),
-    );
-    let keeper = keeper.map_err(|source| StartError::Folder {
-        path: config.data_dir.display().to_string(),
-        source,
-    })?;
+    let keeper = keep(&config, folder, &live, &keeper_wants)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let contact = Arc::new(ContactNote::default());
     let status = Arc::new(Status::new(proof));
@@ -199,6 +191,7 @@ pub async fn run(
         started_at: clock.now(),
         cache_status: CacheStatus::of(&config.store_id),
         config,
+        requests: HttpMetrics::default(),
         live,
         keeper: keeper.clone(),
         status,
@@ -210,12 +203,14 @@ pub async fn run(
     });
     let following = tokio::spawn(follower.run());
     let tasks = tasks::start(&state);
-    if let Ok(address) = listener.local_addr() {
+    let scraped = Scraped::start(listeners.metrics, metrics::of(&state));
+    if let Ok(address) = listeners.api.local_addr() {
         tracing::info!(%address, store = %state.config.store_id, "listening");
     }
     let workers = Workers::start_one_per_core().map_err(StartError::Workers)?;
     let (router, options) = (http::router(state), ServerOptions::default());
-    let report = server::serve(listener, router, shutdown, options, &workers.handles()).await;
+    let homes = workers.handles();
+    let report = server::serve(listeners.api, router, shutdown, options, &homes).await;
     let (accepted, cut) = (report.accepted, report.cut);
     tracing::info!(accepted, cut, "no more requests are taken");
     stop_following.cancel();
@@ -224,10 +219,27 @@ pub async fn run(
         .unwrap_or_else(|error| tracing::error!(%error, "the follower did not stop"));
     tasks.finish().await;
     keeper.stop().await;
+    // To the very end, so that an end can be watched.
+    scraped.finish().await;
     workers.stop();
     drop(lock);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Starts the thread that owns the folder.
+fn keep(
+    config: &Config,
+    folder: Folder,
+    live: &Live,
+    wants: &Arc<Notify>,
+) -> Result<Keeper, StartError> {
+    let fsync_every = config.sync.fsync_every;
+    let keeper = Keeper::start(folder, live.tip(), fsync_every, Arc::clone(wants));
+    keeper.map_err(|source| StartError::Folder {
+        path: config.data_dir.display().to_string(),
+        source,
+    })
 }
 
 /// Says what cannot work before somebody wonders about it at the till.

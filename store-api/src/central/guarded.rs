@@ -19,9 +19,11 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use prometheus::IntCounter;
 use shared::clock::Clock;
 use shared::policy::{Backoff, Breaker, Outcome};
 use shared::service::guard::Guard;
+use shared::service::metrics::counter_of;
 use shared::wire::problem::ProblemCode;
 use tokio::time::Instant;
 
@@ -49,6 +51,7 @@ pub struct Guarded {
     settings: GuardSettings,
     guard: Guard,
     outage: Mutex<Outage>,
+    retries: IntCounter,
     contact: Arc<ContactNote>,
     clock: Arc<dyn Clock>,
 }
@@ -82,6 +85,11 @@ impl Guarded {
             settings,
             guard: Guard::new(breaker),
             outage: Mutex::default(),
+            retries: counter_of(
+                "holdfast_retries_total",
+                "Calls that were made again because the one before told nothing, by who was called.",
+                ("target", "central"),
+            ),
             contact,
             clock,
         }
@@ -97,6 +105,12 @@ impl Guarded {
     #[must_use]
     pub const fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// Attempts that were not the first of their call.
+    #[must_use]
+    pub const fn retries(&self) -> &IntCounter {
+        &self.retries
     }
 
     /// Logs an outage when it begins and when it is over. What is refused in between is counted, not
@@ -159,6 +173,9 @@ impl Guarded {
                     return Err(CallFault::Open { retry_after });
                 }
             };
+            if retry > 0 {
+                self.retries.inc();
+            }
             let (attempt, outcome) = self
                 .attempt(
                     call,

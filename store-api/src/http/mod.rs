@@ -49,6 +49,7 @@ struct Document;
 pub fn router(state: AppState) -> Router {
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone());
     let origins = state.config.origins.clone();
+    let requests = state.requests.clone();
     let router = Router::from(routes())
         .with_state(state)
         .merge(Router::from(docs).layer(from_fn(compress)))
@@ -56,7 +57,7 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed);
     origins
         .allow(router)
-        .layer(<RequestContextLayer>::default())
+        .layer(RequestContextLayer::new(requests))
 }
 
 /// The table. What may be long is packed on the way out; the feed and snapshots see to that

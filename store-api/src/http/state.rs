@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use shared::clock::{Clock, Timestamp};
 use shared::service::auth::{Authenticate, Caller};
+use shared::service::metrics::HttpMetrics;
 use shared::wire::problem::{Problem, ProblemCode};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +32,8 @@ pub struct SharedState {
     pub cache_status: CacheStatus,
     /// When this process began.
     pub started_at: Timestamp,
+    /// Requests, counted.
+    pub requests: HttpMetrics,
     /// What readers see.
     pub live: Arc<Live>,
     /// What is on disk.

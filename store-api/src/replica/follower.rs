@@ -219,6 +219,9 @@ impl Follower {
                 let moved = !events.is_empty() || Some(page.r#gen) != poll.r#gen;
                 let tip = if moved {
                     let tip = self.parts.live.apply(page.r#gen, &events);
+                    let decided = events.iter().map(|incoming| incoming.event.timestamp);
+                    let now = self.parts.clock.now();
+                    self.parts.status.metrics().applied(decided, now);
                     let bytes = events.iter().map(|incoming| incoming.bytes.clone());
                     self.parts
                         .keeper
@@ -312,6 +315,7 @@ impl Follower {
                 self.parts
                     .status
                     .sync_ended(begun.elapsed(), self.parts.clock.now());
+                self.parts.status.metrics().synced_fully(reason);
                 self.failed_sync = None;
                 for waiting in self.waiting.drain(..) {
                     waiting.send(Ok(())).ok();

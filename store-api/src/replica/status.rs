@@ -9,6 +9,7 @@ use shared::clock::Timestamp;
 
 use super::follower_core::Phase;
 use super::freshness::Proof;
+use crate::metrics::SyncMetrics;
 
 /// The state of the sync at one moment.
 #[derive(Clone, Debug)]
@@ -41,13 +42,16 @@ pub struct SyncState {
 
 /// Holds the [`SyncState`].
 #[derive(Debug)]
-pub struct Status(RwLock<SyncState>);
+pub struct Status {
+    state: RwLock<SyncState>,
+    metrics: SyncMetrics,
+}
 
 impl Status {
     /// The state of a store that has just started with a copy that was current at `proof`.
     #[must_use]
-    pub const fn new(proof: Option<Proof>) -> Self {
-        Self(RwLock::new(SyncState {
+    pub fn new(proof: Option<Proof>) -> Self {
+        let state = SyncState {
             phase: Phase::Starting,
             proof,
             head: None,
@@ -60,19 +64,29 @@ impl Status {
             full_syncs: 0,
             events_applied: 0,
             last_update_at: None,
-        }))
+        };
+        Self {
+            state: RwLock::new(state),
+            metrics: SyncMetrics::default(),
+        }
+    }
+
+    /// What the follower counts.
+    #[must_use]
+    pub const fn metrics(&self) -> &SyncMetrics {
+        &self.metrics
     }
 
     /// The state now.
     #[must_use]
     pub fn get(&self) -> SyncState {
-        self.0.read().clone()
+        self.state.read().clone()
     }
 
     /// What every read needs of it.
     #[must_use]
     pub fn brief(&self) -> (Phase, Option<u64>, Option<Proof>) {
-        let state = self.0.read();
+        let state = self.state.read();
         (state.phase, state.lag, state.proof)
     }
 
@@ -83,7 +97,7 @@ impl Status {
         head: Option<u64>,
         lag: Option<u64>,
     ) {
-        let mut state = self.0.write();
+        let mut state = self.state.write();
         state.phase = phase;
         state.proof = proof.or(state.proof);
         state.head = head;
@@ -91,7 +105,7 @@ impl Status {
     }
 
     pub(super) fn good(&self, events: u64, now: Timestamp) {
-        let mut state = self.0.write();
+        let mut state = self.state.write();
         state.last_success = true;
         state.last_sync_at = Some(now);
         state.error = None;
@@ -102,17 +116,17 @@ impl Status {
     }
 
     pub(super) fn failed(&self, what: &str) {
-        let mut state = self.0.write();
+        let mut state = self.state.write();
         state.last_success = false;
         state.error = Some(what.to_owned());
     }
 
     pub(super) fn sync_began(&self) {
-        self.0.write().in_progress = true;
+        self.state.write().in_progress = true;
     }
 
     pub(super) fn sync_ended(&self, took: Duration, now: Timestamp) {
-        let mut state = self.0.write();
+        let mut state = self.state.write();
         state.in_progress = false;
         state.last_full_sync = Some(took);
         state.full_syncs += 1;
@@ -124,6 +138,6 @@ impl Status {
 
     /// A full sync ended without a result; what went wrong is told by [`Status::failed`].
     pub(super) fn sync_failed(&self) {
-        self.0.write().in_progress = false;
+        self.state.write().in_progress = false;
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use reqwest::{Client, Response};
 use serde_json::Value;
+use shared::service::metrics::Listeners;
 pub(crate) use shared::testing::{client, eventually, header};
 use store_api::{Config, Settings};
 use tempfile::TempDir;
@@ -17,6 +18,8 @@ pub(crate) const ADMIN_KEY: &str = "admin-demo";
 /// A running store.
 pub(crate) struct TestStore {
     pub(crate) url: String,
+    /// Of the port that is scraped.
+    pub(crate) metrics_url: String,
     pub(crate) client: Client,
     settings: Settings,
     dir: TempDir,
@@ -57,15 +60,22 @@ impl TestStore {
     async fn in_folder(mut settings: Settings, dir: TempDir) -> Self {
         settings.data_dir = Some(dir.path().join("store"));
         let config = Config::check(settings.clone()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (api, metrics) = (listen().await, listen().await);
+        let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+        let (url, metrics_url) = (url(&api), url(&metrics));
+        let listeners = Listeners {
+            api,
+            metrics: Some(metrics),
+        };
         let stop = CancellationToken::new();
         let token = stop.clone();
         let running = tokio::spawn(async move {
-            store_api::run(config, listener, token).await.unwrap();
+            store_api::run(config, listeners, token).await.unwrap();
         });
         Self {
             url,
+            metrics_url,
             client: client(),
             settings,
             dir,

@@ -6,6 +6,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../../../shared/src/service/metrics/exposition.rs"]
+mod exposition;
 mod fake_central;
 mod harness;
 
@@ -15,6 +17,7 @@ mod cut_off;
 mod follows;
 mod hostile_answers;
 mod live_page;
+mod metrics;
 mod orders;
 mod other_log;
 mod process;

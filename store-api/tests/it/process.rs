@@ -42,7 +42,11 @@ impl Process {
     ) -> (Self, Lines<BufReader<ChildStdout>>) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_store-api"))
             .env_clear()
-            .envs([("PORT", "0"), ("CENTRAL_API_URL", central)])
+            .envs([
+                ("PORT", "0"),
+                ("METRICS_PORT", "0"),
+                ("CENTRAL_API_URL", central),
+            ])
             .envs(settings.iter().copied())
             .env("DATA_DIR", dir)
             .stdout(Stdio::piped())
@@ -52,7 +56,9 @@ impl Process {
         let mut log = Vec::new();
         let address = loop {
             let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            // The metrics have an address of their own.
             let address = line["address"].as_str().map(str::to_owned);
+            let address = address.filter(|_| line["message"] == "listening");
             log.push(line);
             if let Some(address) = address {
                 break address;

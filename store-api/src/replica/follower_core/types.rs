@@ -20,6 +20,9 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::CatchingUp, Self::Live, Self::Stale];
+
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -54,6 +57,18 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::FirstSync,
+        Self::Diverged,
+        Self::Gone,
+        Self::Ahead,
+        Self::BrokenAnswers,
+        Self::DigestMismatch,
+        Self::FilesDisagree,
+        Self::Forced,
+    ];
+
     /// The word in logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
