@@ -6,8 +6,9 @@
 #   ./start.sh --traffic   the same, and the shops sell, receive, count and take orders
 #
 # Data is kept under data/ and found again by the next start. Nothing is left behind half-started:
-# whatever goes wrong, what was started is stopped again, by its process id. Other ports:
-# CENTRAL_PORT=9081 STORE_PORTS="9083 9084 9085 9086" ./start.sh
+# whatever goes wrong, what was started is stopped again, by its process id. Other ports (those of
+# the metrics are near them, unless CENTRAL_METRICS_PORT and STORE_METRICS_PORTS name others):
+# CENTRAL_PORT=8181 STORE_PORTS="8183 8184 8185 8186" ./start.sh
 
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
@@ -17,6 +18,11 @@ export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
 readonly CENTRAL_PORT="${CENTRAL_PORT:-8081}"
 read -r -a STORE_PORTS <<<"${STORE_PORTS:-8083 8084 8085 8086}"
+readonly CENTRAL_METRICS_PORT="${CENTRAL_METRICS_PORT:-$((CENTRAL_PORT + 999))}"
+read -r -a STORE_METRICS_PORTS <<<"${STORE_METRICS_PORTS:-}"
+if [ ${#STORE_METRICS_PORTS[@]} -eq 0 ]; then
+    for port in "${STORE_PORTS[@]}"; do STORE_METRICS_PORTS+=($((port + 1000))); done
+fi
 readonly STORE_NAMES=("Harbour Street" "Mill Lane" "Station Square" "Garden Row")
 readonly BIN="$CARGO_TARGET_DIR/release"
 readonly LOGS="data/logs"
@@ -35,7 +41,7 @@ traffic=no
 for argument in "$@"; do
     case "$argument" in
         --traffic) traffic=yes ;;
-        -h | --help) sed -n '3,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '3,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) fail "unknown argument $argument (there is only --traffic)" ;;
     esac
 done
@@ -64,7 +70,10 @@ find_ports() {
     local port
     [ ${#STORE_PORTS[@]} -eq ${#STORE_NAMES[@]} ] \
         || fail "STORE_PORTS must name ${#STORE_NAMES[@]} ports"
-    for port in "$CENTRAL_PORT" "${STORE_PORTS[@]}"; do
+    [ ${#STORE_METRICS_PORTS[@]} -eq ${#STORE_NAMES[@]} ] \
+        || fail "STORE_METRICS_PORTS must name ${#STORE_NAMES[@]} ports"
+    for port in "$CENTRAL_PORT" "$CENTRAL_METRICS_PORT" \
+        "${STORE_PORTS[@]}" "${STORE_METRICS_PORTS[@]}"; do
         ! taken "$port" || fail "port $port is in use; is Holdfast running already?"
     done
 }
@@ -134,6 +143,15 @@ shops() {
     done
 }
 
+metrics() {
+    local index
+    printf 'http://127.0.0.1:%s/metrics   central\n' "$CENTRAL_METRICS_PORT"
+    for index in "${!STORE_METRICS_PORTS[@]}"; do
+        printf '            http://127.0.0.1:%s/metrics   store-s%d\n' \
+            "${STORE_METRICS_PORTS[index]}" $((index + 1))
+    done
+}
+
 welcome() {
     cat <<EOF
 
@@ -142,6 +160,7 @@ Holdfast is running.
   central   http://127.0.0.1:$CENTRAL_PORT   process ${pids[0]}
   shops
 $(shops)
+  metrics   $(metrics)
   keys      demo (tills), admin-demo (operators)
             THESE ARE DEMO KEYS, known to everybody: never use them for a real shop.
   data      data/
@@ -173,7 +192,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 launch central \
-    PORT="$CENTRAL_PORT" DATA_DIR=data/central \
+    PORT="$CENTRAL_PORT" METRICS_PORT="$CENTRAL_METRICS_PORT" DATA_DIR=data/central \
     API_KEYS="demo,demo-s1@store-s1,demo-s2@store-s2,demo-s3@store-s3,demo-s4@store-s4" \
     ADMIN_API_KEYS=admin-demo SEED_CATALOG=central-api/catalogue/sample.csv \
     "$BIN/central-api"
@@ -184,7 +203,8 @@ for index in "${!STORE_NAMES[@]}"; do
     port="${STORE_PORTS[index]}"
     launch "store-$id" \
         STORE_ID="store-$id" STORE_NAME="${STORE_NAMES[index]}" \
-        PORT="$port" DATA_DIR="data/store-$id" API_KEYS=demo ADMIN_API_KEYS=admin-demo \
+        PORT="$port" METRICS_PORT="${STORE_METRICS_PORTS[index]}" \
+        DATA_DIR="data/store-$id" API_KEYS=demo ADMIN_API_KEYS=admin-demo \
         CENTRAL_API_URL="http://127.0.0.1:$CENTRAL_PORT" CENTRAL_API_KEY="demo-$id" \
         "$BIN/store-api"
     healthy "store-$id" "${pids[-1]}" "$port"

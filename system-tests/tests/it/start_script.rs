@@ -40,13 +40,16 @@ test -e "healthy-${port%%/*}"
 struct Site {
     dir: TempDir,
     ports: [u16; 5],
+    metrics: [u16; 5],
 }
 
 impl Site {
     fn new() -> Self {
+        let (ports, metrics) = free_ports();
         let site = Self {
             dir: TempDir::new().unwrap(),
-            ports: free_ports(),
+            ports,
+            metrics,
         };
         site.program("start.sh", SCRIPT);
         site.program("home/bin/cargo", "#!/bin/bash\nexit 0\n");
@@ -70,6 +73,8 @@ impl Site {
 
     fn command(&self) -> Command {
         let [central, stores @ ..] = self.ports;
+        let [scraped, scraped_stores @ ..] = self.metrics;
+        let list = |ports: [u16; 4]| ports.map(|port| port.to_string()).join(" ");
         let mut command = Command::new("/bin/bash");
         command
             .arg(self.path("start.sh"))
@@ -78,7 +83,9 @@ impl Site {
             .env("CARGO_HOME", self.path("home"))
             .env("CARGO_TARGET_DIR", self.path("target"))
             .env("CENTRAL_PORT", central.to_string())
-            .env("STORE_PORTS", stores.map(|port| port.to_string()).join(" "))
+            .env("STORE_PORTS", list(stores))
+            .env("CENTRAL_METRICS_PORT", scraped.to_string())
+            .env("STORE_METRICS_PORTS", list(scraped_stores))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -167,9 +174,15 @@ fn signal(name: &str, pid: u32) {
     assert!(status.unwrap().success(), "{pid} cannot be signalled");
 }
 
-fn free_ports() -> [u16; 5] {
-    let listeners = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+/// Ports of the services and of their metrics, all different: held until all are chosen.
+fn free_ports() -> ([u16; 5], [u16; 5]) {
+    let free = || [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let listeners = [free(), free()];
+    let [services, metrics] = listeners.each_ref().map(|listeners| {
+        let ports = listeners.each_ref();
+        ports.map(|listener| listener.local_addr().unwrap().port())
+    });
+    (services, metrics)
 }
 
 fn errors(output: &Output) -> String {
@@ -208,6 +221,9 @@ async fn what_it_prints_can_be_tried() {
     for port in site.ports {
         assert!(printed.contains(&format!("http://127.0.0.1:{port}")));
     }
+    for port in site.metrics {
+        assert!(printed.contains(&format!("http://127.0.0.1:{port}/metrics")));
+    }
     assert!(printed.contains("THESE ARE DEMO KEYS"));
     assert_eq!(printed.matches("  curl -s ").count(), 3);
     running.end();
@@ -216,7 +232,12 @@ async fn what_it_prints_can_be_tried() {
 #[tokio::test]
 async fn a_port_in_use_is_one_line_and_nothing_is_started() {
     let site = Site::new();
-    for taken in [site.ports[0], site.ports[4]] {
+    for taken in [
+        site.ports[0],
+        site.ports[4],
+        site.metrics[0],
+        site.metrics[4],
+    ] {
         let _listener = TcpListener::bind(("127.0.0.1", taken)).unwrap();
         let output = site.command().output().unwrap();
         assert_eq!(output.status.code(), Some(1));
