@@ -83,7 +83,8 @@ pub struct Settings {
     /// Hours for which an idempotency key is remembered.
     #[arg(long, env = "IDEMPOTENCY_RETENTION_HOURS", default_value_t = 168)]
     pub idempotency_retention_hours: u32,
-    /// Hours after which events may be dropped; 0 keeps everything.
+    /// Hours after which events may be dropped; 0 keeps everything. Otherwise no less than
+    /// IDEMPOTENCY_RETENTION_HOURS: the answer to a repeated key is made from its event.
     #[arg(long, env = "EVENT_RETENTION_HOURS", default_value_t = 0)]
     pub event_retention_hours: u32,
     /// CSV or NDJSON file that is imported once, when the journal is empty.
@@ -207,6 +208,18 @@ impl Config {
         if settings.idempotency_retention_hours == 0 {
             faults.push("IDEMPOTENCY_RETENTION_HOURS: must be at least 1".to_owned());
         }
+        let (events, keys_for) = (
+            settings.event_retention_hours,
+            settings.idempotency_retention_hours,
+        );
+        // A key whose record is gone could be neither answered nor used again.
+        if (1..keys_for).contains(&events) {
+            faults.push(format!(
+                "EVENT_RETENTION_HOURS: {events} is less than IDEMPOTENCY_RETENTION_HOURS, which is \
+                 {keys_for}; a repeated request is answered from its event. Keep events for at least \
+                 {keys_for} hours, or for ever with 0, or remember keys for at most {events}"
+            ));
+        }
         if let Some(file) = settings
             .seed_catalog
             .as_ref()
@@ -244,5 +257,41 @@ fn level(word: &str) -> Option<Level> {
         "warn" => Some(Level::WARN),
         "error" => Some(Level::ERROR),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The faults of a service that keeps events and keys for so many hours.
+    fn faults(events: u32, keys: u32) -> Vec<String> {
+        let settings = Settings {
+            event_retention_hours: events,
+            idempotency_retention_hours: keys,
+            ..Settings::default()
+        };
+        Config::check(settings).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn events_are_kept_for_as_long_as_the_keys_that_they_answer() {
+        for (events, keys) in [(0, 1), (0, 168), (1, 1), (168, 168), (200, 168)] {
+            assert_eq!(
+                faults(events, keys),
+                Vec::<String>::new(),
+                "{events} {keys}"
+            );
+        }
+        for (events, keys) in [(1, 2), (167, 168), (24, 168)] {
+            let faults = faults(events, keys);
+            let fault = faults.first().map_or("", String::as_str);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(fault.starts_with("EVENT_RETENTION_HOURS: "), "{fault}");
+            assert!(fault.contains("IDEMPOTENCY_RETENTION_HOURS"), "{fault}");
+            assert!(fault.contains(&format!(" {keys} hours")), "{fault}");
+        }
+        // No time at all for keys is one fault, and not two.
+        assert_eq!(faults(1, 0).len(), 1);
     }
 }

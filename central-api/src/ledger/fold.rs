@@ -54,12 +54,18 @@ impl Fold {
     /// Folds the next record in.
     pub fn apply(&mut self, record: &Record) {
         debug_assert_eq!(record.seq, self.seq + 1, "records follow each other");
-        self.seq = record.seq;
-        self.at = record.at;
+        self.advance(record.seq, record.at);
         match &record.body {
             Body::Generation(generation) => self.generations.push(*generation),
             Body::Decision(decision) => self.apply_decision(record.seq, decision),
         }
+    }
+
+    /// Comes to the record `seq` of the time `at`.
+    pub(super) fn advance(&mut self, seq: u64, at: Timestamp) {
+        self.seq = seq;
+        self.at = at;
+        self.keys.forget(at);
     }
 
     fn apply_decision(&mut self, seq: u64, record: &DecisionRecord) {

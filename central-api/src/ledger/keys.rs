@@ -116,6 +116,12 @@ impl KeyWindow {
         if self.used.insert(hash, used).is_none() {
             self.order.push_back((hash, at));
         }
+        self.forget(at);
+    }
+
+    /// Forgets the keys that are too old at `at`, or too many. Due at every record, with or without a
+    /// key: a key must not outlast the record that its answer is made of.
+    pub fn forget(&mut self, at: Timestamp) {
         while let Some((oldest, since)) = self.order.front().copied() {
             let stale = at.millis_since(since) > self.retention.millis;
             if !stale && self.used.len() <= self.retention.count {
@@ -214,5 +220,10 @@ mod tests {
         use_key(&mut window, "d", 4, 2_000);
         assert_eq!(window.len(), 1);
         assert!(window.get(&principal(), &key("d")).is_some());
+        // Time passes for keys also where no key is used.
+        window.forget(Timestamp::from_millis(3_000));
+        assert_eq!(window.len(), 1, "not too old yet");
+        window.forget(Timestamp::from_millis(3_001));
+        assert!(window.is_empty());
     }
 }

@@ -371,8 +371,7 @@ impl Writer {
         draft.records += 1;
 
         // The same fold as Fold::apply, without making a Record of it.
-        self.fold.seq = seq;
-        self.fold.at = draft.at;
+        self.fold.advance(seq, draft.at);
         self.fold.apply_decided(seq, &decision);
         draft.touched.note(&decision, seq);
         if let Some(place) = place {

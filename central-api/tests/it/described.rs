@@ -57,6 +57,8 @@ const LAST: [&str; 15] = [
     // From then on calls fail on purpose.
     "setFaults",
 ];
+/// What anybody may ask; see section 1 of the contract.
+const PUBLIC: [&str; 4] = ["/health", "/health/live", "/health/ready", "/v1/info"];
 /// What names the order of the examples; the real one is made by the service.
 const EXAMPLE_ORDER: &str = "01kf0k8y20zzzzzzzzzzzzzzzz";
 
@@ -109,6 +111,36 @@ async fn every_route_is_described_and_every_described_route_exists() {
         // A path such as /v1/products/search also matches no template but its own.
         assert_eq!(methods, allowed, "{path}");
     }
+}
+
+/// Over everything that is described; that this is everything there is, the test above shows.
+#[tokio::test]
+async fn every_call_needs_a_key_but_the_public_ones() {
+    let central = TestCentral::start().await;
+    let mut open = BTreeSet::new();
+    for operation in operations(http::document()) {
+        let (method, path) = (&operation.method, &operation.path);
+        let url = format!("{}{}", central.url, path.replace(['{', '}'], "x"));
+        for key in [None, Some("nobody")] {
+            let mut request = central.client.request(method.clone(), &url);
+            if let Some(key) = key {
+                request = request.header("x-api-key", key);
+            }
+            let answer = request.send().await.unwrap();
+            if answer.status() == 401 {
+                assert!(
+                    header(&answer, "www-authenticate").is_some(),
+                    "{method} {path}"
+                );
+            } else {
+                assert_eq!(answer.status(), 200, "{method} {path}");
+                open.insert(path.clone());
+            }
+        }
+    }
+    assert_eq!(open, PUBLIC.map(str::to_owned).into());
+    // Nothing has happened meanwhile.
+    assert_eq!(central.head().await, 0);
 }
 
 #[tokio::test]

@@ -82,7 +82,10 @@ impl TestCentral {
         self.stop.cancel();
         if let Some(running) = self.running.take() {
             running.await.unwrap().unwrap();
-            let keys = KeyRetention::default();
+            let keys = KeyRetention {
+                millis: i64::from(self.settings.idempotency_retention_hours) * 3_600_000,
+                ..KeyRetention::default()
+            };
             let report = verify(&FsDisk, &self.folder(), keys).unwrap();
             assert_eq!(report.findings, []);
         }

@@ -95,6 +95,47 @@ async fn an_atomic_batch_has_one_key_and_its_lines_have_none() {
     );
 }
 
+/// What is malformed is not remembered, so the key is still good for the order as it was meant. What
+/// the rules have refused is remembered: an order that is changed because of it is another order.
+#[tokio::test]
+async fn an_order_that_was_mended_is_taken_under_the_key_of_the_malformed_one() {
+    let central = shop().await;
+    let place = async |key: &str, quantity: Value| -> (u16, bool, Value) {
+        let body =
+            json!({"customerId": "ann", "items": [{"productId": "A", "quantity": quantity}]});
+        let request = central.request(Method::POST, "/v1/orders", KEY).json(&body);
+        let answer = request.header("idempotency-key", key).send().await.unwrap();
+        let replayed = header(&answer, "idempotent-replayed") == Some("true");
+        (
+            answer.status().as_u16(),
+            replayed,
+            answer.json().await.unwrap(),
+        )
+    };
+    for malformed in [json!(-5), json!("1"), json!(1.5)] {
+        let (status, _, problem) = place("mended", malformed).await;
+        assert_eq!((status, fields(&problem)), (400, vec!["items[0].quantity"]));
+    }
+    let (status, replayed, order) = place("mended", json!(1)).await;
+    assert_eq!((status, replayed), (201, false), "{order}");
+
+    let (status, _, refused) = place("refused", json!(1_000_000)).await;
+    assert_eq!(
+        (status, &refused["code"]),
+        (409, &json!("insufficient_inventory"))
+    );
+    let (status, replayed, again) = place("refused", json!(1_000_000)).await;
+    assert_eq!((status, replayed), (409, true), "{again}");
+    assert_eq!(again["order"]["orderId"], refused["order"]["orderId"]);
+    let (status, _, other) = place("refused", json!(1)).await;
+    assert_eq!(
+        (status, &other["code"]),
+        (422, &json!("idempotency_key_reused"))
+    );
+    let (status, replayed, order) = place("refused-mended", json!(1)).await;
+    assert_eq!((status, replayed), (201, false), "{order}");
+}
+
 #[tokio::test]
 async fn a_repeat_gets_the_first_answer_also_after_a_restart() {
     let mut central = shop().await;

@@ -10,7 +10,8 @@ use crate::clock::Timestamp;
 use crate::policy::breaker::InvalidBreaker;
 use crate::policy::{Breaker, BreakerSettings};
 
-/// The settings of a breaker, to be flattened into a service's own.
+/// The settings of a breaker, to be flattened into a service's own. Every number of the breaker is one,
+/// but the time after which a silent probe is given up, which follows from the time for a call.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BreakerArgs {
     /// Seconds over which the breaker counts.
@@ -20,6 +21,13 @@ pub struct BreakerArgs {
         default_value_t = 10
     )]
     pub window_seconds: u64,
+    /// Parts of that time, which are forgotten one by one; more parts, sharper edge.
+    #[arg(
+        long = "breaker-buckets",
+        env = "BREAKER_BUCKETS",
+        default_value_t = 10
+    )]
+    pub buckets: u16,
     /// Percentage of failures in the window that opens the breaker.
     #[arg(
         long = "breaker-failure-percent",
@@ -61,6 +69,7 @@ impl Default for BreakerArgs {
     fn default() -> Self {
         Self {
             window_seconds: 10,
+            buckets: 10,
             failure_percent: 50,
             min_calls: 5,
             consecutive_failures: 5,
@@ -78,13 +87,13 @@ impl BreakerArgs {
     pub fn check(&self, call_timeout: Duration) -> Result<BreakerSettings, InvalidBreaker> {
         let settings = BreakerSettings {
             window: Duration::from_secs(self.window_seconds),
+            buckets: self.buckets,
             failure_percent: self.failure_percent,
             calls_min: self.min_calls,
             consecutive_failures: self.consecutive_failures,
             open_for: Duration::from_millis(self.open_ms),
             probe_successes: self.probe_successes,
             probe_timeout: call_timeout.saturating_mul(2),
-            ..BreakerSettings::default()
         };
         Breaker::try_new(settings).map(|_| settings)
     }

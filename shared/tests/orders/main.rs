@@ -1,7 +1,7 @@
 //! Reservations, orders and their money, decided by the rules alone.
 //!
 //! `world` is everything an order meets: the state, and a payment provider that remembers what it
-//! really did, whatever it answered. `properties` does anything in any order; `saga` holds the three
+//! really did, whatever it answered. `count` counts the units beside the rules. `properties` does anything in any order; `saga` holds the three
 //! checks that every saga must pass, and the crashes between its steps; `holds` and `payments` are
 //! tables of single rules.
 
@@ -12,6 +12,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod count;
 mod holds;
 mod payments;
 mod properties;

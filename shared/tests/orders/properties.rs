@@ -241,3 +241,33 @@ proptest! {
         prop_assert_eq!(kept, due);
     }
 }
+
+/// The control of the count: a cancel that brings everything back twice, and says so in each event.
+#[test]
+fn a_cancel_that_brings_back_twice_is_noticed() {
+    let bought = || {
+        let mut world = World::new(1, 12);
+        let order = world.place(&[(0, 2), (0, 1)], "card", true);
+        world.settle();
+        world.check();
+        assert_eq!(world.on_hand(0), 9);
+        (world, order)
+    };
+    let (mut world, order) = bought();
+    world.take(&order, Transition::Cancel);
+    assert_eq!(world.count.differences(&world.state), []);
+
+    let (mut world, order) = bought();
+    world.mistake = Some(|decision| {
+        for event in &mut decision.events {
+            let delta = event.movement.delta.unwrap_or(0);
+            event.movement.delta = Some(2 * delta);
+            event.product.stock.on_hand += delta;
+        }
+    });
+    world.take(&order, Transition::Cancel);
+    assert_eq!(
+        world.count.differences(&world.state),
+        [(product(0), 12, 15)]
+    );
+}

@@ -14,6 +14,8 @@ use shared::domain::order::{
 };
 use shared::domain::{Command, Decision, ItemResult, Rejection, State, decide};
 
+use crate::count::Count;
+
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_768_473_000_000);
 pub(crate) const TTL: i64 = 900_000;
 
@@ -144,6 +146,10 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     /// Every decision, to fold again.
     pub(crate) log: Vec<Decision>,
+    /// What should be on the shelf, counted by hand.
+    pub(crate) count: Count,
+    /// A mistake that every decision is given, for controls.
+    pub(crate) mistake: Option<fn(&mut Decision)>,
     made: u64,
 }
 
@@ -155,6 +161,8 @@ impl World {
             bank: Bank::default(),
             now: START,
             log: Vec::new(),
+            count: Count::default(),
+            mistake: None,
             made: 0,
         };
         let item = |number| NewProduct {
@@ -176,8 +184,11 @@ impl World {
     /// Decides, folds and checks.
     pub(crate) fn act(&mut self, command: impl Into<Command>) -> Decision {
         let command = command.into();
-        let decision = decide(&self.state, &command, self.now);
+        let mut decision = decide(&self.state, &command, self.now);
         assert_eq!(decision, decide(&self.state, &command, self.now));
+        if let Some(mistake) = self.mistake {
+            mistake(&mut decision);
+        }
         let mut stock: BTreeMap<ProductId, i64> = BTreeMap::new();
         for event in &decision.events {
             let id = event.product.id.clone();
@@ -197,6 +208,7 @@ impl World {
         }
         let record = self.log.len() as u64 + 1;
         self.state.apply(&decision, record);
+        self.count.note(&command, &decision);
         self.log.push(decision.clone());
         decision
     }
@@ -319,6 +331,11 @@ impl World {
 
     /// What must hold at any moment.
     pub(crate) fn check(&self) {
+        assert_eq!(
+            self.count.differences(&self.state),
+            [],
+            "counted, and there"
+        );
         let holds = self.state.inventory.reservations();
         for entry in self.state.inventory.entries().filter(|entry| entry.live) {
             let product = &entry.product;

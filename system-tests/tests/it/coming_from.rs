@@ -1,7 +1,9 @@
 //! `docs/coming-from.md` does what it says: every command on it is run, against the real programs.
 //!
 //! A command promises a status in a comment at its end: `# → 201`, `# → 504 or 503`, or, in a loop,
-//! `# → 201, 2 times`. Each part of the page has services of its own. Ports are replaced by free ones,
+//! `# → 201, 2 times`. It may promise more, in this order: `# → 200 with "state":"closed"` is text that
+//! stands in the answer, `and` joins several, and `# → 201, the same orderId` is the value that the
+//! answer before had. Each part of the page has services of its own. Ports are replaced by free ones,
 //! the process that is frozen by the one that this test started, and a wait of 30 seconds and a delay
 //! of five by short ones, because the breaker's and the shops' times are short here. Nothing else is
 //! changed: bash runs the blocks in order, in one shell, with a curl that also notes each status.
@@ -12,6 +14,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use system_tests::process::{Service, client, until};
 use tempfile::TempDir;
 
@@ -26,12 +29,30 @@ const CATALOGUE: &str = concat!(
 const KEYS: &str = "demo,demo-s1@store-s1,demo-s2@store-s2";
 /// Notes the status of each answer on standard error.
 const CURL: &str = r#"#!/bin/bash
+answer=$(mktemp "$0.XXXXXXXX")
 PATH="${PATH#*:}"
-exec curl --noproxy '*' --max-time 60 -w '%{stderr}\n@@status %{http_code}\n' "$@"
+curl --noproxy '*' --max-time 60 -o "$answer" -w '\n@@answer %{http_code} ' "$@" >&2
+echo "$answer" >&2
+cat "$answer"
 "#;
 
-/// The statuses that one answer may have.
-type Promise = Vec<u16>;
+/// What is said about one answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Promise {
+    /// The statuses that it may have.
+    statuses: Vec<u16>,
+    /// What stands in it.
+    texts: Vec<String>,
+    /// The field whose value the answer before had too.
+    same: Option<String>,
+}
+
+/// An answer that came.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    body: String,
+}
 
 /// A block of commands.
 #[derive(Debug)]
@@ -74,15 +95,47 @@ fn blocks(part: &str) -> Vec<Block> {
     blocks
 }
 
-/// `504 or 503, 6 times`, as one promise for each answer.
+/// `504 or 503 with "a":1 and "b":2, the same orderId, 6 times`, as one promise for each answer.
 fn promised(text: &str) -> Vec<Promise> {
-    let (statuses, times) = match text.split_once(", ") {
-        Some((statuses, times)) => (statuses, times.strip_suffix(" times").unwrap()),
-        None => (text, "1"),
+    let (text, times) = match text
+        .strip_suffix(" times")
+        .map(|it| it.rsplit_once(", ").unwrap())
+    {
+        Some((text, times)) => (text, times.parse().unwrap()),
+        None => (text, 1),
     };
-    let statuses = statuses.split(" or ");
-    let promise: Promise = statuses.map(|it| it.trim().parse().unwrap()).collect();
-    vec![promise; times.parse().unwrap()]
+    let (text, same) = match text.split_once(", the same ") {
+        Some((text, field)) => (text, Some(field.to_owned())),
+        None => (text, None),
+    };
+    let (statuses, texts) = match text.split_once(" with ") {
+        Some((statuses, texts)) => (statuses, texts.split(" and ").map(str::to_owned).collect()),
+        None => (text, Vec::new()),
+    };
+    let statuses = statuses.split(" or ").map(|it| it.parse().unwrap());
+    let promise = Promise {
+        statuses: statuses.collect(),
+        texts,
+        same,
+    };
+    vec![promise; times]
+}
+
+impl Promise {
+    /// Whether `answer`, which came after `before`, is as it says.
+    fn is_kept_by(&self, answer: &Answer, before: Option<&Answer>) -> bool {
+        let is_same = |field: &String| {
+            let value = |answer: &Answer| -> Option<Value> {
+                let body: Value = serde_json::from_str(&answer.body).ok()?;
+                body.get(field).cloned()
+            };
+            let value_now = value(answer);
+            value_now.is_some() && value_now == before.and_then(value)
+        };
+        self.statuses.contains(&answer.status)
+            && self.texts.iter().all(|text| answer.body.contains(text))
+            && self.same.as_ref().is_none_or(is_same)
+    }
 }
 
 /// Central and two shops, as `start.sh` starts them.
@@ -166,14 +219,19 @@ async fn store(dir: &Path, id: &str, key: &str, central: &Service) -> Service {
         .unwrap()
 }
 
-/// The statuses that came, block by block.
-fn came(errors: &str) -> Vec<(usize, Vec<u16>)> {
-    let mut blocks: Vec<(usize, Vec<u16>)> = Vec::new();
+/// The answers that came, block by block.
+fn came(errors: &str) -> Vec<(usize, Vec<Answer>)> {
+    let mut blocks: Vec<(usize, Vec<Answer>)> = Vec::new();
     for line in errors.lines() {
         if let Some(number) = line.strip_prefix("@@block ") {
             blocks.push((number.parse().unwrap(), Vec::new()));
-        } else if let Some(status) = line.strip_prefix("@@status ") {
-            blocks.last_mut().unwrap().1.push(status.parse().unwrap());
+        } else if let Some(answer) = line.strip_prefix("@@answer ") {
+            let (status, file) = answer.split_once(' ').unwrap();
+            let body = fs::read(file).unwrap();
+            blocks.last_mut().unwrap().1.push(Answer {
+                status: status.parse().unwrap(),
+                body: String::from_utf8_lossy(&body).into_owned(),
+            });
         }
     }
     blocks
@@ -186,18 +244,22 @@ async fn works(part: &str) {
     let (errors, output) = site.run(&blocks);
     let came = came(&errors);
     assert_eq!(came.len(), blocks.len(), "{errors}");
-    for (block, (line, statuses)) in blocks.iter().zip(&came) {
-        let kept = block.promises.len() == statuses.len()
-            && block
-                .promises
-                .iter()
-                .zip(statuses)
-                .all(|(promise, status)| promise.contains(status));
+    let mut before: Option<&Answer> = None;
+    for (block, (line, answers)) in blocks.iter().zip(&came) {
         let promises = &block.promises;
-        assert!(
-            kept,
-            "line {line} promises {promises:?}, and these came: {statuses:?}\n{errors}\n{output}"
+        assert_eq!(
+            promises.len(),
+            answers.len(),
+            "line {line} promises {promises:?}, and these came: {answers:?}\n{errors}\n{output}"
         );
+        for (promise, answer) in promises.iter().zip(answers) {
+            let kept = promise.is_kept_by(answer, before);
+            assert!(
+                kept,
+                "after line {line}: {promise:?}, and this came: {answer:?}\n{errors}"
+            );
+            before = Some(answer);
+        }
     }
 }
 
@@ -249,4 +311,43 @@ fn every_block_is_run_and_every_command_promises_something() {
             assert_eq!(asked, kept, "the block at line {}", block.line);
         }
     }
+}
+
+#[test]
+fn an_answer_that_is_not_as_promised_is_noticed() {
+    let [promise] = &promised(r#"201 or 202 with "a":1 and "b":2, the same id"#)[..] else {
+        panic!("one promise");
+    };
+    let answer = |status, body: &str| Answer {
+        status,
+        body: body.to_owned(),
+    };
+    let before = answer(500, r#"{"id":"x"}"#);
+    let good = r#"{"id":"x","a":1,"b":2}"#;
+    for status in [201, 202] {
+        assert!(promise.is_kept_by(&answer(status, good), Some(&before)));
+    }
+    assert!(
+        !promise.is_kept_by(&answer(200, good), Some(&before)),
+        "the status"
+    );
+    assert!(
+        !promise.is_kept_by(&answer(201, good), None),
+        "nothing came before"
+    );
+    for bad in [
+        r#"{"id":"y","a":1,"b":2}"#,
+        r#"{"a":1,"b":2}"#,
+        r#"{"id":"x","a":1}"#,
+        r#"{"id":"x","a":1,"b":3}"#,
+        "",
+    ] {
+        assert!(
+            !promise.is_kept_by(&answer(201, bad), Some(&before)),
+            "{bad}"
+        );
+    }
+    let twice = promised("504 or 503, 2 times");
+    assert_eq!(twice.len(), 2);
+    assert_eq!(twice[1].statuses, [504, 503]);
 }

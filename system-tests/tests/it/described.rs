@@ -32,6 +32,8 @@ const LAST: [&str; 9] = [
     "setOrderStatus",
     "cancelOrder",
 ];
+/// What anybody may ask; see section 1 of the contract.
+const PUBLIC: [&str; 4] = ["/health", "/health/live", "/health/ready", "/v1/info"];
 /// What names the order of the examples; the real one is made by central.
 const EXAMPLE_ORDER: &str = "ord-01kf0k8y20zzzzzzzzzzzzzzzz";
 
@@ -208,4 +210,31 @@ async fn a_store_has_the_routes_that_it_describes() {
             .collect();
         assert_eq!(methods, allowed, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_of_a_store_needs_a_key_but_the_public_ones() {
+    let shop = Shop::start().await;
+    let mut open = BTreeSet::new();
+    for operation in operations(http::document()) {
+        let (method, path) = (&operation.method, &operation.path);
+        let url = shop.store.url(&path.replace(['{', '}'], "x"));
+        for key in [None, Some("nobody")] {
+            let mut request = shop.client.request(method.clone(), &url);
+            if let Some(key) = key {
+                request = request.header("X-API-Key", key);
+            }
+            let answer = request.send().await.unwrap();
+            if answer.status() == 401 {
+                assert!(
+                    header(&answer, "www-authenticate").is_some(),
+                    "{method} {path}"
+                );
+            } else {
+                assert_eq!(answer.status(), 200, "{method} {path}");
+                open.insert(path.clone());
+            }
+        }
+    }
+    assert_eq!(open, PUBLIC.map(str::to_owned).into());
 }

@@ -141,3 +141,39 @@ async fn a_store_names_every_fault_that_central_names() {
     let expected = ["header.X-Min-Offset", "query.limit"].map(str::to_owned);
     assert_eq!(faults(read).await, (400, expected.to_vec()));
 }
+
+/// Ids of a till stand in the store's answer, in central's, and in central's log.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ids_of_a_till_are_echoed_and_reach_centrals_log() {
+    let scene = Scene::start().await;
+    let ids = [
+        ("X-Request-ID", "till-7.42"),
+        ("X-Correlation-ID", "basket-3"),
+    ];
+    let sale = json!({"productId": "A", "delta": -1, "idempotencyKey": "ids"}).to_string();
+    let order = json!({
+        "customerId": "ann", "items": [{"productId": "B", "quantity": 1}],
+        "idempotencyKey": "ids-order",
+    });
+    for (path, body, status) in [
+        ("/v1/store/inventory/updates", sale, 200),
+        ("/v1/store/orders", order.to_string(), 201),
+    ] {
+        let answer = send(&scene, &scene.store, (Method::POST, path), &ids, &body).await;
+        assert_eq!(answer.status(), status, "{path}");
+        for (name, id) in ids {
+            assert_eq!(answer.headers()[name], id, "{path}");
+        }
+    }
+    let feed = (Method::GET, "/v1/inventory/events?offset=0");
+    let feed = send(&scene, &scene.central, feed, &[], "").await;
+    let feed: Value = feed.json().await.unwrap();
+    let events = feed["events"].as_array().unwrap();
+    let named = |product: &str| {
+        let of = |event: &&Value| event["productId"] == product && event["version"] == 2;
+        events.iter().find(of).unwrap()["cause"]["correlationId"].clone()
+    };
+    for product in ["A", "B"] {
+        assert_eq!(named(product), "basket-3", "{feed}");
+    }
+}

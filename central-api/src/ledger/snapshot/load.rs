@@ -72,6 +72,7 @@ pub fn load(bytes: &[u8], seq: u64, retention: KeyRetention) -> Result<Fold, Jou
         };
         fold.keys.insert(&key.principal, &key.key, used, key.at);
     }
+    fold.keys.forget(header.at);
     let lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
     let counts = [header.entries, header.reservations, header.orders];
     let total = counts

@@ -133,6 +133,7 @@ async fn what_retention_has_dropped_is_gone_and_a_snapshot_leads_over_it() {
     let mut settings = settings();
     settings.segment_bytes = 4_000;
     settings.event_retention_hours = 1;
+    settings.idempotency_retention_hours = 1;
     let mut central = TestCentral::with(settings).await;
     central.create("A", 100).await;
     sell(&central, "old").await;
@@ -189,6 +190,7 @@ async fn a_count_is_answered_again_after_its_basis_was_dropped() {
     let mut settings = settings();
     settings.segment_bytes = 4_000;
     settings.event_retention_hours = 1;
+    settings.idempotency_retention_hours = 1;
     let mut central = TestCentral::with(settings).await;
     central.create("A", 100).await;
     sell(&central, "old").await;

@@ -39,6 +39,7 @@ async fn what_retention_has_dropped_is_gone_and_the_list_leads_over_it() {
     let mut settings = settings();
     settings.segment_bytes = 4_000;
     settings.event_retention_hours = 1;
+    settings.idempotency_retention_hours = 1;
     let mut central = TestCentral::with(settings).await;
     // The inventory is further on than the orders: what counts are the orders' offsets.
     for product in ["A", "B", "C", "D"] {
