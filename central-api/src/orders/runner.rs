@@ -8,7 +8,8 @@
 //!
 //! Each order that has something to do has one task, which lives as long as that. Whoever changes an
 //! order so that it has more to do calls [`Runner::start`], which makes a task or wakes the one there
-//! is. At the start of the process every order with something to do gets its task back.
+//! is. At the start of the process every order with something to do gets its task back, and with it the
+//! correlation id under which it was set going, which the log has.
 //!
 //! What must stay true: what came of a call is durable before the next step is chosen; an order has
 //! one task at most, so its calls follow each other; nothing in here is needed to know what is to be
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::calls::{self, Ended};
+use crate::ledger::history::{self, Subject, Walk};
 use crate::ledger::inbox::Refused;
 use crate::ledger::{Ledger, Request, SubmitError};
 use crate::metrics::SagaMetrics;
@@ -45,6 +47,9 @@ const BACKOFF: BackoffSettings = BackoffSettings {
 };
 /// Wait before an outcome is recorded again that the writer had no room for.
 const RECORD_AGAIN: Duration = Duration::from_millis(50);
+/// Records of an order that are searched for its correlation id: those that have none are the ends of
+/// holds, and an order has one hold.
+const LOOK_BACK: usize = 4;
 
 /// Takes orders to where they come to rest.
 #[derive(Debug)]
@@ -97,15 +102,35 @@ impl Runner {
     /// Takes up every order that has something to do; for the start of the process.
     pub fn resume(self: &Arc<Self>) {
         let open = self.ledger.published().books.open_orders();
-        if !open.is_empty() {
-            tracing::info!(
-                orders = open.len(),
-                "orders are taken up where they were left"
-            );
+        if open.is_empty() {
+            return;
         }
-        for order in open {
-            self.start(&order, None);
+        tracing::info!(
+            orders = open.len(),
+            "orders are taken up where they were left"
+        );
+        let runner = Arc::clone(self);
+        // Their records are on a disk.
+        tokio::task::spawn_blocking(move || {
+            for order in open {
+                if runner.shutdown.is_cancelled() {
+                    return;
+                }
+                runner.start(&order, runner.correlation(&order));
+            }
+        });
+    }
+
+    /// The correlation id of the newest record about an order that has one. A log that cannot be read
+    /// costs the id and nothing else.
+    fn correlation(&self, id: &OrderId) -> Option<CorrelationId> {
+        let mut walk = Walk::new(self.ledger.published(), Subject::Order(id), LOOK_BACK)?;
+        while let Ok(history::Step::Record { record, .. }) = walk.step() {
+            if record.origin.correlation.is_some() {
+                return record.origin.correlation;
+            }
         }
+        None
     }
 
     /// Sees to it that what an order needs is being done.

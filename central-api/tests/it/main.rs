@@ -40,6 +40,7 @@ mod program;
 mod racers;
 mod requests;
 mod reservations;
+mod runner;
 mod rush;
 mod seed_003;
 mod served;
