@@ -84,7 +84,7 @@ pub struct Settings {
     #[arg(long, env = "IDEMPOTENCY_RETENTION_HOURS", default_value_t = 168)]
     pub idempotency_retention_hours: u32,
     /// Hours after which events may be dropped; 0 keeps everything. Otherwise no less than
-    /// IDEMPOTENCY_RETENTION_HOURS: the answer to a repeated key is made from its event.
+    /// `IDEMPOTENCY_RETENTION_HOURS`: the answer to a repeated key is made from its event.
     #[arg(long, env = "EVENT_RETENTION_HOURS", default_value_t = 0)]
     pub event_retention_hours: u32,
     /// CSV or NDJSON file that is imported once, when the journal is empty.
@@ -208,18 +208,7 @@ impl Config {
         if settings.idempotency_retention_hours == 0 {
             faults.push("IDEMPOTENCY_RETENTION_HOURS: must be at least 1".to_owned());
         }
-        let (events, keys_for) = (
-            settings.event_retention_hours,
-            settings.idempotency_retention_hours,
-        );
-        // A key whose record is gone could be neither answered nor used again.
-        if (1..keys_for).contains(&events) {
-            faults.push(format!(
-                "EVENT_RETENTION_HOURS: {events} is less than IDEMPOTENCY_RETENTION_HOURS, which is \
-                 {keys_for}; a repeated request is answered from its event. Keep events for at least \
-                 {keys_for} hours, or for ever with 0, or remember keys for at most {events}"
-            ));
-        }
+        faults.extend(too_short(&settings));
         if let Some(file) = settings
             .seed_catalog
             .as_ref()
@@ -248,6 +237,20 @@ impl Config {
             _ => Err(faults),
         }
     }
+}
+
+/// What is wrong with keeping events for a shorter time than keys: a key whose record is gone could be
+/// neither answered nor used again.
+fn too_short(settings: &Settings) -> Option<String> {
+    let events = settings.event_retention_hours;
+    let keys = settings.idempotency_retention_hours;
+    (1..keys).contains(&events).then(|| {
+        format!(
+            "EVENT_RETENTION_HOURS: {events} is less than IDEMPOTENCY_RETENTION_HOURS, which is \
+             {keys}; a repeated request is answered from its event. Keep events for at least {keys} \
+             hours, or for ever with 0, or remember keys for at most {events}"
+        )
+    })
 }
 
 fn level(word: &str) -> Option<Level> {

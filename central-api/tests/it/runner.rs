@@ -141,6 +141,25 @@ async fn at_rest(ledger: &Ledger) {
     }
 }
 
+/// The breaker was respected, and the recovery was noticed.
+fn was_asked_seldom(calls: &[Duration]) {
+    // The breaker: a few calls until it opens, and from then on one probe at a time.
+    let (silent, answered) = calls.split_at(calls.partition_point(|at| *at < SILENCE));
+    let is_pause = |two: &[Duration]| two[1] - two[0] >= BreakerSettings::default().open_for;
+    let until_open = 1 + silent.windows(2).position(is_pause).unwrap();
+    // Each order has one call under way when the failure comes that opens it.
+    assert!(until_open < 5 + 10, "{silent:?}");
+    let probes = &silent[until_open..];
+    assert!(
+        probes.len() > 10,
+        "nobody asked whether it is back: {silent:?}"
+    );
+    assert!(probes.windows(2).all(is_pause), "{probes:?}");
+    // It is noticed soon that the bank is back.
+    let last = *answered.last().unwrap();
+    assert!(last < SILENCE + Duration::from_secs(600), "{last:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_is_away_for_an_hour_is_asked_seldom_and_charges_once_or_never() {
     let dir = tempfile::tempdir().unwrap();
@@ -154,8 +173,7 @@ async fn a_provider_that_is_away_for_an_hour_is_asked_seldom_and_charges_once_or
     } = open_ledger(&config(dir.path().to_owned()), Vec::new(), clock)
         .await
         .unwrap();
-    let settings = BreakerSettings::default();
-    let breaker = Breaker::try_new(settings).unwrap();
+    let breaker = Breaker::try_new(BreakerSettings::default()).unwrap();
     let timeout = Duration::from_secs(5);
     let guarded = Arc::new(Guarded::new(Arc::<Away>::clone(&away), breaker, timeout));
     let stop = CancellationToken::new();
@@ -168,22 +186,8 @@ async fn a_provider_that_is_away_for_an_hour_is_asked_seldom_and_charges_once_or
     order(&ledger, &runner, ORDERS..2 * ORDERS).await;
     at_rest(&ledger).await;
 
-    // The breaker: a few calls until it opens, and from then on one probe at a time.
     let calls = away.calls.lock().clone();
-    let (silent, answered) = calls.split_at(calls.partition_point(|at| *at < SILENCE));
-    let is_pause = |two: &[Duration]| two[1] - two[0] >= settings.open_for;
-    let until_open = 1 + silent.windows(2).position(is_pause).unwrap();
-    // Each order has one call under way when the failure comes that opens it.
-    assert!(until_open < 5 + 10, "{silent:?}");
-    let probes = &silent[until_open..];
-    assert!(
-        probes.len() > 10,
-        "nobody asked whether it is back: {silent:?}"
-    );
-    assert!(probes.windows(2).all(is_pause), "{probes:?}");
-    // It is noticed soon that the bank is back.
-    let last = *answered.last().unwrap();
-    assert!(last < SILENCE + Duration::from_secs(600), "{last:?}");
+    was_asked_seldom(&calls);
     // A record for each call, and a few for each order.
     let records = ledger.published().head().seq - before;
     let bound = calls.len() as u64 + 2 * ORDERS * 4;

@@ -83,7 +83,9 @@ impl Count {
                 let (id, lines) = (reserve.reservation.clone(), reserve.lines.clone());
                 self.holds.insert(id, lines);
             }
-            inventory::Command::Commit { .. }
+            // An edit moves nothing.
+            inventory::Command::Edit { .. }
+            | inventory::Command::Commit { .. }
             | inventory::Command::Release { .. }
             | inventory::Command::Extend { .. }
             | inventory::Command::Expire => {}
