@@ -14,7 +14,7 @@ use shared::limits;
 use crate::ledger::order_lists::{OrderFilter, Place};
 
 /// Changes when the layout does, so that an old cursor is refused and not misread.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 /// Says that there is no filter by status.
 const ANY_STATUS: u8 = u8::MAX;
 
@@ -49,7 +49,8 @@ impl Cursor {
             let at = OrderStatus::ALL.iter().position(|known| *known == status);
             u8::try_from(at?).ok()
         });
-        let mut bytes = vec![LAYOUT, status.unwrap_or(ANY_STATUS)];
+        let refund_failed = u8::from(filter.refund_failed);
+        let mut bytes = vec![LAYOUT, status.unwrap_or(ANY_STATUS), refund_failed];
         let customer = filter.customer.as_ref().map(CustomerId::as_str);
         let store = filter.store.as_ref().map(StoreId::as_str);
         for text in [customer, store] {
@@ -83,7 +84,7 @@ impl Cursor {
         if *sum != crc32c::crc32c(body).to_be_bytes() {
             return None;
         }
-        let ([LAYOUT, status], rest) = body.split_first_chunk::<2>()? else {
+        let ([LAYOUT, status, refund_failed @ 0..=1], rest) = body.split_first_chunk::<3>()? else {
             return None;
         };
         let status = match *status {
@@ -101,6 +102,7 @@ impl Cursor {
             customer: customer.map(CustomerId::parse).transpose().ok()?,
             store: store.map(StoreId::parse).transpose().ok()?,
             status,
+            refund_failed: *refund_failed == 1,
         };
         Some(Self {
             filter,
@@ -135,6 +137,7 @@ mod tests {
                 customer: Some(CustomerId::parse(&"c".repeat(128)).unwrap()),
                 store: Some(StoreId::parse("store-s1").unwrap()),
                 status: Some(OrderStatus::Cancelled),
+                refund_failed: true,
             },
         ];
         for filter in filters {

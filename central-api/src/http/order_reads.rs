@@ -211,10 +211,11 @@ fn next(page: &OrderPage, filter: OrderFilter, rows: usize) -> Option<String> {
 }
 
 fn ask(uri: &Uri, caller: &Caller) -> Result<Ask, Problem> {
-    const NAMES: [&str; 6] = [
+    const NAMES: [&str; 7] = [
         "customerId",
         "storeId",
         "status",
+        "refund",
         "offset",
         "cursor",
         "limit",
@@ -226,6 +227,7 @@ fn ask(uri: &Uri, caller: &Caller) -> Result<Ask, Problem> {
         customer: params.parsed_by("customerId", CustomerId::parse),
         store: params.parsed_by("storeId", StoreId::parse),
         status: params.choice("status", &statuses),
+        refund_failed: params.choice("refund", &[("failed", ())]).is_some(),
     };
     let offset = params.integer("offset", 0..=i64::MAX);
     let is_walk = params.raw("cursor").is_some();
@@ -344,6 +346,7 @@ fn summed_up(stats: &OrderStats, log_gen: String, as_of_offset: u64) -> OrderSta
             failed,
             cancelled,
         },
+        refunds_failed: stats.refunds_failed,
         processing: stats.processing.map(|processing| OrderProcessing {
             count: processing.count,
             mean_ms: processing.mean_millis,

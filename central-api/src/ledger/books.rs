@@ -16,7 +16,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use shared::clock::Timestamp;
 use shared::domain::ids::{CustomerId, OrderId, ReservationId, StoreId};
 use shared::domain::inventory::{Reservation, ReservationState, Reservations};
-use shared::domain::order::{Order, OrderEntry, OrderStatus, Orders};
+use shared::domain::order::{Order, OrderEntry, OrderStatus, Orders, Payment};
 use shared::domain::{Decision, State};
 
 /// Entries that a copy takes under one lock.
@@ -51,6 +51,8 @@ pub struct Inner {
     pub by_store: BTreeMap<StoreId, BTreeSet<Place>>,
     /// Likewise for each status.
     pub by_status: BTreeMap<OrderStatus, BTreeSet<Place>>,
+    /// Those whose refund the provider has refused, which are few.
+    pub refund_failed: BTreeSet<Place>,
     /// What happened since this process started.
     happened: Happened,
 }
@@ -287,6 +289,11 @@ impl Inner {
 
     fn put(&mut self, order: &Arc<Order>, record: u64) {
         let id = order.order_id.as_str();
+        if is_refund_failed(order) {
+            self.refund_failed.insert(place(order));
+        } else if !self.refund_failed.is_empty() {
+            self.refund_failed.remove(&place(order));
+        }
         match self.orders.get(id).map(Arc::clone) {
             None => {
                 self.happened.count_order(order.status);
@@ -319,6 +326,9 @@ impl Inner {
             let store = self.by_store.entry(store.clone());
             store.or_default().insert(place.clone());
         }
+        if is_refund_failed(order) {
+            self.refund_failed.insert(place.clone());
+        }
         self.by_status
             .entry(order.status)
             .or_default()
@@ -333,7 +343,14 @@ impl Inner {
             remove(&mut self.by_store, store, &place);
         }
         remove(&mut self.by_status, &order.status, &place);
+        self.refund_failed.remove(&place);
     }
+}
+
+/// Whether the provider has refused to give an order's money back.
+pub(super) fn is_refund_failed(order: &Order) -> bool {
+    let payment = order.payment.as_ref();
+    payment.is_some_and(Payment::is_refund_failed)
 }
 
 impl Happened {

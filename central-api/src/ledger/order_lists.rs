@@ -18,7 +18,7 @@ use shared::domain::ids::{CustomerId, OrderId, StoreId};
 use shared::domain::order::{Order, OrderStatus};
 
 use super::Books;
-use super::books::Inner;
+use super::books::{Inner, is_refund_failed};
 
 /// Orders looked at under one lock.
 const LOOKED_AT_ONCE: usize = 1_024;
@@ -35,6 +35,8 @@ pub struct OrderFilter {
     pub store: Option<StoreId>,
     /// That stand like this.
     pub status: Option<OrderStatus>,
+    /// Only those whose refund the provider has refused, about which somebody has to do something.
+    pub refund_failed: bool,
 }
 
 impl OrderFilter {
@@ -45,6 +47,7 @@ impl OrderFilter {
             customer: self.customer.or_else(|| other.customer.clone()),
             store: self.store.or_else(|| other.store.clone()),
             status: self.status.or(other.status),
+            refund_failed: self.refund_failed || other.refund_failed,
         }
     }
 
@@ -53,6 +56,7 @@ impl OrderFilter {
         customer.is_none_or(|customer| *customer == order.customer_id)
             && (self.store.is_none() || self.store == order.store_id)
             && self.status.is_none_or(|status| status == order.status)
+            && (!self.refund_failed || is_refund_failed(order))
     }
 
     /// The smallest index that has every order that this takes; `None` if there is no such order.
@@ -74,6 +78,9 @@ impl OrderFilter {
         if let Some(status) = &self.status {
             consider(inner.by_status.get(status))?;
         }
+        if self.refund_failed {
+            consider(Some(&inner.refund_failed))?;
+        }
         Some(smallest)
     }
 
@@ -83,6 +90,7 @@ impl OrderFilter {
             self.customer.is_some(),
             self.store.is_some(),
             self.status.is_some(),
+            self.refund_failed,
         ];
         asked.into_iter().filter(|asked| *asked).count() <= 1
     }
@@ -216,6 +224,7 @@ impl Books {
             }
             stats.total += 1;
             stats.oldest = Some(order.created_at);
+            stats.refunds_failed += usize::from(is_refund_failed(order));
             let at = OrderStatus::ALL
                 .iter()
                 .position(|status| *status == order.status);
@@ -241,6 +250,8 @@ pub struct OrderStats {
     pub total: usize,
     /// Of those, how many stand like each of [`OrderStatus::ALL`].
     pub by_status: [usize; OrderStatus::ALL.len()],
+    /// Of those, how many whose refund the provider has refused.
+    pub refunds_failed: usize,
     /// How long it took until it was known what becomes of them.
     pub processing: Option<Processing>,
     /// When the oldest of them was placed.

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use shared::domain::order::Transition;
+use shared::domain::ids::OrderId;
+use shared::domain::order::{Command, Transition};
 use tempfile::TempDir;
 
 use crate::harness::fields;
 use crate::served::{Reply, SHOP, Served};
-use crate::shop::{approved, declined, moved, place, placed, readdressed, stocked, unknown};
+use crate::shop::{
+    approved, declined, moved, order, place, placed, readdressed, refund_refused, stocked, unknown,
+};
 
 const BOUND: [(&str, &str); 1] = [("x-api-key", SHOP)];
 
@@ -313,6 +316,40 @@ async fn a_key_that_is_bound_to_a_store_sees_that_stores_orders_only() {
         .await
         .expect(200);
     assert_eq!(stats["total"], 6);
+    central.stop().await;
+}
+
+/// Money that the bank does not give back is found until somebody has seen to it.
+#[tokio::test]
+async fn orders_whose_refund_was_refused_are_listed_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let central = busy(&dir, 24).await;
+    for name in ["000", "012", "015"] {
+        moved(&central.ledger, name, Transition::Cancel).await;
+        refund_refused(&central.ledger, name, 1).await;
+    }
+    let failed = ["ord-015", "ord-012", "ord-000"];
+    for limit in [1, 2, 50] {
+        assert_eq!(walk(&central, "refund=failed", limit, &[]).await, failed);
+        let ada = walk(&central, "refund=failed&customerId=ada", limit, &[]).await;
+        assert_eq!(ada, ["ord-012", "ord-000"]);
+    }
+    let stats = central.get("/v1/orders/stats").await.expect(200);
+    assert_eq!(stats["refundsFailed"], 3);
+    // Also after a restart, from the log.
+    central.stop().await;
+    let central = Served::start(&dir).await;
+    assert_eq!(walk(&central, "refund=failed", 2, &[]).await, failed);
+    // Asked for again, something is being done about it.
+    let again = Command::Refund {
+        order: OrderId::parse("ord-012").unwrap(),
+        amount: None,
+    };
+    order(&central.ledger, again).await;
+    let left = ["ord-015", "ord-000"];
+    assert_eq!(walk(&central, "refund=failed", 50, &[]).await, left);
+    let bad = central.get("/v1/orders?refund=none").await.expect(400);
+    assert_eq!(fields(&bad), ["query.refund"]);
     central.stop().await;
 }
 

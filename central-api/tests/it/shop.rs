@@ -119,6 +119,19 @@ pub(crate) async fn refunded(ledger: &Ledger, name: &str) {
     order(ledger, command).await;
 }
 
+/// The bank gives nothing back, whatever it is asked for.
+pub(crate) async fn refund_refused(ledger: &Ledger, name: &str, number: u32) {
+    let command = Command::RecordRefund {
+        order: OrderId::parse(&format!("ord-{name}")).unwrap(),
+        number,
+        outcome: RefundOutcome::Refused {
+            code: "charge_disputed".into(),
+            message: "The charge is disputed.".into(),
+        },
+    };
+    order(ledger, command).await;
+}
+
 /// One event: the order goes elsewhere.
 pub(crate) async fn readdressed(ledger: &Ledger, name: &str, to: &str) {
     let command = Command::Readdress {

@@ -380,6 +380,35 @@ fn a_refund_that_is_refused_stays_visible() {
     );
 }
 
+/// A refund out of goodwill was under way when the order was called off, and is refused: the whole is
+/// asked for nevertheless, once.
+#[test]
+fn a_part_that_is_refused_does_not_keep_the_rest() {
+    for rest in [Fault::None, Fault::Refused] {
+        let mut world = World::new(1, 5);
+        let id = world.place(&[(0, 5)], "card", true);
+        world.settle();
+        refund(&mut world, &id, Some(2_000));
+        world.take(&id, Transition::Cancel);
+        let (refused, _) = world.outcome(&id, Fault::Refused).unwrap();
+        assert_eq!(
+            kinds(&world.act(refused)),
+            [EventKind::RefundFailed, EventKind::RefundRequested]
+        );
+        let on_its_way = world.order(&id).payment.unwrap();
+        assert!(!on_its_way.is_refund_failed(), "something is being done");
+        let refund = on_its_way.refund.unwrap();
+        assert_eq!((refund.number, refund.amount), (2, minor(5_000)));
+
+        world.step(&id, rest);
+        let order = world.order(&id);
+        assert_eq!(next_step(&order), None, "{rest:?}");
+        let payment = order.payment.unwrap();
+        assert_eq!(payment.is_refund_failed(), rest == Fault::Refused);
+        world.check();
+    }
+}
+
 #[test]
 fn an_address_changes_until_the_units_leave() {
     let mut world = World::new(1, 5);

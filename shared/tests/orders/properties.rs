@@ -41,7 +41,8 @@ fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         Just(Fault::None),
         Just(Fault::Lost),
-        Just(Fault::AnswerLost)
+        Just(Fault::AnswerLost),
+        Just(Fault::Refused),
     ]
 }
 

@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Lost,
     /// It was done, and the answer never arrived.
     AnswerLost,
+    /// A refund is refused for good; anything else is done.
+    Refused,
 }
 
 /// What the bank really did under one key.
@@ -39,6 +41,8 @@ pub(crate) struct Account {
     pub(crate) declined: bool,
     /// By refund number.
     pub(crate) refunds: BTreeMap<u32, i64>,
+    /// Likewise what it refused to give back.
+    pub(crate) refused: BTreeMap<u32, i64>,
 }
 
 impl Account {
@@ -104,16 +108,27 @@ impl Bank {
         }
         let payment = order.payment.as_ref().unwrap();
         let account = self.accounts.entry(payment.payment_id.clone()).or_default();
-        account
-            .refunds
-            .entry(refund.number)
-            .or_insert(refund.amount.minor());
-        assert!(account.kept() >= 0, "more went back than was taken");
+        let (number, amount) = (refund.number, refund.amount.minor());
+        // What was said under a key stays said.
+        let is_new =
+            !account.refunds.contains_key(&number) && !account.refused.contains_key(&number);
         match fault {
-            Fault::AnswerLost => RefundOutcome::Unknown { reason },
-            Fault::None | Fault::Lost => RefundOutcome::Refunded {
-                reference: "re_1".into(),
-            },
+            Fault::Refused if is_new => account.refused.insert(number, amount),
+            _ if is_new => account.refunds.insert(number, amount),
+            _ => None,
+        };
+        assert!(account.kept() >= 0, "more went back than was taken");
+        if fault == Fault::AnswerLost {
+            return RefundOutcome::Unknown { reason };
+        }
+        if account.refused.contains_key(&number) {
+            return RefundOutcome::Refused {
+                code: "charge_disputed".into(),
+                message: "the charge is disputed".into(),
+            };
+        }
+        RefundOutcome::Refunded {
+            reference: "re_1".into(),
         }
     }
 }
@@ -121,7 +136,7 @@ impl Bank {
 fn answered(outcome: PaymentOutcome, fault: Fault) -> PaymentOutcome {
     match fault {
         Fault::AnswerLost => unknown(),
-        Fault::None | Fault::Lost => outcome,
+        Fault::None | Fault::Lost | Fault::Refused => outcome,
     }
 }
 
@@ -382,11 +397,14 @@ impl World {
         if let Some(account) = account {
             assert!(account.charges <= 1, "{order:?} was charged twice");
             let ended_unpaid = matches!(order.status, OrderStatus::Failed | OrderStatus::Cancelled);
-            if ended_unpaid && next_step(order).is_none() {
+            if ended_unpaid && next_step(order).is_none() && account.kept() != 0 {
+                let payment = payment.unwrap();
+                assert!(payment.is_refund_failed(), "{order:?} keeps money");
+                let asked = account.refused.get(&payment.refunds);
                 assert_eq!(
-                    account.kept(),
-                    0,
-                    "{order:?} came to nothing and keeps money"
+                    asked,
+                    Some(&account.kept()),
+                    "{order:?} was not asked to give everything back"
                 );
             }
         }
@@ -425,7 +443,11 @@ impl World {
                 OrderStatus::Paid | OrderStatus::Confirmed | OrderStatus::Completed => {
                     order.total_amount.minor() - back
                 }
-                _ => 0,
+                _ => match &order.payment {
+                    // Kept against our will.
+                    Some(payment) if payment.is_refund_failed() => payment.refundable().minor(),
+                    _ => 0,
+                },
             }
         });
         (kept, due.sum())

@@ -147,8 +147,15 @@ fn order(rng: &mut SmallRng) -> order::Command {
         7 => order::Command::RecordRefund {
             order,
             number: rng.random_range(1..3),
-            outcome: RefundOutcome::Refunded {
-                reference: "re_1".into(),
+            outcome: if rng.random_bool(0.7) {
+                RefundOutcome::Refunded {
+                    reference: "re_1".into(),
+                }
+            } else {
+                RefundOutcome::Refused {
+                    code: "charge_disputed".into(),
+                    message: "the charge is disputed".into(),
+                }
             },
         },
         _ => order::Command::RecordPayment {

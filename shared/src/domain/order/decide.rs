@@ -245,7 +245,16 @@ impl<'a> Work<'a> {
         self.give_back_rest();
     }
 
-    /// Sends what is left of the charge on its way back, unless something is on its way already.
+    /// Whether the buyer gets nothing for their money.
+    const fn came_to_nothing(&self) -> bool {
+        matches!(
+            self.order.status,
+            OrderStatus::Cancelled | OrderStatus::Failed
+        )
+    }
+
+    /// Sends what is left of the charge on its way back, unless something is on its way already: then
+    /// that is done when it has ended, one way or the other.
     fn give_back_rest(&mut self) {
         let Some(payment) = &mut self.order.payment else {
             return;
@@ -398,17 +407,19 @@ impl<'a> Work<'a> {
                     PaymentStatus::PartlyRefunded
                 };
                 self.note_more(EventKind::Refunded, attempt, Some(Arc::clone(reference)));
-                if matches!(
-                    self.order.status,
-                    OrderStatus::Cancelled | OrderStatus::Failed
-                ) {
+                if self.came_to_nothing() {
                     self.give_back_rest();
                 }
             }
             RefundOutcome::Refused { message, .. } => {
                 payment.refund = None;
                 payment.status = PaymentStatus::RefundFailed;
+                // All of it was asked for: asking once more would be the same question.
+                let is_final = refund.amount >= payment.refundable();
                 self.note_more(EventKind::RefundFailed, attempt, Some(Arc::clone(message)));
+                if self.came_to_nothing() && !is_final {
+                    self.give_back_rest();
+                }
             }
             RefundOutcome::Unknown { reason } => {
                 self.note_more(EventKind::RefundUnknown, attempt, Some(Arc::clone(reason)));

@@ -20,7 +20,9 @@
 //!
 //! What must stay true: an order that has ended holds no units; money that was taken for an order
 //! that did not come about goes back; no order is both charged and released without the refund being
-//! on its way ([`next_step`] does not return `None` before that is done).
+//! on its way. [`next_step`] does not return `None` before that is done, or before the provider has
+//! refused to give back all that was left: then the payment says so
+//! ([`Payment::is_refund_failed`]) until somebody asks again.
 
 mod address;
 pub mod command;

@@ -59,7 +59,7 @@ pub struct Payment {
     /// The bank's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization_code: Option<Arc<str>>,
-    /// Times the provider was asked without a clear answer.
+    /// Times the provider was asked for the charge, or to call it off, and what came of it was recorded.
     #[serde(default)]
     pub attempts: u32,
     /// What was given back.
@@ -126,6 +126,13 @@ impl Payment {
             .map_or(0, |refund| refund.amount.minor());
         let gone = self.refunded_amount.minor().saturating_add(coming);
         Money::from_minor(self.amount.minor().saturating_sub(gone)).unwrap_or_default()
+    }
+
+    /// Whether the provider has refused to give money back and nothing is on its way: somebody has to
+    /// look.
+    #[must_use]
+    pub const fn is_refund_failed(&self) -> bool {
+        matches!(self.status, PaymentStatus::RefundFailed) && self.refund.is_none()
     }
 
     /// Sends `amount` on its way back.

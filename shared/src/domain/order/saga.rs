@@ -6,6 +6,10 @@
 //! | failed, cancelled | requested, unknown | void | nothing: it only makes sure that nothing happened |
 //! | any | charged, and something is on its way back | refund | nothing: money that went back stays there |
 //!
+//! A refund that the provider refuses is no step any more. If it was for a part, and the order came
+//! to nothing, the rest is asked for instead; if it was for all that was left, asking again is for
+//! people to decide.
+//!
 //! Each step has a key that follows from the order, so doing one twice is doing it once.
 
 use super::{Order, OrderStatus, Refund};

@@ -20,6 +20,10 @@ pub struct OrderListParams {
     /// `reserved`, `undecided`, `paid`, `confirmed`, `completed`, `failed` or `cancelled`.
     #[param(nullable = false)]
     status: Option<String>,
+    /// `failed`: the orders whose refund the payment provider has refused, about which somebody has to
+    /// do something.
+    #[param(nullable = false)]
+    refund: Option<String>,
     /// Orders to pass over; not together with `cursor`.
     #[param(nullable = false, minimum = 0)]
     offset: Option<i64>,
@@ -233,6 +237,8 @@ pub struct OrderCounts {
 pub struct OrderStatsAnswer {
     pub total: usize,
     pub by_status: OrderCounts,
+    /// Of those, the orders whose refund the payment provider has refused; `refund=failed` lists them.
+    pub refunds_failed: usize,
     /// Absent while it is known of none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
