@@ -57,6 +57,10 @@ pub const TIMER_MAX: Duration = Duration::from_secs(1);
 pub const PAYMENT_CALLS: usize = 256;
 /// How long whoever places an order waits to be told what becomes of it; past that: 504.
 pub const ORDER_WAIT: Duration = Duration::from_secs(15);
+/// Longest time for one call to the payment provider. Below [`ORDER_WAIT`], so that whoever places an
+/// order at a provider that does not answer is told so (202) and not left without an answer.
+pub const PAYMENT_TIMEOUT_MAX: Duration = Duration::from_secs(14);
+const _: () = assert!(PAYMENT_TIMEOUT_MAX.as_millis() < ORDER_WAIT.as_millis());
 /// Orders that have ended and are remembered (about a kilobyte each), so that lists and repeats find
 /// them; older ones are in the log.
 pub const ORDERS_ENDED_KEPT: usize = 1_000_000;

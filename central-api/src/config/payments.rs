@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
+use shared::limits;
 use shared::policy::BreakerSettings;
 use shared::service::breakers::BreakerArgs;
 
@@ -22,7 +23,8 @@ pub struct PaymentSettings {
     /// The secret key at the provider.
     #[arg(long, env = "PAYMENT_KEY", hide_env_values = true)]
     pub payment_key: Option<SecretString>,
-    /// Milliseconds after which a call to the provider counts as unanswered.
+    /// Milliseconds after which a call to the provider counts as unanswered; at most 14000, since
+    /// whoever places an order waits 15 seconds to be told of it.
     #[arg(long, env = "PAYMENT_TIMEOUT_MS", default_value_t = 5000)]
     pub payment_timeout_ms: u64,
     /// When the provider is not called.
@@ -84,8 +86,12 @@ impl PaymentConfig {
     pub(super) fn check(settings: PaymentSettings, faults: &mut Vec<String>) -> Option<Self> {
         let known = faults.len();
         let timeout = Duration::from_millis(settings.payment_timeout_ms);
-        if !(10..=120_000).contains(&settings.payment_timeout_ms) {
-            faults.push("PAYMENT_TIMEOUT_MS: must be from 10 to 120000".to_owned());
+        let most = limits::PAYMENT_TIMEOUT_MAX;
+        if timeout < Duration::from_millis(10) || timeout > most {
+            let (most, wait) = (most.as_millis(), limits::ORDER_WAIT.as_millis());
+            faults.push(format!(
+                "PAYMENT_TIMEOUT_MS: must be from 10 to {most}: a new order waits {wait} to be told of it"
+            ));
         }
         let breaker = settings.breaker.check(timeout);
         if let Err(fault) = &breaker {
@@ -198,6 +204,29 @@ mod tests {
         ] {
             let checked = stripe_with(Some(url), Some("sk_test"));
             assert_eq!(checked.is_ok(), ok, "{url}: {checked:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_ends_before_whoever_waits_for_it_gives_up() {
+        let most = u64::try_from(limits::PAYMENT_TIMEOUT_MAX.as_millis()).unwrap();
+        let wait = u64::try_from(limits::ORDER_WAIT.as_millis()).unwrap();
+        for (millis, ok) in [
+            (9, false),
+            (10, true),
+            (most, true),
+            (most + 1, false),
+            (wait, false),
+            (120_000, false),
+        ] {
+            let mut faults = Vec::new();
+            let settings = PaymentSettings {
+                payment_timeout_ms: millis,
+                ..PaymentSettings::default()
+            };
+            let checked = PaymentConfig::check(settings, &mut faults);
+            assert_eq!(checked.is_some(), ok, "{millis}: {faults:?}");
+            assert_eq!(faults.concat().contains("PAYMENT_TIMEOUT_MS"), !ok);
         }
     }
 

@@ -26,6 +26,19 @@ pub(super) struct Ended {
     pub(super) outcome: &'static str,
 }
 
+impl Ended {
+    /// The provider's word, if it has refused to give money back.
+    pub(super) fn refused_refund(&self) -> Option<&str> {
+        match &self.command {
+            order::Command::RecordRefund {
+                outcome: RefundOutcome::Refused { code, .. },
+                ..
+            } => Some(code),
+            _ => None,
+        }
+    }
+}
+
 /// Takes `step` of `order`; `None` if the order cannot be named to a provider, which no order of
 /// ours is.
 pub(super) async fn take(

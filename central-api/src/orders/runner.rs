@@ -260,8 +260,9 @@ impl Runner {
             Some(_) | None => None,
         };
         // That nobody was asked is not worth a record each time; that it is not known is, once.
-        let is_news =
-            ended.is_known || at_least.is_none() || matches!(order.status, OrderStatus::Reserved);
+        let is_news = ended.is_known
+            || ended.not_sent.is_none()
+            || matches!(order.status, OrderStatus::Reserved);
         if !ended.is_known {
             tracing::warn!(
                 order = %order.order_id,
@@ -273,10 +274,27 @@ impl Runner {
             return Went::Ended;
         }
         self.metrics.took(step, began.elapsed());
+        if let Some(code) = ended.refused_refund() {
+            self.report_refused(&order.order_id, code);
+        }
         if ended.is_known {
             Went::On
         } else {
             Went::Wait(at_least)
+        }
+    }
+
+    /// Says that a refund was refused: an error where nothing more is done about it.
+    fn report_refused(&self, order: &OrderId, code: &str) {
+        let now = self.ledger.published().books.order(order.as_str());
+        if now.is_some_and(|order| next_step(&order).is_some()) {
+            tracing::warn!(%order, code, "a refund was refused; the rest is asked for instead");
+        } else {
+            tracing::error!(
+                %order,
+                code,
+                "the payment provider refuses to give money back; somebody has to look"
+            );
         }
     }
 

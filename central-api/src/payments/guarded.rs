@@ -2,8 +2,10 @@
 //!
 //! The breaker is asked first: while it is open a call ends at once as [`NotSent::BreakerOpen`] and
 //! nothing is sent. The timeout ends what takes too long as [`Doubt::TimedOut`]: the call may arrive
-//! yet, and only asking again under the same key tells. What must stay true: a refusal never counts
-//! against the provider, and a caller that gives up leaves no probe behind.
+//! yet, and only asking again under the same key tells. What must stay true: a refusal to move money
+//! never counts against the provider, and a caller that gives up leaves no probe behind. A key of ours
+//! that is not accepted does count where a charge is asked for: until somebody mends it no order can
+//! be paid, so none should hold units for that.
 
 use std::future::Future;
 use std::sync::Arc;

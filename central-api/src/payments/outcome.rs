@@ -165,9 +165,10 @@ impl NotSent {
     #[must_use]
     pub const fn signal(&self) -> Outcome {
         match self {
-            Self::Unreachable => Outcome::Failure,
+            // Nobody is charged with a key that is not accepted, so no order should begin meanwhile.
+            Self::Unreachable | Self::Refused(_) => Outcome::Failure,
             Self::BreakerOpen { .. } => Outcome::Ignored,
-            Self::Throttled | Self::Refused(_) => Outcome::Success,
+            Self::Throttled => Outcome::Success,
         }
     }
 }
@@ -176,12 +177,12 @@ impl NotSent {
 pub(super) trait Ending: Sized {
     fn unknown(doubt: Doubt) -> Self;
     fn not_sent(reason: NotSent) -> Self;
-    /// What it tells a breaker. A refusal is an answer.
+    /// What it tells a breaker. A refusal of the money is an answer.
     fn signal(&self) -> Outcome;
 }
 
 macro_rules! ending {
-    ($name:ident: $($decided:pat_param)|+) => {
+    ($name:ident: $($decided:pat_param)|+ $(, ignored: $ignored:pat)?) => {
         impl Ending for $name {
             fn unknown(doubt: Doubt) -> Self {
                 Self::Unknown(doubt)
@@ -195,6 +196,7 @@ macro_rules! ending {
                 match self {
                     $($decided)|+ => Outcome::Success,
                     Self::Unknown(doubt) => doubt.signal(),
+                    $($ignored => Outcome::Ignored,)?
                     Self::NotSent(reason) => reason.signal(),
                 }
             }
@@ -204,7 +206,8 @@ macro_rules! ending {
 
 ending!(ChargeOutcome: Self::Approved(_) | Self::Declined { .. });
 ending!(VoidOutcome: Self::Voided | Self::Charged(_));
-ending!(RefundOutcome: Self::Refunded { .. } | Self::Refused { .. });
+// A key that may charge but not refund must not keep anybody from buying.
+ending!(RefundOutcome: Self::Refunded { .. } | Self::Refused { .. }, ignored: Self::NotSent(NotSent::Refused(_)));
 
 impl ChargeOutcome {
     /// A refusal in our words.
@@ -241,12 +244,17 @@ mod tests {
     }
 
     #[test]
-    fn only_silence_and_failure_count_against_a_provider() {
+    fn only_silence_failure_and_a_key_that_is_not_accepted_count_against_a_provider() {
         let declined = ChargeOutcome::declined("card_declined", "no");
         assert_eq!(declined.signal(), Outcome::Success);
         assert_eq!(Doubt::TimedOut.signal(), Outcome::Timeout);
         assert_eq!(Doubt::ServerError(503).signal(), Outcome::Failure);
         assert_eq!(NotSent::Unreachable.signal(), Outcome::Failure);
         assert_eq!(NotSent::Throttled.signal(), Outcome::Success);
+        let kept_out = || NotSent::Refused(Text::new("api_key_expired"));
+        let charge = ChargeOutcome::NotSent(kept_out());
+        assert_eq!(charge.signal(), Outcome::Failure);
+        let refund = RefundOutcome::NotSent(kept_out());
+        assert_eq!(refund.signal(), Outcome::Ignored);
     }
 }
