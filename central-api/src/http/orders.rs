@@ -2,7 +2,7 @@
 //!
 //! Placing holds the units and writes the order down in one decision; then the payment provider is
 //! asked, and the caller is told what came of it: 201 paid, 402 declined, 409 the units are not
-//! there, 202 nobody knows yet. A repeat under the same key gets the same answer, however far the
+//! there or somebody has cancelled it meanwhile, 202 nobody knows yet. A repeat under the same key gets the same answer, however far the
 //! order has gone since; after a 202 it gets what became of it, once that is known.
 //!
 //! Confirm, cancel and complete lead one way. Repeating one answers with the order as it stands;
@@ -19,6 +19,7 @@ use http::header::{CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use shared::clock::Clock;
 use shared::domain::ids::OrderId;
+use shared::domain::inventory::Line;
 use shared::domain::order::{Command, Order, OrderStatus, Transition};
 use shared::domain::{ItemResult, Rejection};
 use shared::service::auth::{Caller, Scope};
@@ -31,10 +32,11 @@ use shared::service::precondition::{Condition, etag, if_match};
 use shared::service::request_context::RequestContext;
 use shared::service::system_clock::SystemClock;
 use shared::wire::headers::LOG_HEAD;
-use shared::wire::problem::{Problem, ProblemCode};
+use shared::wire::problem::{Detail, Problem, ProblemCode};
 
 use super::decision::{decide, mark, origin};
 use super::order_body::{self, Step};
+use super::reservations::short_lines;
 use super::{AppState, examples, refusal};
 use crate::ledger::Decided;
 use crate::ledger::history::order::at_version;
@@ -44,7 +46,7 @@ shared::problem_set! {
     /// What placing an order can come to instead.
     PlaceProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | ProductNotFound
         | InsufficientInventory | PriceChanged | TotalTooLarge | PaymentDeclined | PaymentTimeout
-        | PaymentUnavailable | Overloaded | ShuttingDown | Timeout;
+        | IllegalTransition | PaymentUnavailable | Overloaded | ShuttingDown | Timeout;
     /// What taking an order on can be refused for.
     StepProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | OrderNotFound
         | IllegalTransition | VersionConflict | PreconditionFailed | Overloaded | ShuttingDown | Timeout;
@@ -59,8 +61,8 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
 /// Places an order: holds its units, has it paid, and confirms it.
 ///
 /// # Errors
-/// 400 with every fault; 404 for unknown products; 409 for units that are not there or prices that
-/// have changed; 402 declined; 503 while the payment provider cannot be asked, with nothing begun.
+/// 400 with every fault; 404 for unknown products; 409 for units that are not there, prices that have
+/// changed, or an order that was cancelled before it was paid; 402 declined; 503 while the payment provider cannot be asked, with nothing begun.
 #[utoipa::path(
     post, path = "/v1/orders", tag = "orders", operation_id = "placeOrder", security(("apiKey" = [])),
     params(("Idempotency-Key" = String, Header, description = "Here or as idempotencyKey in the body", example = "order-5001")),
@@ -86,11 +88,12 @@ pub async fn place(
     let is_payable = state.shared.payments.guard().would_allow();
     let currency = state.shared.currency.as_str().into();
     let (key, place) = asked.into_place(ids, store.clone(), currency, is_payable);
+    let lines = place.lines.clone();
     let origin = origin(&caller, &context, store.as_ref(), Some(key));
     let command = Command::Place(Box::new(place));
     let (decided, replayed) = decide(&state, origin, command).await?;
     let Some(event) = decided.decision.orders.first() else {
-        let refused = not_placed(&decided, &state);
+        let refused = not_placed(&decided, &lines, &state);
         return Ok(mark(refused.into_response(), replayed));
     };
     let correlation = context.correlation_id();
@@ -100,7 +103,7 @@ pub async fn place(
         Some(order) => as_decided(&state, order).await?,
         None => return Err(refusal::unanswered(crate::ledger::SubmitError::Unknown)),
     };
-    let mut answer = placed(&order, &decided);
+    let mut answer = placed(&order, &decided, &lines);
     say_head(&state, &mut answer);
     Ok(mark(answer, replayed))
 }
@@ -127,16 +130,28 @@ async fn as_decided(state: &AppState, order: Arc<Order>) -> Result<Arc<Order>, P
     }
 }
 
+/// Where a product stands first in the items that were asked for: the decision has each product once.
+fn item(lines: &[Line], product: &str) -> String {
+    let mut lines = lines.iter();
+    let at = lines.position(|line| line.product_id.as_str() == product);
+    format!("items[{}]", at.unwrap_or(0))
+}
+
 /// Why there is no order.
-fn not_placed(decided: &Decided, state: &AppState) -> Problem {
+fn not_placed(decided: &Decided, lines: &[Line], state: &AppState) -> Problem {
     let mut rejections = decided.decision.rejections();
     let Some(first) = rejections.next() else {
         return Problem::new(ProblemCode::Internal, "the order has no outcome");
     };
     let mut problem = refusal::problem(first);
-    if first.product_id().is_some() {
-        problem.details = refusal::details(&decided.decision, |at| format!("items[{at}]"));
-    }
+    let faults = refusal::reasons(&decided.decision).filter_map(|(_, rejection)| {
+        let product = rejection.product_id()?;
+        Some(Detail::new(
+            item(lines, product.as_str()),
+            rejection.to_string(),
+        ))
+    });
+    problem.details.extend(faults);
     if matches!(first, Rejection::PaymentUnavailable {}) {
         let view = state.shared.payments.guard().view();
         let wait = view.retry_after().map_or(1, |wait| wait.as_secs().max(1));
@@ -146,7 +161,8 @@ fn not_placed(decided: &Decided, state: &AppState) -> Problem {
 }
 
 /// What whoever placed it is told.
-fn placed(order: &Order, decided: &Decided) -> Response {
+fn placed(order: &Order, decided: &Decided, lines: &[Line]) -> Response {
+    let shown_beside = || serde_json::to_value(order).unwrap_or_default();
     match (order.status, &order.failure) {
         (OrderStatus::Failed, Some(failure)) => {
             let code = match &*failure.code {
@@ -155,10 +171,22 @@ fn placed(order: &Order, decided: &Decided) -> Response {
                 // The provider's own word is in the failure.
                 _ => ProblemCode::PaymentDeclined,
             };
-            let mut problem = Problem::new(code, &*failure.message)
-                .with("order", serde_json::to_value(order).unwrap_or_default());
-            problem.details = refusal::details(&decided.decision, |at| format!("items[{at}]"));
-            problem.into_response()
+            let problem = match refusal::reasons(&decided.decision).next() {
+                Some((_, short)) => {
+                    short_lines(decided, Some(short), |product| item(lines, product))
+                }
+                None => Problem::new(code, &*failure.message),
+            };
+            problem.with("order", shown_beside()).into_response()
+        }
+        // Before it was paid; one that is cancelled later has been answered before.
+        (OrderStatus::Cancelled, _) => {
+            let problem = refusal::problem(&Rejection::IllegalTransition {
+                order_id: order.order_id.clone(),
+                status: order.status,
+                wanted: OrderStatus::Paid,
+            });
+            problem.with("order", shown_beside()).into_response()
         }
         (OrderStatus::Undecided, _) => {
             let mut answer = shown(order);
@@ -312,17 +340,43 @@ pub async fn set_status(
         OrderStatus::Confirmed => Transition::Confirm,
         OrderStatus::Cancelled => Transition::Cancel,
         OrderStatus::Completed => Transition::Complete,
-        wanted if wanted == order.status => return Ok(shown(&order)),
-        // Those come about by themselves.
-        wanted => {
-            return Err(refusal::problem(&Rejection::IllegalTransition {
-                order_id: order.order_id.clone(),
-                status: order.status,
-                wanted,
-            }));
-        }
+        wanted => return stays(&order, wanted, &step),
     };
     take(&state, &caller, &context, &order, to, step).await
+}
+
+/// What is said to a status that comes about by itself: the order has it, or cannot be taken there.
+fn stays(order: &Order, wanted: OrderStatus, step: &Step) -> Result<Response, Problem> {
+    if let Some(given) = step.expected_version()
+        && given != order.version
+    {
+        let conflict = Rejection::OrderVersionConflict {
+            order_id: order.order_id.clone(),
+            given,
+            version: order.version,
+            status: order.status,
+        };
+        return Err(refused(&conflict, step));
+    }
+    if wanted == order.status {
+        return Ok(shown(order));
+    }
+    Err(refusal::problem(&Rejection::IllegalTransition {
+        order_id: order.order_id.clone(),
+        status: order.status,
+        wanted,
+    }))
+}
+
+/// Why a step was not taken; a wrong version is 412 where a header said it.
+fn refused(rejection: &Rejection, step: &Step) -> Problem {
+    let problem = refusal::problem(rejection);
+    let conditional = matches!(step.condition, Some(Condition::Version(_)));
+    if conditional && matches!(rejection, Rejection::OrderVersionConflict { .. }) {
+        problem.with_code(ProblemCode::PreconditionFailed)
+    } else {
+        problem
+    }
 }
 
 async fn take(
@@ -381,17 +435,11 @@ pub(super) async fn decided(
     step: Step,
     command: Command,
 ) -> Result<Response, Problem> {
-    let origin = origin(caller, context, order.store_id.as_ref(), step.key);
+    let key = step.key.clone();
+    let origin = origin(caller, context, order.store_id.as_ref(), key);
     let (decided, replayed) = decide(state, origin, command).await?;
     let answer = match decided.decision.results.first() {
-        Some(ItemResult::Refused(rejection)) => {
-            let mut problem = refusal::problem(rejection);
-            let conditional = matches!(step.condition, Some(Condition::Version(_)));
-            if conditional && matches!(rejection, Rejection::OrderVersionConflict { .. }) {
-                problem = problem.with_code(ProblemCode::PreconditionFailed);
-            }
-            problem.into_response()
-        }
+        Some(ItemResult::Refused(rejection)) => refused(rejection, &step).into_response(),
         Some(ItemResult::Applied(_) | ItemResult::Unchanged) | None => {
             state
                 .shared

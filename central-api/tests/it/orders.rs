@@ -4,12 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use central_api::payments::simulated::Simulated;
-use central_api::payments::{Guarded, PaymentKey};
+use central_api::payments::{
+    ChargeOutcome, ChargeRequest, Guarded, NotSent, PaymentKey, PaymentProvider, RefundOutcome,
+    RefundRequest, Text, VoidOutcome,
+};
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use shared::policy::{Breaker, BreakerSettings};
 use shared::service::system_clock::SystemClock;
 use tempfile::TempDir;
+use tokio::sync::{Notify, watch};
 
+use crate::harness::fields;
 use crate::served::{PATIENCE, Reply, SHOP, Served, create};
 
 /// How long a call to the provider may take in these tests.
@@ -30,6 +36,23 @@ impl Shop {
     async fn open_with(breaker: BreakerSettings) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (central, bank) = start(&dir, breaker).await;
+        Self::stocked(central, bank, dir).await
+    }
+
+    /// The same at another provider; `bank` is what tells what really happened.
+    async fn open_at(
+        provider: Arc<dyn PaymentProvider>,
+        bank: Arc<Simulated>,
+        breaker: BreakerSettings,
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let breaker = Breaker::try_new(breaker).unwrap();
+        let guarded = Arc::new(Guarded::new(provider, breaker, PATIENCE));
+        let central = Served::start_paying(&dir, guarded).await;
+        Self::stocked(central, bank, dir).await
+    }
+
+    async fn stocked(central: Served, bank: Arc<Simulated>, dir: TempDir) -> Self {
         crate::served::decide(&central.ledger, create(["A", "B"].map(str::to_owned), 10)).await;
         for product in ["A", "B"] {
             let path = format!("/v1/products/{product}");
@@ -107,6 +130,158 @@ async fn start(dir: &TempDir, breaker: BreakerSettings) -> (Served, Arc<Simulate
     let breaker = Breaker::try_new(breaker).unwrap();
     let guarded = Arc::new(Guarded::new(Arc::clone(&bank) as _, breaker, CALL));
     (Served::start_paying(dir, guarded).await, bank)
+}
+
+/// A provider that charges when it is let.
+#[derive(Debug)]
+struct Gated {
+    bank: Arc<Simulated>,
+    gate: Notify,
+}
+
+impl PaymentProvider for Gated {
+    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, ChargeOutcome> {
+        Box::pin(async move {
+            self.gate.notified().await;
+            self.bank.charge(request).await
+        })
+    }
+
+    fn void<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, VoidOutcome> {
+        self.bank.void(request)
+    }
+
+    fn refund<'a>(&'a self, request: &'a RefundRequest) -> BoxFuture<'a, RefundOutcome> {
+        self.bank.refund(request)
+    }
+}
+
+/// A provider that does not accept our key, and counts.
+#[derive(Debug, Default)]
+struct Closed {
+    asked: watch::Sender<u32>,
+}
+
+impl Closed {
+    fn refuse(&self) -> NotSent {
+        self.asked.send_modify(|asked| *asked += 1);
+        NotSent::Refused(Text::new("api_key_expired"))
+    }
+}
+
+impl PaymentProvider for Closed {
+    fn charge<'a>(&'a self, _: &'a ChargeRequest) -> BoxFuture<'a, ChargeOutcome> {
+        Box::pin(async { ChargeOutcome::NotSent(self.refuse()) })
+    }
+
+    fn void<'a>(&'a self, _: &'a ChargeRequest) -> BoxFuture<'a, VoidOutcome> {
+        Box::pin(async { VoidOutcome::NotSent(self.refuse()) })
+    }
+
+    fn refund<'a>(&'a self, _: &'a RefundRequest) -> BoxFuture<'a, RefundOutcome> {
+        Box::pin(async { RefundOutcome::NotSent(self.refuse()) })
+    }
+}
+
+fn idle_bank() -> Arc<Simulated> {
+    Arc::new(Simulated::new(Arc::new(SystemClock), CALL * 2))
+}
+
+/// 201 says that it is paid, which an order is not that somebody has cancelled before.
+#[tokio::test]
+async fn an_order_that_was_cancelled_before_it_was_paid_is_no_sale_to_anybody() {
+    let bank = idle_bank();
+    let gated = Arc::new(Gated {
+        bank: Arc::clone(&bank),
+        gate: Notify::new(),
+    });
+    let shop = Shop::open_at(Arc::clone(&gated) as _, bank, patient()).await;
+    let mut moves = shop.central.ledger.published().moves();
+    let cancel = async {
+        let id = loop {
+            moves.mark_unchanged();
+            let open = shop.central.ledger.published().books.open_orders();
+            if let Some(id) = open.into_iter().next() {
+                break id;
+            }
+            moves.changed().await.unwrap();
+        };
+        let order = json!({"orderId": id.as_str()});
+        shop.take(&order, "cancel", "c").await.expect(200);
+        gated.gate.notify_one();
+    };
+    let (waiting, ()) = tokio::join!(shop.place("k", |_| {}), cancel);
+    let again = shop.place("k", |_| {}).await;
+    for answer in [&waiting, &again] {
+        let problem = answer.expect(409);
+        assert_eq!(problem["code"], "illegal_transition");
+        assert_eq!(problem["orderStatus"], "cancelled");
+        assert_eq!(problem["order"]["status"], "cancelled");
+    }
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    shop.at_rest().await;
+    let problem = again.expect(409);
+    assert_eq!(shop.charged(&problem["order"]), (1, 500, 500));
+    assert_eq!(shop.stock("A").await, (10, 0, 10));
+    shop.central.stop().await;
+}
+
+#[tokio::test]
+async fn calls_that_were_not_sent_are_written_down_once() {
+    let closed = Arc::new(Closed::default());
+    let mut asked = closed.asked.subscribe();
+    let shop = Shop::open_at(Arc::clone(&closed) as _, idle_bank(), patient()).await;
+    let order = shop.place("k", |_| {}).await.expect(202);
+    let path = format!("/v1/orders/{}", order["orderId"].as_str().unwrap());
+    let body = json!({"shippingAddress": "here"});
+    for attempt in 2..6 {
+        // Whoever touches the order wakes its task; from the second time on this changes nothing.
+        let put = shop
+            .central
+            .send(reqwest::Method::PUT, &path, &[], Some(&body));
+        put.await.expect(200);
+        let more = asked.wait_for(|asked| *asked >= attempt);
+        tokio::time::timeout(PATIENCE, more).await.unwrap().unwrap();
+    }
+    let history = shop
+        .central
+        .get(&format!("{path}/events"))
+        .await
+        .expect(200);
+    let events = history["events"].as_array().unwrap().iter();
+    let kinds: Vec<&str> = events.map(|it| it["eventType"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds,
+        ["order_reserved", "payment_unknown", "address_changed"]
+    );
+    shop.central.stop().await;
+}
+
+#[tokio::test]
+async fn while_our_key_is_not_accepted_orders_hold_nothing() {
+    let shop = Shop::open_at(
+        Arc::new(Closed::default()),
+        idle_bank(),
+        BreakerSettings::default(),
+    )
+    .await;
+    let mut number = 0;
+    let refused = loop {
+        let key = format!("k{number}");
+        let placed = shop.place(&key, |body| {
+            body["items"] = json!([{"productId": "A", "quantity": 1}]);
+        });
+        let placed = placed.await;
+        if placed.status != 202 {
+            break placed;
+        }
+        number += 1;
+        assert!(number <= 5, "the breaker stays closed");
+    };
+    assert_eq!(refused.expect(503)["code"], "payment_unavailable");
+    let (_, reserved, _) = shop.stock("A").await;
+    assert_eq!(reserved, number);
+    shop.central.stop().await;
 }
 
 #[tokio::test]
@@ -187,6 +362,22 @@ async fn what_fails_leaves_nothing_behind_and_says_why() {
     assert_eq!(problem["code"], "insufficient_inventory");
     assert_eq!(problem["order"]["status"], "failed");
     assert_eq!(problem["details"][0]["field"], "items[0]");
+    // As at a reservation: each short product, where it stands in the request, with the figures.
+    let summed = shop
+        .place("summed", |body| {
+            body["items"] = json!([
+                {"productId": "A", "quantity": 1}, {"productId": "A", "quantity": 1},
+                {"productId": "B", "quantity": 11},
+            ]);
+        })
+        .await;
+    let problem = summed.expect(409);
+    assert_eq!(fields(&problem), ["items[2]"]);
+    let line = &problem["lines"][0];
+    assert_eq!(
+        (&line["productId"], &line["requested"], &line["available"]),
+        (&json!("B"), &json!(11), &json!(10))
+    );
 
     let declined = shop.place("declined", |body| {
         body["paymentMethod"] = json!("card_declined");
@@ -205,12 +396,13 @@ async fn what_fails_leaves_nothing_behind_and_says_why() {
 
     let unknown = shop.place("unknown", |body| {
         body["items"] = json!([
-            {"productId": "X", "quantity": 1}, {"productId": "constructor", "quantity": 1},
+            {"productId": "A", "quantity": 1}, {"productId": "X", "quantity": 1},
+            {"productId": "A", "quantity": 1}, {"productId": "constructor", "quantity": 1},
         ]);
     });
     let problem = unknown.await.expect(404);
     assert_eq!(problem["code"], "product_not_found");
-    assert_eq!(problem["details"].as_array().unwrap().len(), 2);
+    assert_eq!(fields(&problem), ["items[1]", "items[3]"]);
 
     for product in ["A", "B"] {
         assert_eq!(shop.stock(product).await, (10, 0, 10));
@@ -350,6 +542,17 @@ async fn statuses_are_taken_by_word_and_only_where_they_can_follow() {
     let early = put("COMPLETED", "a").await.expect(409);
     assert_eq!(early["allowed"], json!(["confirmed", "cancelled"]));
     assert_eq!(put("paid", "b").await.expect(200)["status"], "paid");
+    // Who saw another version is told so, also where there is nothing to do.
+    let stale = json!({"status": "paid", "version": 1});
+    let put_stale = shop
+        .central
+        .send(reqwest::Method::PUT, &path, &[], Some(&stale));
+    assert_eq!(put_stale.await.expect(409)["code"], "version_conflict");
+    let (stale, header) = (json!({"status": "paid"}), [("if-match", "\"1\"")]);
+    let put_stale = shop
+        .central
+        .send(reqwest::Method::PUT, &path, &header, Some(&stale));
+    assert_eq!(put_stale.await.expect(412)["code"], "precondition_failed");
     assert_eq!(
         put("pending", "c").await.expect(409)["code"],
         "illegal_transition"

@@ -142,7 +142,7 @@ codes! {
     /// A field breaks its rule (the word of seed-003 admin calls).
     ValidationError = "validation_error", "The request is not valid.";
     /// The caller saw another version.
-    VersionConflict = "version_conflict", "The product has changed meanwhile.";
+    VersionConflict = "version_conflict", "It has changed meanwhile.";
 }
 
 impl ProblemCode {

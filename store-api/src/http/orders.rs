@@ -49,8 +49,8 @@ const ID_START: &str = "ord-";
 shared::problem_set! {
     /// What placing an order can come to instead.
     PlaceProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | ProductNotFound
-        | InsufficientInventory | PriceChanged | PaymentDeclined | PaymentUnavailable
-        | CentralUnavailable | Timeout;
+        | InsufficientInventory | PriceChanged | PaymentDeclined | IllegalTransition
+        | PaymentUnavailable | CentralUnavailable | Timeout;
     /// What taking an order on can be refused for.
     StepProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | OrderNotFound
         | OrderSettled | IllegalTransition | VersionConflict | PreconditionFailed | CentralUnavailable
