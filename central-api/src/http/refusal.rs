@@ -225,7 +225,8 @@ pub fn gone(sentence: String, oldest: u64) -> Problem {
         .with("snapshotUrl", SNAPSHOT_URL)
 }
 
-/// The problem of a log that cannot be read. What exactly went wrong stands in the service's log.
+/// The problem of a log that cannot be read now. If it is broken, what exactly went wrong stands in
+/// the service's log.
 #[must_use]
 pub fn unreadable(error: &JournalError) -> Problem {
     match error {
@@ -233,13 +234,24 @@ pub fn unreadable(error: &JournalError) -> Problem {
             let sentence = format!("{wanted} is older than the oldest that is kept, {oldest}");
             gone(sentence, *oldest)
         }
+        JournalError::Busy => {
+            Problem::new(ProblemCode::Overloaded, error.to_string()).retry_after(1)
+        }
         JournalError::Io { .. }
         | JournalError::Damaged { .. }
         | JournalError::TailLost { .. }
-        | JournalError::Poisoned => {
-            tracing::error!(error = %chain(error), "the log cannot be read");
+        | JournalError::Poisoned
+        | JournalError::Panicked { .. } => {
+            note_unreadable(error);
             Problem::new(ProblemCode::Internal, "the log cannot be read")
         }
+    }
+}
+
+/// Leaves word of a log that cannot be read, unless that says nothing about the log.
+pub fn note_unreadable(error: &JournalError) {
+    if !matches!(error, JournalError::Gone { .. } | JournalError::Busy) {
+        tracing::error!(error = %chain(error), "the log cannot be read");
     }
 }
 

@@ -47,6 +47,17 @@ pub enum JournalError {
     /// An earlier write failed; nothing is written any more.
     #[error("an earlier write failed, so nothing more is written")]
     Poisoned,
+    /// Too many read old parts of the log at the same time; nothing was read.
+    #[error("too many requests read old parts of the log")]
+    Busy,
+    /// A thread that decides or writes has panicked; what it left undone is unknown.
+    #[error("the thread {thread} panicked: {what}")]
+    Panicked {
+        /// Which thread.
+        thread: &'static str,
+        /// What the panic said.
+        what: String,
+    },
 }
 
 impl JournalError {

@@ -14,8 +14,11 @@
 //! ([`latecomers`](super::latecomers)); everything else is decided in the order in which it came.
 //!
 //! If the journal fails, nothing that is in flight is answered: the state in memory may be ahead of
-//! the log. The `fatal` hook ends the process.
+//! the log. The `fatal` hook ends the process. A panic is no different: a process without its writer
+//! would go on reading and decide nothing, so it ends, and the next one recovers from the log.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -74,12 +77,19 @@ pub(super) fn start(parts: Parts) -> (JoinHandle<()>, JoinHandle<()>) {
 }
 
 fn spawn(
-    name: &str,
+    name: &'static str,
     fatal: Fatal,
     work: impl FnOnce() -> Result<(), JournalError> + Send + 'static,
 ) -> JoinHandle<()> {
     let run = move || {
-        if let Err(error) = work() {
+        // Whatever it leaves half done is never looked at again: the process ends.
+        let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            Err(JournalError::Panicked {
+                thread: name,
+                what: message_of(&*panic),
+            })
+        });
+        if let Err(error) = ended {
             fatal(&error);
         }
     };
@@ -87,6 +97,13 @@ fn spawn(
         .name(name.to_owned())
         .spawn(run)
         .expect("a thread can be started when the process starts")
+}
+
+/// What a panic said.
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let formatted = panic.downcast_ref::<String>().map(String::as_str);
+    let plain = panic.downcast_ref::<&str>().copied();
+    formatted.or(plain).unwrap_or("no message").to_owned()
 }
 
 /// A frame on its way to the disk, and who waits for it.
@@ -324,5 +341,103 @@ impl Flusher {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use shared::domain::ids::{IdempotencyKey, ProductId};
+    use shared::domain::inventory::command::fingerprint;
+    use shared::domain::inventory::{Atomicity, Command, Move, Reason};
+    use shared::domain::origin::Origin;
+    use shared::service::system_clock::SystemClock;
+
+    use super::*;
+    use crate::journal::memory::MemoryJournal;
+    use crate::journal::{Frame, JournalReader, LogGen};
+    use crate::ledger::{Fold, KeyRetention, Ledger, LedgerOptions, Request, SubmitError};
+
+    /// A journal that panics in one of the threads, once the ledger has started.
+    #[derive(Debug)]
+    struct Panicking {
+        journal: MemoryJournal,
+        thread: &'static str,
+        commits: usize,
+    }
+
+    impl Journal for Panicking {
+        fn begin(&mut self) -> Result<Vec<Frame>, JournalError> {
+            self.journal.begin()
+        }
+
+        fn commit(&mut self, frame: Frame) -> Result<Flush, JournalError> {
+            self.commits += 1;
+            let flush = self.journal.commit(frame)?;
+            match self.thread {
+                // The first is the start's own.
+                _ if self.commits == 1 => Ok(flush),
+                "ledger-writer" => panic!("on purpose"),
+                _ => Ok(Flush::new(|| panic!("on purpose"))),
+            }
+        }
+
+        fn abandon(&mut self) {
+            self.journal.abandon();
+        }
+
+        fn reader(&self) -> Arc<dyn JournalReader> {
+            self.journal.reader()
+        }
+    }
+
+    fn sale() -> Request {
+        let command = Command::Move {
+            lines: vec![Move {
+                product: ProductId::parse("A").unwrap(),
+                delta: -1,
+                reason: Reason::Sale,
+                expected_version: None,
+                reference: None,
+                note: None,
+            }],
+            atomicity: Atomicity::PerItem,
+        };
+        Request {
+            origin: Origin {
+                key: Some(IdempotencyKey::parse("key").unwrap()),
+                ..Origin::internal("test")
+            },
+            fingerprint: fingerprint(&command, None),
+            command: command.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_either_thread_ends_the_process() {
+        for thread in ["ledger-writer", "ledger-flusher"] {
+            let (tell, told) = channel();
+            let keys = KeyRetention::default();
+            let options = LedgerOptions {
+                clock: Arc::new(SystemClock),
+                log_gen: LogGen(1),
+                keys,
+                homes: Vec::new(),
+                fatal: Box::new(move |error| drop(tell.send(error.to_string()))),
+            };
+            let journal = Box::new(Panicking {
+                journal: MemoryJournal::new(Arc::default()),
+                thread,
+                commits: 0,
+            });
+            let (ledger, threads) = Ledger::start(journal, Fold::empty(keys), options).unwrap();
+            let answer = ledger.submit(vec![sale()]).await;
+            assert_eq!(answer.unwrap_err(), SubmitError::Unknown);
+            threads.stop();
+            let told: Vec<String> = told.try_iter().collect();
+            let expected = format!("the thread {thread} panicked: on purpose");
+            assert!(told.contains(&expected), "{told:?}");
+        }
     }
 }

@@ -153,7 +153,9 @@ impl World {
             JournalError::Poisoned => faults.fail_sync.is_some() || faults.full_after.is_some(),
             JournalError::Damaged { .. }
             | JournalError::TailLost { .. }
-            | JournalError::Gone { .. } => false,
+            | JournalError::Gone { .. }
+            | JournalError::Busy
+            | JournalError::Panicked { .. } => false,
         };
         if disk.has_ended() {
             self.tell(|| format!("the machine stops at call {}: {chain}", disk.steps()));
