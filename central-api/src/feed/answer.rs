@@ -146,7 +146,7 @@ impl SharedSlices {
 /// Reads about `limit` events from `offset` on, up to `head`.
 ///
 /// # Errors
-/// The journal cannot be read, or no longer goes back that far.
+/// The journal cannot be read, no longer goes back that far, or too many read it.
 pub async fn read(
     published: &Arc<Published>,
     offset: u64,
@@ -170,7 +170,7 @@ pub async fn read(
 /// The chunks that hold `limit` events from `offset` on, and whether they are recent ones.
 ///
 /// # Errors
-/// The journal cannot be read, or no longer goes back that far.
+/// The journal cannot be read, no longer goes back that far, or too many read it.
 pub async fn chunks(
     published: &Arc<Published>,
     offset: u64,
@@ -185,18 +185,16 @@ pub async fn chunks(
         return Ok((chunks, true));
     }
     published.feed_metrics.read(Source::Journal);
-    let published = Arc::clone(published);
-    let read = move || read_older(&published, offset, limit, head);
-    let chunks = tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|_| JournalError::Poisoned)??;
+    let read = move |published: &Published| read_older(published, offset, limit, head);
+    // Apart from the parked poll, which is to stay small.
+    let chunks = Box::pin(published.read_old(read)).await?;
     Ok((chunks, false))
 }
 
 /// The texts of events from `offset` on, about `limit` of them, each with its offset.
 ///
 /// # Errors
-/// The journal cannot be read, or no longer goes back that far.
+/// The journal cannot be read, no longer goes back that far, or too many read it.
 pub async fn texts(
     published: &Arc<Published>,
     offset: u64,

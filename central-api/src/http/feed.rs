@@ -319,7 +319,8 @@ impl Feed {
                     let limit = limits::FEED_LIMIT_DEFAULT;
                     // A log that cannot be read ends the stream; the reader comes back and is told
                     // why.
-                    let found = texts(feed.published(), offset, limit, head).await.ok()?;
+                    let found = texts(feed.published(), offset, limit, head).await;
+                    let found = found.inspect_err(refusal::note_unreadable).ok()?;
                     let feed_metrics = &feed.published().feed_metrics;
                     feed_metrics.delivered(feed.stream, found.len());
                     let next = found.last().map_or(offset, |(last, _)| last + 1);

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::stores::StoresSummary;
-use super::{AppState, examples};
+use super::{AppState, examples, refusal};
 use crate::feed::answer::{FeedHead, texts};
 use crate::journal::Stream;
 use crate::ledger::Published;
@@ -166,7 +166,10 @@ impl Source for Console {
                     self.orders = Orders::Next(next_order + found.len() as u64);
                     News::Orders(found.into_iter().map(|(_, text)| text).collect())
                 }
-                Err(_) => News::End,
+                Err(error) => {
+                    refusal::note_unreadable(&error);
+                    News::End
+                }
             };
         }
         if next == products.offset {
@@ -174,7 +177,10 @@ impl Source for Console {
         }
         match texts(&published, next, limit, products).await {
             Ok(found) => News::Events(found.into_iter().map(|(_, text)| text).collect()),
-            Err(_) => News::End,
+            Err(error) => {
+                refusal::note_unreadable(&error);
+                News::End
+            }
         }
     }
 

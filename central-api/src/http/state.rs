@@ -4,11 +4,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use shared::limits;
 use shared::service::auth::{ApiKeys, Authenticate, Caller};
 use shared::service::cors::Origins;
 use shared::service::metrics::HttpMetrics;
-use shared::wire::problem::{Problem, ProblemCode};
+use shared::wire::problem::Problem;
 use tokio_util::sync::CancellationToken;
 
 use super::refusal;
@@ -61,8 +60,6 @@ pub struct SharedState {
     pub exports: Arc<Exports>,
     /// Stretches of the feed, packed for all who read them.
     pub packed: PackedSlices,
-    /// Turns of requests that read old parts of the log.
-    pub log_readers: tokio::sync::Semaphore,
     /// Hours for which an idempotency key is remembered.
     pub idempotency_retention_hours: u32,
     /// Hours after which events may be dropped; 0 keeps everything.
@@ -106,7 +103,6 @@ impl AppState {
             faults,
             stores: Stores::default(),
             packed: PackedSlices::default(),
-            log_readers: tokio::sync::Semaphore::new(limits::LOG_READERS),
             exports: Arc::new(Exports::new(config.data_dir.join("exports"))),
             idempotency_retention_hours: config.idempotency_retention_hours,
             event_retention_hours: config.event_retention_hours,
@@ -137,16 +133,7 @@ impl AppState {
         &self,
         read: impl FnOnce(&Published) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = self.shared.log_readers.acquire();
-        let turn = tokio::time::timeout(limits::LOG_READER_WAIT, turn).await;
-        let Ok(Ok(_turn)) = turn else {
-            let sentence = "too many requests read old parts of the log";
-            return Err(Problem::new(ProblemCode::Overloaded, sentence).retry_after(1));
-        };
-        let published = Arc::clone(self.ledger.published());
-        let work = tokio::task::spawn_blocking(move || read(&published)).await;
-        let read =
-            work.map_err(|_| Problem::new(ProblemCode::Internal, "the read was cut short"))?;
+        let read = self.ledger.published().read_old(read).await;
         read.map_err(|error| refusal::unreadable(&error))
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! What must stay true: everything in here is durable. What the writer has decided but not synced is
 //! nowhere in here, and reading never makes the writer wait. Older records are read from the journal,
-//! which may block: that belongs on a blocking thread.
+//! which may block: requests do that through [`Published::read_old`], everybody else on a blocking
+//! thread of its own.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use shared::domain::inventory::state::Entry;
 use shared::limits;
 use shared::view::{Catalogue, Head};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::books::Books;
 use super::fold::Fold;
@@ -54,6 +55,8 @@ pub struct Published {
     generations: RwLock<Vec<Generation>>,
     keys: KeyRetention,
     newest_snapshot: Mutex<Option<SnapshotMark>>,
+    /// Turns of requests that read old parts of the log.
+    log_readers: Arc<Semaphore>,
 }
 
 /// Where a snapshot of the state stands.
@@ -81,6 +84,7 @@ impl Published {
             metrics,
             feed_metrics: FeedMetrics::default(),
             newest_snapshot: Mutex::default(),
+            log_readers: Arc::new(Semaphore::new(limits::LOG_READERS)),
             view: Catalogue::load(entries_of(fold), head),
             books: Books::of(&fold.state),
             ring: Ring::new(limits::FEED_RING_BYTES),
@@ -156,6 +160,34 @@ impl Published {
             .read()
             .last()
             .map_or(LogGen(0), |generation| generation.log_gen)
+    }
+
+    /// Reads old parts of the log for a request: on a thread that may wait for a disk, and with few
+    /// others, for they share that disk with the writer.
+    ///
+    /// # Errors
+    /// [`JournalError::Busy`] if too many wait already; otherwise what the log says.
+    pub async fn read_old<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Self) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let turn = Arc::clone(&self.log_readers).acquire_owned();
+        let turn = tokio::time::timeout(limits::LOG_READER_WAIT, turn).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(JournalError::Busy);
+        };
+        let published = Arc::clone(self);
+        let work = tokio::task::spawn_blocking(move || {
+            // Given back when the read has ended, whether or not anybody still waits for it.
+            let _turn = turn;
+            read(&published)
+        });
+        work.await.unwrap_or_else(|cut_short| {
+            Err(JournalError::Panicked {
+                thread: "log-reader",
+                what: cut_short.to_string(),
+            })
+        })
     }
 
     /// Reads one record back; `None` if there is none with this number.
@@ -261,5 +293,83 @@ impl Published {
             moved = self.heralds.move_to(head);
         });
         self.heralds.tell(moved, replies);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::domain::ids::{IdempotencyKey, ProductId};
+    use shared::domain::inventory::command::fingerprint;
+    use shared::domain::inventory::{Atomicity, Command, Details, NewProduct};
+    use shared::domain::origin::Origin;
+    use shared::service::system_clock::SystemClock;
+
+    use super::*;
+    use crate::feed::answer::{self, FeedHead};
+    use crate::journal::memory::{MemoryJournal, MemoryLog};
+    use crate::ledger::{Ledger, LedgerOptions, LedgerThreads, Outcome, Request, SubmitError};
+
+    fn start(log: &Arc<MemoryLog>) -> (Ledger, LedgerThreads) {
+        let keys = KeyRetention::default();
+        let options = LedgerOptions {
+            clock: Arc::new(SystemClock),
+            log_gen: LogGen(1),
+            keys,
+            homes: Vec::new(),
+            fatal: Box::new(|error| panic!("{error}")),
+        };
+        let journal = Box::new(MemoryJournal::new(Arc::clone(log)));
+        Ledger::start(journal, Fold::empty(keys), options).unwrap()
+    }
+
+    fn creation() -> Request {
+        let command = Command::Create {
+            items: vec![NewProduct {
+                product: ProductId::parse("A").unwrap(),
+                details: Details {
+                    name: "A".to_owned().into(),
+                    ..Details::default()
+                },
+                on_hand: 1,
+            }],
+            atomicity: Atomicity::All,
+        };
+        Request {
+            origin: Origin {
+                key: Some(IdempotencyKey::parse("key").unwrap()),
+                ..Origin::internal("test")
+            },
+            fingerprint: fingerprint(&command, None),
+            command: command.into(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_events_and_repeats_take_turns_with_all_who_read_the_log() {
+        let log = Arc::default();
+        let (before, threads) = start(&log);
+        before.decide(creation()).await.unwrap();
+        threads.stop();
+        // This one has the event in its log only.
+        let (ledger, threads) = start(&log);
+        let published = ledger.published();
+        let head = FeedHead::of(published.head(), Stream::Inventory);
+        let everybody = u32::try_from(limits::LOG_READERS).unwrap();
+        let turns = published.log_readers.acquire_many(everybody).await.unwrap();
+        let read = answer::read(published, 0, 10, head).await;
+        assert!(matches!(read, Err(JournalError::Busy)), "{read:?}");
+        let repeated = ledger.decide(creation()).await;
+        assert!(
+            matches!(repeated, Err(SubmitError::Unknown)),
+            "{repeated:?}"
+        );
+        drop(turns);
+        assert_eq!(answer::read(published, 0, 10, head).await.unwrap().count, 1);
+        let repeated = ledger.decide(creation()).await;
+        assert!(
+            matches!(repeated, Ok(Outcome::Decided { replayed: true, .. })),
+            "{repeated:?}"
+        );
+        threads.stop();
     }
 }

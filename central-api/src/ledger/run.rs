@@ -196,7 +196,7 @@ impl Ledger {
     /// that of the request, whose principal and key must be those of the record.
     ///
     /// # Errors
-    /// [`SubmitError::Unknown`] if the record cannot be read.
+    /// [`SubmitError::Unknown`] if the record cannot be read now.
     pub async fn outcome(
         &self,
         answer: Answer,
@@ -212,11 +212,12 @@ impl Ledger {
             Answer::KeyReused => return Ok(Outcome::KeyReused),
             Answer::Replay { seq } => seq,
         };
-        let published = Arc::clone(&self.published);
-        let read = tokio::task::spawn_blocking(move || published.record(seq)).await;
-        let record = read
-            .map_err(|_| SubmitError::Unknown)?
-            .map_err(|_| SubmitError::Unknown)?;
+        let read = self.published.read_old(move |log| log.record(seq)).await;
+        let record = read.map_err(|error| {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::error!(seq, error, "a decision cannot be read back for its repeat");
+            SubmitError::Unknown
+        })?;
         match record {
             Some(Record {
                 seq,
