@@ -2,9 +2,11 @@
 
 use std::io::Write;
 use std::ops::Range;
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use tokio::time::Instant;
 
 use crate::client::Response;
 use crate::drive::Workload;
@@ -123,6 +125,66 @@ impl Workload for Orders {
             self.body,
             r#"{{"storeId":"store-s1","customerId":"customer-{}","paymentMethod":"card","items":[{{"productId":"P-{product:06}","quantity":1}}],"idempotencyKey":""#,
             product % 1_000,
+        )
+        .expect("writing to a Vec cannot fail");
+        self.keys.write(&mut self.body);
+        self.body.extend_from_slice(b"\"}");
+        self.template.with_body(out, &self.body);
+    }
+}
+
+/// Holds of one unit each that run out within some spans of time.
+#[derive(Debug)]
+pub struct Holds {
+    template: Template,
+    products: Range<usize>,
+    spans: Vec<Instant>,
+    span: Duration,
+    keys: Keys,
+    rng: SmallRng,
+    body: Vec<u8>,
+}
+
+impl Holds {
+    /// Holds of the products numbered `products`; each runs out at a random moment of one of the
+    /// `spans`, which are given by their beginnings and are `span` long.
+    #[must_use]
+    pub fn new(
+        products: Range<usize>,
+        spans: Vec<Instant>,
+        span: Duration,
+        connection: usize,
+    ) -> Self {
+        Self {
+            template: Template::post_json("/v1/reservations", KEY),
+            products,
+            spans,
+            span,
+            keys: Keys::new(),
+            rng: seeded(connection),
+            body: Vec::with_capacity(256),
+        }
+    }
+
+    /// A time to live, in whole seconds. It is rounded up, so a span must be longer than a second.
+    fn ttl(&mut self) -> u64 {
+        let now = Instant::now();
+        let choice = self.rng.random_range(0..self.spans.len().max(1));
+        let from = self.spans.get(choice).copied().unwrap_or(now);
+        let second = Duration::from_secs(1);
+        let into = self.span.saturating_sub(second).mul_f64(self.rng.random());
+        from.saturating_duration_since(now).as_secs() + into.as_secs() + 1
+    }
+}
+
+impl Workload for Holds {
+    fn request(&mut self, out: &mut Vec<u8>) {
+        let product = self.rng.random_range(self.products.clone());
+        let ttl = self.ttl();
+        self.body.clear();
+        write!(
+            self.body,
+            r#"{{"storeId":"store-s1","owner":"bench","lines":[{{"productId":"P-{product:06}","quantity":1}}],"ttlSeconds":{ttl},"idempotencyKey":""#,
         )
         .expect("writing to a Vec cannot fail");
         self.keys.write(&mut self.body);

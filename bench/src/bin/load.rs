@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bench::scenario::throughput::Settings;
 use bench::scenario::world::Site;
-use bench::scenario::{catalogue, feed, propagation, throughput};
+use bench::scenario::{catalogue, expiry, feed, propagation, throughput};
 use clap::{Parser, Subcommand};
 
 /// Measures the services against what this machine can do at all.
@@ -58,6 +58,18 @@ enum What {
     },
     /// Orders of one unit: held, paid, confirmed.
     Orders,
+    /// Holds that run out within a minute or less, beside steady updates.
+    Expiry {
+        /// Holds.
+        #[arg(long, default_value_t = 100_000)]
+        holds: usize,
+        /// Updates a second.
+        #[arg(long, default_value_t = 5_000.0)]
+        rate: f64,
+        /// Seconds within which the holds run out.
+        #[arg(long, default_value_t = 60.0)]
+        within: f64,
+    },
     /// One hot product, with and without a version.
     Hot,
     /// Reads of single products at a store.
@@ -118,6 +130,19 @@ async fn main() -> io::Result<()> {
         What::Updates => throughput::updates(&settings).await,
         What::Batches { lines } => throughput::batches(&settings, lines).await,
         What::Orders => throughput::orders(&settings).await,
+        What::Expiry {
+            holds,
+            rate,
+            within,
+        } => {
+            let within = Duration::from_secs_f64(within);
+            let settings = expiry::Settings {
+                holds,
+                rate,
+                within,
+            };
+            expiry::expiry(&site, settings).await
+        }
         What::Hot => throughput::hot(&settings).await,
         What::Reads => throughput::reads(&settings).await,
         What::List => throughput::list(&settings).await,

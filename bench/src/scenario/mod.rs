@@ -5,6 +5,7 @@
 
 pub mod catalogue;
 pub mod compare;
+pub mod expiry;
 pub mod feed;
 pub mod propagation;
 pub mod throughput;

@@ -15,6 +15,10 @@ use crate::journal::JournalError;
 /// Snapshots that are kept: the newest, and the one before it for readers that are loading it.
 const SNAPSHOTS_KEPT: usize = 2;
 
+/// Bytes of a snapshot that are given to the disk at once. Whoever waits for a sync of the journal
+/// waits behind them.
+const SYNC_BYTES: usize = 4 * 1024 * 1024;
+
 impl Segments {
     /// Writes a snapshot aside, puts it in place, and drops the ones that are no longer kept.
     pub(super) fn put_snapshot(
@@ -56,9 +60,16 @@ impl Segments {
     ) -> Result<(), JournalError> {
         let created = self.disk.create(path);
         let mut file = created.map_err(JournalError::io("create", "a snapshot"))?;
+        let mut unsynced = 0;
         for part in parts {
             file.write_all(&part)
                 .map_err(JournalError::io("write", "a snapshot"))?;
+            unsynced += part.len();
+            if unsynced >= SYNC_BYTES {
+                file.sync()
+                    .map_err(JournalError::io("sync", "a snapshot"))?;
+                unsynced = 0;
+            }
         }
         file.sync().map_err(JournalError::io("sync", "a snapshot"))
     }

@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use shared::clock::Timestamp;
 use shared::domain::Decision;
-use shared::domain::ids::{OrderId, ProductId};
+use shared::domain::ids::{IdempotencyKey, OrderId, Principal, ProductId};
 use shared::domain::origin::Origin;
 
 pub use self::encode::{RecordHead, encode_decision, encode_generation};
@@ -65,6 +65,19 @@ pub struct Record {
     pub at: Timestamp,
     /// What it says.
     pub body: Body,
+}
+
+/// The part of a record that remembering its key needs, at a quarter of the price of the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyedRecord {
+    /// Its number.
+    pub seq: u64,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// The life of the log that it begins, if it is no decision.
+    pub generation: Option<Generation>,
+    /// Who asked under which key, and the command's fingerprint.
+    pub key: Option<(Principal, IdempotencyKey, u64)>,
 }
 
 /// What a record says.

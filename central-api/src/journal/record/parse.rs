@@ -25,7 +25,9 @@ use shared::domain::order::{self, Order};
 use shared::domain::origin::Origin;
 use shared::domain::{Decision, ItemResult};
 
-use super::{Body, DecisionRecord, EventSpan, Generation, LogGen, Previous, Record, Spans};
+use super::{
+    Body, DecisionRecord, EventSpan, Generation, KeyedRecord, LogGen, Previous, Record, Spans,
+};
 use crate::journal::{Frame, Offsets};
 
 #[derive(Deserialize)]
@@ -174,6 +176,50 @@ impl Record {
             other => return Err(unknown("outcome", other)),
         };
         Ok(Self { seq, at, body })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyedText<'a> {
+    seq: u64,
+    at: Timestamp,
+    #[serde(borrow)]
+    outcome: Cow<'a, str>,
+    #[serde(default)]
+    principal: Option<Principal>,
+    #[serde(default)]
+    key: Option<IdempotencyKey>,
+    #[serde(borrow, default)]
+    fingerprint: Option<Cow<'a, str>>,
+}
+
+impl KeyedRecord {
+    /// Parses one line and passes over what was decided.
+    ///
+    /// # Errors
+    /// [`RecordError`] if what is looked at is not that of a record.
+    pub fn parse(line: &[u8]) -> Result<Self, RecordError> {
+        let text: KeyedText<'_> = serde_json::from_slice(line)?;
+        let (seq, at) = (text.seq, text.at);
+        let mut keyed = Self {
+            seq,
+            at,
+            generation: None,
+            key: None,
+        };
+        if text.outcome == "generation" {
+            if let Body::Generation(generation) = Record::parse(line)?.body {
+                keyed.generation = Some(generation);
+            }
+        } else if let Some(key) = text.key {
+            let principal = text.principal.ok_or(RecordError::Missing("principal"))?;
+            let word = text.fingerprint;
+            let word = word.ok_or(RecordError::Missing("fingerprint"))?;
+            let fingerprint: LogGen = word.parse().map_err(|_| unknown("fingerprint", &word))?;
+            keyed.key = Some((principal, key, fingerprint.0));
+        }
+        Ok(keyed)
     }
 }
 

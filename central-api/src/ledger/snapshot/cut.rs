@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::clock::Timestamp;
+use shared::domain::Decision;
 use shared::domain::ids::OrderId;
 use shared::domain::inventory::state::{Entry, ProductMap};
 use shared::domain::inventory::{EventKind, Reservation, Reservations};
@@ -17,6 +18,7 @@ use shared::domain::order::{OrderEntry, Orders};
 
 use super::write::key_line;
 use super::{Header, PART_BYTES, generations};
+use crate::journal::record::{KeyedRecord, RecordError};
 use crate::journal::{Body, Generation, JournalError, JournalReader, Offsets, Record};
 use crate::ledger::fold::{refused, refused_orders};
 use crate::ledger::keys::KeyRetention;
@@ -86,6 +88,33 @@ struct Overlay {
     touched: ProductMap<u64>,
     reservations: Reservations,
     orders: Orders,
+}
+
+impl Overlay {
+    fn fold(&mut self, seq: u64, decision: Decision) {
+        for id in refused(&decision) {
+            self.touched.insert(id.clone(), seq);
+        }
+        for reservation in &decision.reservations {
+            self.reservations.put(reservation);
+        }
+        for event in &decision.orders {
+            self.orders.put(&event.order, seq);
+        }
+        for id in refused_orders(&decision) {
+            self.orders.touch(id.as_str(), seq);
+        }
+        for event in decision.events {
+            let live = event.kind != EventKind::Deleted;
+            let id = event.product.id.clone();
+            let entry = Entry {
+                product: event.product,
+                live,
+                last_record: seq,
+            };
+            self.entries.insert(id, entry);
+        }
+    }
 }
 
 impl Cut {
@@ -183,60 +212,36 @@ impl Cut {
             }
             for frame in frames {
                 for text in frame.lines() {
-                    let record =
-                        Record::parse(text).map_err(|error| frame.damaged(error.to_string()))?;
-                    if record.seq < next {
+                    let damaged = |error: RecordError| frame.damaged(error.to_string());
+                    let keyed = KeyedRecord::parse(text).map_err(damaged)?;
+                    if keyed.seq < next {
                         continue;
                     }
-                    next = record.seq + 1;
-                    self.seq = self.seq.max(record.seq);
-                    self.at = record.at;
-                    self.fold_record(record, since, overlay);
+                    next = keyed.seq + 1;
+                    self.seq = self.seq.max(keyed.seq);
+                    self.at = keyed.at;
+                    if keyed.seq > since
+                        && let Body::Decision(body) = Record::parse(text).map_err(damaged)?.body
+                    {
+                        overlay.fold(keyed.seq, body.decision);
+                    }
+                    self.remember(keyed);
                 }
                 self.offsets = frame.header.next_offsets();
             }
         }
     }
 
-    fn fold_record(&mut self, record: Record, since: u64, overlay: &mut Overlay) {
-        let decision = match record.body {
-            Body::Generation(generation) => {
-                self.generations.push(generation);
-                return;
-            }
-            Body::Decision(decision) => decision,
-        };
-        if let Some(key) = &decision.origin.key {
-            let principal = &decision.origin.principal;
-            let (seq, at, fingerprint) = (record.seq, record.at, decision.fingerprint);
-            key_line(self.keys.piece(), key, principal, seq, at, fingerprint);
-        }
-        if record.seq <= since {
-            return;
-        }
-        for id in refused(&decision.decision) {
-            overlay.touched.insert(id.clone(), record.seq);
-        }
-        for reservation in &decision.decision.reservations {
-            overlay.reservations.put(reservation);
-        }
-        for event in &decision.decision.orders {
-            overlay.orders.put(&event.order, record.seq);
-        }
-        for id in refused_orders(&decision.decision) {
-            overlay.orders.touch(id.as_str(), record.seq);
-        }
-        for event in decision.decision.events {
-            let live = event.kind != EventKind::Deleted;
-            let id = event.product.id.clone();
-            overlay.entries.insert(
-                id,
-                Entry {
-                    product: event.product,
-                    live,
-                    last_record: record.seq,
-                },
-            );
+    fn remember(&mut self, keyed: KeyedRecord) {
+        let KeyedRecord {
+            seq,
+            at,
+            generation,
+            key,
+        } = keyed;
+        self.generations.extend(generation);
+        if let Some((principal, key, fingerprint)) = key {
+            key_line(self.keys.piece(), &key, &principal, seq, at, fingerprint);
         }
     }
 }
