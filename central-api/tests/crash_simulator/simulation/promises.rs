@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use central_api::journal::record::Body;
+use central_api::journal::record::{Body, KeyedRecord};
 use central_api::journal::{JournalError, JournalReader, Offsets, Record, Stream};
 use central_api::ledger::{Answer, Fold, KeyRetention, Request, fold, snapshot};
 use shared::domain::ids::{IdempotencyKey, OrderId, Principal, ProductId};
+use shared::domain::origin::Origin;
 
 use super::damage::Verdict;
 
@@ -349,6 +350,10 @@ fn read_all(reader: &dyn JournalReader, oldest: u64) -> Result<Vec<Record>, Stri
         }
         for line in frames.iter().flat_map(|frame| frame.lines()) {
             let record = Record::parse(line).map_err(|error| error.to_string())?;
+            let keyed = KeyedRecord::parse(line).map_err(|error| error.to_string())?;
+            if keyed != keyed_of(&record) {
+                return Err(format!("record {} has two readings", record.seq));
+            }
             if record.seq == oldest + records.len() as u64 {
                 records.push(record);
             } else {
@@ -356,6 +361,25 @@ fn read_all(reader: &dyn JournalReader, oldest: u64) -> Result<Vec<Record>, Stri
             }
         }
     }
+}
+
+/// What the short reading of a record must say.
+fn keyed_of(record: &Record) -> KeyedRecord {
+    let mut keyed = KeyedRecord {
+        seq: record.seq,
+        at: record.at,
+        generation: None,
+        key: None,
+    };
+    match &record.body {
+        Body::Generation(generation) => keyed.generation = Some(*generation),
+        Body::Decision(decision) => {
+            let Origin { principal, key, .. } = &decision.origin;
+            let key = key.clone();
+            keyed.key = key.map(|key| (principal.clone(), key, decision.fingerprint));
+        }
+    }
+    keyed
 }
 
 /// Every event can be found by its offset.
