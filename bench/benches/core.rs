@@ -14,10 +14,10 @@ use central_api::journal::{First, Frame, Journal, JournalError, Offsets};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shared::clock::Timestamp;
 use shared::disk::FsDisk;
-use shared::domain::ids::{IdempotencyKey, ProductId, StoreId};
+use shared::domain::ids::{IdempotencyKey, Owner, ProductId, ReservationId, StoreId};
 use shared::domain::inventory::{
-    Atomicity, Command, Decision, Details, Entry, Event, Inventory, Move, Product, Reason, Stock,
-    decide,
+    Atomicity, Command, Decision, Details, Entry, Event, Inventory, Line, Move, Product, Reason,
+    Reservation, ReservationState, Stock, decide,
 };
 use shared::domain::money::Money;
 use shared::domain::origin::Origin;
@@ -28,6 +28,8 @@ use tempfile::TempDir;
 
 /// Products in the catalogue: enough that they do not all sit in the processor's cache.
 const PRODUCTS: usize = 100_000;
+/// Holds on one product.
+const HOLDS: i64 = 100_000;
 /// Lines of a batch.
 const LINES: usize = 100;
 const NOW: Timestamp = Timestamp::from_millis(1_768_473_000_123);
@@ -61,6 +63,38 @@ fn entries() -> impl Iterator<Item = Entry> {
 fn inventory() -> Inventory {
     let mut inventory = Inventory::with_capacity(PRODUCTS);
     entries().for_each(|entry| inventory.restore(entry));
+    inventory
+}
+
+/// A catalogue whose first product is held to the last unit, by as many holds as there are units.
+fn held() -> Inventory {
+    let mut inventory = Inventory::with_capacity(1);
+    let mut first = product(0);
+    first.stock.on_hand = HOLDS;
+    first.stock.reserved = HOLDS;
+    inventory.restore(Entry {
+        product: first.clone(),
+        live: true,
+        last_record: 0,
+    });
+    for number in 0..HOLDS {
+        inventory.put_reservation(&Reservation {
+            reservation_id: ReservationId::parse(&format!("hold-{number}")).expect("a plain id"),
+            owner: Owner::parse("bench").expect("a plain name"),
+            reference: None,
+            store_id: None,
+            order_id: None,
+            lines: [Line {
+                product_id: first.id.clone(),
+                quantity: 1,
+            }]
+            .into(),
+            state: ReservationState::Active,
+            created_at: NOW,
+            expires_at: Some(NOW.plus_millis(60_000 + number)),
+            resolved_at: None,
+        });
+    }
     inventory
 }
 
@@ -104,6 +138,11 @@ fn rules(criterion: &mut Criterion) {
     let mut turns = commands.iter().cycle();
     group.bench_function("decide one sale", |bencher| {
         bencher.iter(|| turns.next().map(|command| decide(&inventory, command, NOW)));
+    });
+    let held = held();
+    let refused = sale(0, 1);
+    group.bench_function("refuse a sale, 100 000 holds on the product", |bencher| {
+        bencher.iter(|| decide(&held, &refused, NOW));
     });
     let decided: Vec<Event> = commands
         .iter()

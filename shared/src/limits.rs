@@ -49,8 +49,9 @@ pub const RESERVATION_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 pub const RESERVATIONS_ACTIVE: usize = 1_000_000;
 /// Resolved reservations that are remembered, so that a late repeat learns what became of it.
 pub const RESERVATIONS_RESOLVED_KEPT: usize = 200_000;
-/// Lines of holds that run out in one decision: as many as one request may have.
-pub const EXPIRED_LINES: usize = BATCH_LINES;
+/// Lines of holds that run out in one decision (up to 2 kB each in the log): a part of a frame only,
+/// so that those who wait are decided in the same one.
+pub const EXPIRED_LINES: usize = 200;
 /// Longest sleep of the timer that ends holds: after the machine's clock was set, this long at most.
 pub const TIMER_MAX: Duration = Duration::from_secs(1);
 /// Calls to the payment provider that are under way at the same time.

@@ -165,16 +165,16 @@ impl Books {
     /// there are.
     #[must_use]
     pub fn holding(&self, product: &str, count: usize) -> (Vec<Arc<Reservation>>, usize) {
-        let mut newest = BTreeMap::new();
-        let mut total = 0;
-        for held in self.inner.read().reservations.holding(product) {
-            total += 1;
-            newest.insert(hold_place(held), Arc::clone(held));
-            if newest.len() > count {
-                newest.pop_first();
-            }
-        }
-        (newest.into_values().rev().collect(), total)
+        let mut held: Vec<_> = {
+            let inner = self.inner.read();
+            let held = inner.reservations.holding(product);
+            held.map(Arc::clone).collect()
+        };
+        let total = held.len();
+        // There may be many: whoever writes does not wait for them to be sorted.
+        held.sort_by_cached_key(|it| std::cmp::Reverse(hold_place(it)));
+        held.truncate(count);
+        (held, total)
     }
 
     /// How many there are of everything.

@@ -344,8 +344,88 @@ fn holds_outlive_a_product_that_is_deleted_by_force() {
     world.check();
 }
 
+fn sell(world: &mut World, units: i64) -> Decision {
+    world.act(inventory::Command::Move {
+        lines: vec![inventory::Move {
+            product: product(0),
+            delta: -units,
+            reason: inventory::Reason::Sale,
+            expected_version: None,
+            reference: None,
+            note: None,
+        }],
+        atomicity: Atomicity::All,
+    })
+}
+
 #[test]
-fn as_many_run_out_in_one_decision_as_one_request_may_have_lines() {
+fn whoever_is_short_is_given_what_has_run_out_and_no_more_than_is_needed() {
+    let mut world = World::new(1, 10);
+    for number in 0..5 {
+        hold(&mut world, &format!("r{number}"), &[(0, 2)]);
+    }
+    // Nothing was written down when their time ran out.
+    world.now = world.now.plus_millis(TTL);
+    let sold = sell(&mut world, 3);
+    let freed: Vec<_> = sold
+        .reservations
+        .iter()
+        .map(|it| &it.reservation_id)
+        .collect();
+    assert_eq!(freed, [&id("r0"), &id("r1")]);
+    assert_eq!((world.on_hand(0), world.available(0)), (7, 1));
+    // One of the freed units is left.
+    let sold = sell(&mut world, 2);
+    assert_eq!(sold.reservations.len(), 1);
+    world.check();
+}
+
+#[test]
+fn what_would_not_be_enough_is_left_alone_and_counted_as_free() {
+    let mut world = World::new(1, 10);
+    for number in 0..4 {
+        hold(&mut world, &format!("r{number}"), &[(0, 2)]);
+    }
+    world.now = world.now.plus_millis(TTL);
+    hold(&mut world, "late", &[(0, 1)]);
+    let refused = sell(&mut world, 10);
+    assert!(refused.reservations.is_empty() && refused.events.is_empty());
+    match refusal(&refused) {
+        Rejection::InsufficientInventory { available, .. } => assert_eq!(*available, 9),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(state(&world, "r0"), ReservationState::Active);
+    sell(&mut world, 9);
+    assert_eq!((world.on_hand(0), world.available(0)), (1, 0));
+    world.check();
+}
+
+#[test]
+fn two_lines_of_one_command_are_not_given_the_same_hold() {
+    let mut world = World::new(1, 4);
+    hold(&mut world, "a", &[(0, 2)]);
+    hold(&mut world, "b", &[(0, 2)]);
+    world.now = world.now.plus_millis(TTL);
+    let line = |units: i64| inventory::Move {
+        product: product(0),
+        delta: -units,
+        reason: inventory::Reason::Sale,
+        expected_version: None,
+        reference: None,
+        note: None,
+    };
+    let decision = world.act(inventory::Command::Move {
+        lines: vec![line(2), line(2), line(1)],
+        atomicity: Atomicity::PerItem,
+    });
+    assert_eq!(decision.reservations.len(), 2);
+    assert_eq!(decision.rejections().count(), 1);
+    assert_eq!((world.on_hand(0), world.available(0)), (0, 0));
+    world.check();
+}
+
+#[test]
+fn only_so_many_run_out_in_one_decision() {
     let mut world = World::new(1, 10_000);
     let holds = limits::EXPIRED_LINES + 10;
     for number in 0..holds {

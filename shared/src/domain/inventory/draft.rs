@@ -5,10 +5,14 @@
 //! facts so far and answers as if they had been folded in; the state itself is only read.
 //!
 //! What must stay true: units that have run out are free. Whoever is short of units is given those
-//! first, in the same decision ([`Draft::free_due`]), so that no answer depends on whether a timer
-//! was quicker.
+//! first, in the same decision, so that no answer depends on whether a timer was quicker: as many
+//! holds end as are needed, or none if all of them are not enough. Whoever is refused is told of
+//! those units too. Being refused costs the same however many hold units of the product.
 
 use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 
 use super::event::{Event, EventKind, Movement, MovementKind};
 use super::product::{Details, Product, Stock};
@@ -35,6 +39,8 @@ pub struct Draft<'a> {
     /// Latest event of each product drafted so far; absent while there are few, when looking
     /// through the events is quicker than hashing.
     latest: Option<ProductMap<usize>>,
+    /// Holds whose end for want of time is drafted.
+    expired: HashSet<ReservationId, FixedState>,
 }
 
 impl<'a> Draft<'a> {
@@ -46,6 +52,7 @@ impl<'a> Draft<'a> {
             now,
             decision: Decision::default(),
             latest: None,
+            expired: HashSet::default(),
         }
     }
 
@@ -56,11 +63,8 @@ impl<'a> Draft<'a> {
         self.decision.events.reserve(items.len());
         for item in items {
             let mut outcome = step(self, item);
-            if let Err(
-                Rejection::InsufficientInventory { product_id, .. }
-                | Rejection::UnitsPromised { product_id, .. },
-            ) = &outcome
-                && self.free_due(&product_id.clone())
+            if let Err(rejection) = &mut outcome
+                && self.make_up_for(rejection)
             {
                 outcome = step(self, item);
             }
@@ -126,18 +130,61 @@ impl<'a> Draft<'a> {
             .or_else(|| self.state.reservations().get(id).map(|held| &**held))
     }
 
-    /// Frees the units of `product` whose time has run out. Returns whether there were any.
-    pub(super) fn free_due(&mut self, product: &ProductId) -> bool {
-        let state = self.state;
-        let mut freed = false;
-        for held in state.reservations().holding(product.as_str()) {
-            let drafted = self.reservation(held.reservation_id.as_str());
-            if drafted.is_some_and(|reservation| reservation.is_due(self.now)) {
-                self.resolve(held, ReservationState::Expired);
-                freed = true;
+    /// Frees what has run out if that makes up for what is missing, and says so; if it does not, the
+    /// rejection counts it as free.
+    fn make_up_for(&mut self, rejection: &mut Rejection) -> bool {
+        let (product, missing) = match rejection {
+            Rejection::InsufficientInventory {
+                product_id,
+                delta,
+                available,
+                ..
+            } => (
+                product_id,
+                delta.saturating_add(*available).saturating_neg(),
+            ),
+            Rejection::UnitsPromised {
+                product_id,
+                reserved,
+                ..
+            } => (product_id, *reserved),
+            _ => return false,
+        };
+        let (holds, units) = self.due(product, missing);
+        let is_enough = units > 0 && units >= missing;
+        match rejection {
+            _ if is_enough => holds
+                .into_iter()
+                .for_each(|held| self.resolve(held, ReservationState::Expired)),
+            Rejection::InsufficientInventory { available, .. } => {
+                *available = available.saturating_add(units);
+            }
+            Rejection::UnitsPromised { reserved, .. } => {
+                *reserved = reserved.saturating_sub(units);
+            }
+            _ => {}
+        }
+        is_enough
+    }
+
+    /// Holds of `product` that have run out and whose end nobody has drafted, up to as many as hold
+    /// `enough` units, and how many units they hold.
+    fn due(&self, product: &ProductId, enough: i64) -> (Vec<&'a Reservation>, i64) {
+        let mut holds = Vec::new();
+        let mut units = 0_i64;
+        let due = self.state.reservations();
+        for held in due.holding_due(product.as_str(), self.now) {
+            if units >= enough {
+                break;
+            }
+            if !self.expired.contains(&held.reservation_id) {
+                let lines = held.lines.iter();
+                let lines = lines.filter(|line| line.product_id == *product);
+                units = lines.fold(units, |sum, line| sum.saturating_add(line.quantity));
+                holds.push(&**held);
             }
         }
-        freed
+        (holds, units)
     }
 
     /// Ends a hold: its units are taken out of `reserved`, and out of the house if it is committed.
@@ -159,6 +206,9 @@ impl<'a> Draft<'a> {
             }
             let event = self.held(product, stock, kind, line, reservation);
             self.push(event);
+        }
+        if to == ReservationState::Expired {
+            self.expired.insert(reservation.reservation_id.clone());
         }
         self.decision.reservations.push(Reservation {
             state: to,

@@ -130,6 +130,9 @@ impl Reservation {
     }
 }
 
+/// When a hold runs out, so that what never does comes last.
+type Due = (bool, Timestamp);
+
 /// For which shop, who holds under which reference; names the hold that another one replaces.
 type Name = (Option<StoreId>, Owner, Arc<str>);
 
@@ -142,8 +145,8 @@ pub struct Reservations {
     active: usize,
     /// Active ones by when they run out.
     due: BTreeSet<(Timestamp, ReservationId)>,
-    /// Active ones by product.
-    holds: ProductMap<BTreeSet<ReservationId>>,
+    /// Active ones by product, and by when they run out.
+    holds: ProductMap<BTreeSet<(Due, ReservationId)>>,
     /// Active ones of no order by shop, owner and reference.
     named: BTreeMap<Name, ReservationId>,
     /// Resolved ones by when that was.
@@ -203,10 +206,22 @@ impl Reservations {
             .filter_map(|(_, id)| self.all.get(id))
     }
 
-    /// Active reservations that hold units of `product`.
+    /// Active reservations that hold units of `product`, the next to run out first.
     pub fn holding(&self, product: &str) -> impl Iterator<Item = &Arc<Reservation>> {
         let ids = self.holds.get(product).into_iter().flatten();
-        ids.filter_map(|id| self.all.get(id))
+        ids.filter_map(|(_, id)| self.all.get(id))
+    }
+
+    /// Those of them that have run out at `now`. That there are none is known at once, however many
+    /// hold.
+    pub fn holding_due(
+        &self,
+        product: &str,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Arc<Reservation>> {
+        let ids = self.holds.get(product).into_iter().flatten();
+        ids.take_while(move |(due, _)| *due <= (false, now))
+            .filter_map(|(_, id)| self.all.get(id))
     }
 
     /// Units of `product` that are held.
@@ -258,7 +273,7 @@ impl Reservations {
         }
         for line in reservation.lines.iter() {
             let holds = self.holds.entry(line.product_id.clone()).or_default();
-            holds.insert(id.clone());
+            holds.insert((due(reservation), id.clone()));
         }
         if let Some(name) = name(reservation) {
             self.named.insert(name, id.clone());
@@ -278,7 +293,7 @@ impl Reservations {
         }
         for line in reservation.lines.iter() {
             if let Some(holds) = self.holds.get_mut(line.product_id.as_str()) {
-                holds.remove(id);
+                holds.remove(&(due(reservation), id.clone()));
                 if holds.is_empty() {
                     self.holds.remove(line.product_id.as_str());
                 }
@@ -290,6 +305,11 @@ impl Reservations {
             self.named.remove(&name);
         }
     }
+}
+
+fn due(reservation: &Reservation) -> Due {
+    let at = reservation.expires_at;
+    (at.is_none(), at.unwrap_or_default())
 }
 
 fn resolved_at(reservation: &Reservation) -> Timestamp {
