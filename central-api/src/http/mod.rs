@@ -116,7 +116,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(reservations::commit))
         .routes(routes!(reservations::release))
         .routes(routes!(reservations::extend))
-        .routes(routes!(counts::post_counts))
+        .routes(routes!(counts::post_counts).layer(from_fn(compress)))
         .routes(routes!(shortfalls::list).layer(from_fn(compress)))
         .routes(routes!(history::get).layer(from_fn(compress)))
         .routes(routes!(feed::get_events))

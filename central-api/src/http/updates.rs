@@ -14,6 +14,8 @@ use shared::domain::ids::{IdempotencyKey, StoreId};
 use shared::domain::inventory::{Atomicity, Command, Event, ItemResult, Move, Rejection};
 use shared::domain::origin::Origin;
 use shared::service::auth::{Caller, Scope};
+use shared::service::compression::compressed;
+use shared::service::encoding::Coding;
 use shared::service::extract::read_body;
 use shared::service::idempotency::header_key;
 use shared::service::precondition::if_match;
@@ -63,6 +65,7 @@ pub async fn post_updates(
     caller.require(Scope::Store)?;
     let header = header_key(request.headers());
     let if_match = if_match(request.headers());
+    let coding = Coding::accepted(request.headers());
     let body = read_body(request).await?;
     let body = parse(&body, &header, &if_match)?;
     let conditional = matches!(if_match, Ok(Some(_)));
@@ -73,11 +76,13 @@ pub async fn post_updates(
         context: &context,
         store,
     };
-    match body.kind {
-        UpdateKind::Single { line, key } => ask.single(line, key, conditional).await,
+    let batch = match body.kind {
+        // The answer to a till is short.
+        UpdateKind::Single { line, key } => return ask.single(line, key, conditional).await,
         UpdateKind::PerItem(lines) => ask.per_item(lines).await,
         UpdateKind::All { lines, key } => ask.all(lines, key).await,
-    }
+    };
+    Ok(compressed(coding, batch?).await)
 }
 
 /// One request's way through the ledger.
@@ -161,12 +166,15 @@ impl Ask<'_> {
         let (decided, replayed) = decide(self.state, self.origin(key), command).await?;
         let mut rows = Rows::default();
         rows.decided(&decided);
-        let reason = refusal::reasons(&decided.decision).next();
+        let reasons = || refusal::reasons(&decided.decision).map(|(_, reason)| reason);
+        // That it was refused as a whole is a conflict, wherever one is among the reasons.
+        let conflict = |reason: &&Rejection| refusal::code(reason).status() == StatusCode::CONFLICT;
+        let reason = reasons().find(conflict).or_else(|| reasons().next());
         let answer = match reason {
             None => rows.into_response(self.store.as_ref(), StatusCode::OK),
-            Some((_, first)) => {
+            Some(reason) => {
                 let mut problem = Problem::new(
-                    refusal::code(first),
+                    refusal::code(reason),
                     "nothing was applied: at least one line was refused",
                 );
                 let decision = &decided.decision;

@@ -368,14 +368,21 @@ async fn every_refused_movement_has_the_members_of_seed_003() {
 async fn a_batch_that_happens_whole_or_not_at_all_says_why_not() {
     let central = shop().await;
     let line = |id: &str, delta: i64| json!({"productId": id, "delta": delta});
-    let lines = [line("A", -1), line("A", -100), line("none", -1)];
+    // A conflict is a conflict, whatever else is wrong before or after it.
+    let lines = [
+        line("none", -1),
+        line("A", -1),
+        line("A", -100),
+        line("gone", -1),
+    ];
     let body =
         json!({"storeId": "store-s1", "atomicity": "all", "idempotencyKey": "k", "updates": lines});
     let problem = bad(&central, body, 409, "insufficient_inventory").await;
-    // The first line only went along: it would have been applied.
-    assert_eq!(fields(&problem), ["updates[1]", "updates[2]"], "{problem}");
+    // The second line only went along: it would have been applied.
+    let named = ["updates[0]", "updates[2]", "updates[3]"];
+    assert_eq!(fields(&problem), named, "{problem}");
     let rows = problem["results"].as_array().unwrap();
-    assert_eq!(rows.len(), 3);
+    assert_eq!(rows.len(), 4);
     assert!(rows.iter().all(|row| row["applied"] == false), "{problem}");
     assert_eq!(units(&central, "A").await, 100);
 }

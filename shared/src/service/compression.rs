@@ -24,7 +24,12 @@ use crate::limits;
 /// Packs the answer to `request` if it is long and the caller takes it packed.
 pub async fn compress(request: Request, next: Next) -> Response {
     let coding = Coding::accepted(request.headers());
-    let mut response = next.run(request).await;
+    compressed(coding, next.run(request).await).await
+}
+
+/// Packs `response` if it is long and has no entity tag. For calls whose answers are long only
+/// sometimes.
+pub async fn compressed(coding: Coding, mut response: Response) -> Response {
     let headers = response.headers();
     if headers.contains_key(CONTENT_ENCODING) || headers.contains_key(ETAG) {
         return response;

@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use axum::Router;
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER,
+    ACCEPT, AGE, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
 };
 use http::{HeaderName, HeaderValue, Method, Uri};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use super::sse::LAST_EVENT_ID;
 use crate::wire::headers::{
-    API_KEY, CORRELATION_ID, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, REQUEST_ID, TRACEPARENT,
+    API_KEY, CACHE_STATUS, CENTRAL, CORRELATION_ID, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED,
+    LOG_CURSOR, LOG_GEN, LOG_HEAD, MIN_OFFSET, REQUEST_ID, SYNC_LAG, SYNC_OFFSET, SYNC_VISIBLE,
+    TRACEPARENT,
 };
 
 /// How long a browser may remember what it was allowed.
@@ -60,11 +63,27 @@ impl Origins {
             &REQUEST_ID,
             &CORRELATION_ID,
             &TRACEPARENT,
+            &MIN_OFFSET,
         ];
         let sent = sent.map(ours).into_iter();
         let sent = sent.chain([ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH]);
-        let shown = [&REQUEST_ID, &CORRELATION_ID, &IDEMPOTENT_REPLAYED];
-        let shown = shown.map(ours).into_iter().chain([ETAG, RETRY_AFTER]);
+        let sent = sent.chain([HeaderName::from_static(LAST_EVENT_ID)]);
+        // What a copy says of its age belongs to what it answers.
+        let shown = [
+            &REQUEST_ID,
+            &CORRELATION_ID,
+            &IDEMPOTENT_REPLAYED,
+            &LOG_GEN,
+            &LOG_HEAD,
+            &LOG_CURSOR,
+            &SYNC_OFFSET,
+            &SYNC_LAG,
+            &SYNC_VISIBLE,
+            &CENTRAL,
+            &CACHE_STATUS,
+        ];
+        let shown = shown.map(ours).into_iter();
+        let shown = shown.chain([AGE, ETAG, LOCATION, RETRY_AFTER]);
         let layer = CorsLayer::new()
             .allow_origin(AllowOrigin::list(self.0.iter().cloned()))
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])

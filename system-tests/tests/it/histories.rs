@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use reqwest::StatusCode;
 use serde_json::json;
-use system_tests::linearizability::{Outcome, Recorder, Request, State, search, witness};
+use system_tests::linearizability::{History, Outcome, Recorder, Request, State, search, witness};
 use system_tests::process::{Service, client, until};
 
 use crate::till::{self, Moved};
@@ -65,12 +65,34 @@ async fn histories_are_linearizable_across_kills() {
         client.await.unwrap();
     }
     let history = recorder.history();
+    enough_happened(&history);
     let verdicts = (search::check(&history), witness::check(&history));
     if verdicts.0.is_err() || verdicts.1.is_err() {
         let kept = std::env::temp_dir().join("holdfast-history.ndjson");
         std::fs::write(&kept, history.to_ndjson()).unwrap();
         panic!("{verdicts:?}; the history is in {}", kept.display());
     }
+}
+
+/// A history in which little is known contradicts nothing.
+fn enough_happened(history: &History) {
+    let mut counts = [0_u64; 5];
+    for operation in &history.ops {
+        let kind = match operation.outcome {
+            Outcome::Applied { .. } => 0,
+            Outcome::Conflict { .. } => 1,
+            Outcome::Insufficient { .. } => 2,
+            Outcome::Saw { .. } => 3,
+            Outcome::Unknown => 4,
+        };
+        counts[kind] += 1;
+    }
+    let [applied, conflicts, insufficient, saw, unknown] = counts;
+    assert!(
+        applied > OPERATIONS / 5 && conflicts > 0 && insufficient > 0 && saw > OPERATIONS / 10,
+        "{counts:?}"
+    );
+    assert!((1..OPERATIONS / 2).contains(&unknown), "{counts:?}");
 }
 
 /// One client.
