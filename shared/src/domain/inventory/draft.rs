@@ -133,38 +133,43 @@ impl<'a> Draft<'a> {
     /// Frees what has run out if that makes up for what is missing, and says so; if it does not, the
     /// rejection counts it as free.
     fn make_up_for(&mut self, rejection: &mut Rejection) -> bool {
-        let (product, missing) = match rejection {
-            Rejection::InsufficientInventory {
-                product_id,
-                delta,
-                available,
-                ..
-            } => (
-                product_id,
-                delta.saturating_add(*available).saturating_neg(),
-            ),
-            Rejection::UnitsPromised {
-                product_id,
-                reserved,
-                ..
-            } => (product_id, *reserved),
-            _ => return false,
-        };
-        let (holds, units) = self.due(product, missing);
-        let is_enough = units > 0 && units >= missing;
-        match rejection {
-            _ if is_enough => holds
-                .into_iter()
-                .for_each(|held| self.resolve(held, ReservationState::Expired)),
-            Rejection::InsufficientInventory { available, .. } => {
-                *available = available.saturating_add(units);
-            }
-            Rejection::UnitsPromised { reserved, .. } => {
-                *reserved = reserved.saturating_sub(units);
-            }
-            _ => {}
+        if let Rejection::InsufficientInventory {
+            product_id,
+            delta,
+            available,
+            ..
+        } = rejection
+        {
+            let missing = delta.saturating_add(*available).saturating_neg();
+            let freed = self.free_due(product_id, missing);
+            freed.map_err(|units| *available = available.saturating_add(units))
+        } else if let Rejection::UnitsPromised {
+            product_id,
+            reserved,
+            ..
+        } = rejection
+        {
+            let freed = self.free_due(product_id, *reserved);
+            freed.map_err(|units| *reserved = reserved.saturating_sub(units))
+        } else {
+            Err(())
         }
-        is_enough
+        .is_ok()
+    }
+
+    /// Frees as many units of `product` that have run out as are `missing`.
+    ///
+    /// # Errors
+    /// How many there are if they are too few; then none is freed.
+    fn free_due(&mut self, product: &ProductId, missing: i64) -> Result<(), i64> {
+        let (holds, units) = self.due(product, missing);
+        if units == 0 || units < missing {
+            return Err(units);
+        }
+        for held in holds {
+            self.resolve(held, ReservationState::Expired);
+        }
+        Ok(())
     }
 
     /// Holds of `product` that have run out and whose end nobody has drafted, up to as many as hold
