@@ -133,7 +133,7 @@ impl<'a> Draft<'a> {
     /// Frees what has run out if that makes up for what is missing, and says so; if it does not, the
     /// rejection counts it as free.
     fn make_up_for(&mut self, rejection: &mut Rejection) -> bool {
-        if let Rejection::InsufficientInventory {
+        let made_up = if let Rejection::InsufficientInventory {
             product_id,
             delta,
             available,
@@ -153,8 +153,8 @@ impl<'a> Draft<'a> {
             freed.map_err(|units| *reserved = reserved.saturating_sub(units))
         } else {
             Err(())
-        }
-        .is_ok()
+        };
+        made_up.is_ok()
     }
 
     /// Frees as many units of `product` that have run out as are `missing`.
