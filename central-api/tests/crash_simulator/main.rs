@@ -20,7 +20,7 @@ use simulation::{Plant, Stats, run};
 /// Seeds of the main test.
 const RUNS: u64 = 10_000;
 /// Seeds within which every planted mistake must be found.
-const SEEDS_TO_CATCH: u64 = 400;
+const SEEDS_TO_CATCH: u64 = 4_000;
 /// Seeds are shared out among this many threads.
 const THREADS: u64 = 2;
 

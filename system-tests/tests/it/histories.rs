@@ -15,7 +15,7 @@ use crate::till::{self, Moved};
 
 const CLIENTS: u32 = 24;
 const PRODUCTS: [&str; 3] = ["A", "B", "C"];
-const UNITS: i64 = 200;
+const UNITS: i64 = 20;
 const RESTARTS: u64 = 5;
 const OPERATIONS: u64 = 6_000;
 
