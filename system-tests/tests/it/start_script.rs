@@ -231,14 +231,16 @@ async fn what_it_prints_can_be_tried() {
 
 #[tokio::test]
 async fn a_port_in_use_is_one_line_and_nothing_is_started() {
-    let site = Site::new();
-    for taken in [
-        site.ports[0],
-        site.ports[4],
-        site.metrics[0],
-        site.metrics[4],
-    ] {
-        let _listener = TcpListener::bind(("127.0.0.1", taken)).unwrap();
+    let mut site = Site::new();
+    for place in 0..4 {
+        // Chosen and held in one: a port that is given back may be somebody else's at once.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = listener.local_addr().unwrap().port();
+        let ports = match place {
+            0 | 1 => &mut site.ports,
+            _ => &mut site.metrics,
+        };
+        ports[place % 2 * 4] = taken;
         let output = site.command().output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let errors = errors(&output);
