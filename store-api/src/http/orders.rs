@@ -171,15 +171,7 @@ pub async fn confirm(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    step(
-        &state,
-        &caller,
-        &context,
-        request,
-        Method::POST,
-        path_of(&id, "/confirm")?,
-    )
-    .await
+    step(&state, &caller, &context, request, &id, "/confirm").await
 }
 
 /// Cancels an order: its units are free again, and its money goes back.
@@ -203,15 +195,7 @@ pub async fn cancel(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    step(
-        &state,
-        &caller,
-        &context,
-        request,
-        Method::POST,
-        path_of(&id, "/cancel")?,
-    )
-    .await
+    step(&state, &caller, &context, request, &id, "/cancel").await
 }
 
 /// Completes a confirmed order: it was handed over.
@@ -235,15 +219,7 @@ pub async fn complete(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    step(
-        &state,
-        &caller,
-        &context,
-        request,
-        Method::POST,
-        path_of(&id, "/complete")?,
-    )
-    .await
+    step(&state, &caller, &context, request, &id, "/complete").await
 }
 
 /// Changes where an order goes, as long as its units have not left.
@@ -267,15 +243,7 @@ pub async fn edit(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    step(
-        &state,
-        &caller,
-        &context,
-        request,
-        Method::PUT,
-        path_of(&id, "")?,
-    )
-    .await
+    step(&state, &caller, &context, request, &id, "").await
 }
 
 /// Takes an order to a status, which must be one that can follow.
@@ -299,29 +267,22 @@ pub async fn set_status(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    step(
-        &state,
-        &caller,
-        &context,
-        request,
-        Method::PUT,
-        path_of(&id, "/status")?,
-    )
-    .await
+    step(&state, &caller, &context, request, &id, "/status").await
 }
 
+/// Passes a call about the order `id` on; `end` is what stands behind the id, here as at central.
 async fn step(
     state: &AppState,
     caller: &Caller,
     context: &RequestContext,
     request: Request,
-    method: Method,
-    path: String,
+    id: &str,
+    end: &str,
 ) -> Result<Response, Problem> {
     let ask = Ask {
         is_new: false,
-        path,
-        method,
+        path: path_of(id, end)?,
+        method: request.method().clone(),
         within: state.config.central.deadline,
     };
     write(state, caller, context, request, ask, |_| Ok(())).await

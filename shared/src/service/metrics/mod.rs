@@ -1,15 +1,14 @@
 //! Metrics: what a service tells Prometheus, on a port of its own.
 //!
 //! ```text
-//! hot path ─▶ plain counters of the worker ─┐
+//! requests ─▶ counters by route ────────────┐
 //! flusher, runner, follower ─▶ counters ────┼─▶ Metrics (one registry) ─▶ GET /metrics
 //! published views ─ read when asked ────────┘
 //! ```
 //!
 //! Whatever exists as a figure already is read when somebody scrapes ([`Readings`]) and costs nothing
-//! otherwise. Requests are counted by the worker that answers them ([`HttpMetrics`]), without a lock
-//! that another worker would wait for. What happens a few times a second is a counter of the crate,
-//! held by whoever counts and registered by the service.
+//! otherwise. Everything else is a counter or a histogram of the crate, held by whoever counts and
+//! registered by the service; requests are counted in [`HttpMetrics`].
 //!
 //! `docs/metrics.md` lists every name; a test of each service compares that list, and the labels and
 //! help texts, with what is served.

@@ -144,7 +144,7 @@ impl Readings {
 }
 
 /// Labels with their values, sorted by name as the format wants them.
-pub(super) fn pairs(names: &[&str], values: &[&str]) -> Vec<LabelPair> {
+fn pairs(names: &[&str], values: &[&str]) -> Vec<LabelPair> {
     let mut pairs: Vec<_> = names
         .iter()
         .zip(values)

@@ -84,7 +84,7 @@ fn requests_are_counted_and_timed_by_route_and_class() {
 }
 
 #[test]
-fn workers_count_apart_and_are_served_together() {
+fn what_all_workers_count_is_served_whole() {
     let http = HttpMetrics::default();
     let metrics = Metrics::of_service("test-api", "1", &http);
     let workers = Workers::start(4).unwrap();
