@@ -31,11 +31,16 @@ find_tools() {
     [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     need cargo rustup
+    need promtool prometheus
     [ ${#missing[@]} -eq 0 ] && return
     if [ "$(id -u)" -eq 0 ] && have apt-get; then
         echo "test.sh: installing ${missing[*]}"
         apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" \
             || fail "could not install: ${missing[*]}"
+        # Debian starts its own Prometheus on port 9090 with the package; the tests start theirs.
+        if [[ " ${missing[*]} " == *" prometheus "* && -d /run/systemd/system ]]; then
+            systemctl disable --quiet --now prometheus prometheus-node-exporter || true
+        fi
     else
         fail "please install: ${missing[*]} (Debian: sudo apt-get install ${missing[*]};" \
             "Rust is also at https://rustup.rs)"
@@ -68,6 +73,11 @@ scripts_parse() {
     done
 }
 
+# What Prometheus would load is valid, and each alert fires when it should and not when it nearly should.
+monitoring_rules() {
+    promtool check config prometheus/prometheus.yml && promtool test rules prometheus/tests/*.yml
+}
+
 all_tests() {
     if have cargo-nextest; then
         cargo nextest run --locked --workspace --all-features --no-fail-fast
@@ -95,6 +105,7 @@ report=()
 find_tools
 step "toolchain" find_compiler
 step "scripts parse" scripts_parse
+step "monitoring rules" monitoring_rules
 step "format" cargo fmt --all --check
 step "core is pure" cargo check --locked -p shared --no-default-features
 step "lints" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
