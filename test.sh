@@ -32,6 +32,7 @@ find_tools() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     need cargo rustup
     need promtool prometheus
+    need python3 python3
     [ ${#missing[@]} -eq 0 ] && return
     if [ "$(id -u)" -eq 0 ] && have apt-get; then
         echo "test.sh: installing ${missing[*]}"
@@ -68,14 +69,16 @@ step() {
 
 scripts_parse() {
     local script
-    for script in ./*.sh .ci/run; do
+    for script in ./*.sh system-tests/containers/*.sh .ci/run; do
         bash -n "$script" || return 1
     done
 }
 
-# What Prometheus would load is valid, and each alert fires when it should and not when it nearly should.
+# What Prometheus would load is valid, each alert fires when it should and not when it nearly should, and the
+# dashboards are those that their source makes. That expressions have values is tested with the rest.
 monitoring_rules() {
-    promtool check config prometheus/prometheus.yml && promtool test rules prometheus/tests/*.yml
+    promtool check config prometheus/prometheus.yml && promtool test rules prometheus/tests/*.yml \
+        && grafana/dashboards.py --check
 }
 
 all_tests() {
