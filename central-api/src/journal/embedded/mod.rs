@@ -12,6 +12,8 @@ mod opening;
 mod reading;
 mod segments;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

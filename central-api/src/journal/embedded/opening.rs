@@ -1,20 +1,23 @@
 //! What opening a journal reads: the segments from the snapshot on, frame by frame.
 //!
 //! A walk hands out one segment's frames at a time, so that a start folds while it reads and never
-//! holds the log in memory; what it leaves is the table of [`Segment`]s. Segments that the snapshot
-//! covers are counted, not read.
+//! holds the log in memory; what it leaves is the table of [`Segment`]s. Of segments that the
+//! snapshot covers, only the first header is read: it tells where their events begin.
 //!
 //! What must stay true: only the end of the last segment may be cut, and only where no whole frame
 //! follows. Everything else that does not fit (a hole, a frame out of turn, a log that ends before
 //! its snapshot) refuses the start, because folding on would serve a state that never was.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use shared::disk::Disk;
 
-use super::segments::Segment;
+use super::reading::damaged;
+use super::segments::{Segment, segment_name};
 use super::{EmbeddedOptions, Opened};
 use crate::journal::JournalError;
-use crate::journal::frame::{First, Frame, Header, Offsets};
+use crate::journal::frame::{First, Frame, HEADER_BYTES, Header, Offsets};
 use crate::journal::scan::{ScanEnd, scan};
 
 /// The walk over the segments at start.
@@ -43,7 +46,7 @@ impl Walk {
         let mut seqs: Vec<u64> = names.iter().filter_map(|name| segment_seq(name)).collect();
         seqs.sort_unstable();
         if seqs.is_empty() {
-            let first = Segment::empty(from.seq);
+            let first = Segment::empty(from);
             let path = folder.join(first.name());
             disk.create(&path)
                 .map_err(JournalError::io("create", first.name()))?;
@@ -62,18 +65,10 @@ impl Walk {
                 oldest,
             });
         }
-        let unread = seqs.iter().take(index).map(|seq| Segment {
-            seq: *seq,
-            bytes: 0,
-            places: None,
-        });
-        let mut table: Vec<Segment> = unread.collect();
-        for segment in &mut table {
-            let name = segment.name();
-            segment.bytes = disk
-                .len(&folder.join(&name))
-                .map_err(JournalError::io("read", name))?;
-        }
+        let unread = seqs.iter().take(index);
+        let table = unread
+            .map(|seq| unread_segment(disk, &folder, *seq))
+            .collect::<Result<Vec<_>, _>>()?;
         let seq = seqs.get(index).copied().unwrap_or(1);
         let offsets = (seq == 1)
             .then_some(Offsets::default())
@@ -99,8 +94,7 @@ impl Walk {
         };
         self.index += 1;
         let is_last = self.index == self.seqs.len();
-        let mut segment = Segment::empty(seq);
-        let name = segment.name();
+        let name = segment_name(seq);
         let damaged = |position: u64, what: &str| JournalError::Damaged {
             file: format!("journal/{name}"),
             position,
@@ -140,6 +134,7 @@ impl Walk {
                 ));
             }
         }
+        let mut segment = Segment::empty(First { seq, offsets });
         for frame in &found.frames {
             segment.note(&frame.header);
         }
@@ -172,9 +167,25 @@ impl Walk {
     }
 }
 
+/// A segment of which only the first header is read.
+fn unread_segment(disk: &dyn Disk, folder: &Path, seq: u64) -> Result<Segment, JournalError> {
+    let name = segment_name(seq);
+    let path = folder.join(&name);
+    let bytes = disk.len(&path).map_err(JournalError::io("read", &name))?;
+    let head = disk.read_at(&path, 0, HEADER_BYTES);
+    let head = head.map_err(JournalError::io("read", &name))?;
+    let header = Header::parse(&head).ok_or_else(|| damaged(&name, 0))?;
+    Ok(Segment {
+        seq,
+        bytes,
+        offsets: header.first.offsets,
+        places: None,
+    })
+}
+
 /// The first record of the segment with this file name; `None` if it is not one of ours, which
 /// number records from 1 and always write twenty digits.
 pub(crate) fn segment_seq(name: &str) -> Option<u64> {
     let seq = name.strip_suffix(".ndjson")?.parse().ok()?;
-    (seq > 0 && Segment::empty(seq).name() == name).then_some(seq)
+    (seq > 0 && segment_name(seq) == name).then_some(seq)
 }

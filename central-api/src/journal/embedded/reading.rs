@@ -1,92 +1,161 @@
 //! How readers find records and events in the segments.
 //!
-//! A table entry leads near a frame, the headers from there lead the rest of the way. Which segment
-//! holds an offset is not in its name, so that is found by bisection over the first frames.
+//! The table says which segment holds a record or an offset; an entry of that segment leads near the
+//! frame, the headers from there lead the rest of the way.
 //!
 //! What must stay true: nothing beyond the durable bytes of the table is read, so a reader can never
 //! see a frame that is still in flight; and a frame is handed out only when its own checksum held and
-//! it is the one that was asked for. Who asks for what retention has dropped is told so.
+//! it is the one that was asked for. No reader reads a file while it holds the table, which the writer
+//! needs for every frame. Retention may remove a file at any time, so a reader names segments by
+//! their first record, never by their place in the table; who asks for what is gone, or loses it
+//! while reading, is told so.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::segments::{Place, Segment, Segments};
 use super::snapshots::{snapshot_name, snapshots};
-use crate::journal::frame::{First, Frame, HEADER_BYTES, Header, Offsets, Stream};
+use crate::journal::frame::{First, Frame, Header, Offsets, Stream};
 use crate::journal::{JournalError, JournalReader, LogSize};
 
 /// Bytes that one read of a segment asks for at least.
 const READ_BYTES: usize = 256 * 1024;
 
+/// Where in the log to begin looking for a frame.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    /// First record of the segment.
+    segment: u64,
+    /// Byte in it.
+    at: u64,
+}
+
+/// What a reader needs to know of a segment.
+struct Stretch {
+    name: String,
+    /// Durable bytes.
+    bytes: u64,
+    /// First record of the segment after it.
+    next: Option<u64>,
+}
+
 impl Segments {
-    /// The segment that holds the frame for which `before` is the last to hold, and where in it to
-    /// begin looking.
-    fn place(
+    /// Finds frames that hold what is numbered `wanted`, by records or by the events of one feed;
+    /// `number_of` tells that number of where a frame begins.
+    fn frames_from(
         &self,
-        before: impl Fn(&Place) -> bool,
-        segment_before: impl Fn(&Segment) -> bool,
-    ) -> Result<Option<(usize, u64)>, JournalError> {
+        wanted: u64,
+        max_bytes: usize,
+        number_of: impl Fn(&First) -> u64,
+        is_wanted: impl Fn(&Header) -> bool,
+    ) -> Result<Vec<Frame>, JournalError> {
+        let is_gone = || {
+            let oldest = number_of(&self.oldest());
+            (wanted < oldest).then_some(JournalError::Gone { wanted, oldest })
+        };
+        if let Some(gone) = is_gone() {
+            return Err(gone);
+        }
+        let frames = self
+            .place(|first| number_of(first) <= wanted)
+            .and_then(|start| self.read_frames(start, max_bytes, is_wanted))
+            .and_then(|frames| begins_with(frames, wanted, |header| number_of(&header.first)));
+        // What fails because retention has taken it meanwhile is not damaged.
+        frames.map_err(|error| is_gone().unwrap_or(error))
+    }
+
+    /// Where to begin looking for the last frame that `before` accepts. Walks a segment that nobody
+    /// has read yet.
+    fn place(&self, before: impl Fn(&First) -> bool) -> Result<Start, JournalError> {
+        let start = |segment: u64, places: &[Place]| {
+            let entry = places.partition_point(|place| before(&place.first));
+            let entry = entry.checked_sub(1).and_then(|entry| places.get(entry));
+            let at = entry.map_or(0, |place| place.at);
+            Start { segment, at }
+        };
+        let segment = {
+            let table = self.table.lock();
+            let behind = table.partition_point(|segment| before(&segment.first()));
+            let Some(segment) = table.get(behind.saturating_sub(1)) else {
+                return Ok(start(1, &[]));
+            };
+            match &segment.places {
+                Some(places) => return Ok(start(segment.seq, places)),
+                None => segment.clone(),
+            }
+        };
+        let places = self.walk_headers(&segment)?;
+        let found = start(segment.seq, &places);
         let mut table = self.table.lock();
-        let index = table
-            .partition_point(|segment| segment_before(segment))
-            .saturating_sub(1);
-        let Some(segment) = table.get_mut(index) else {
-            return Ok(None);
-        };
-        let places = match segment.places.take() {
-            Some(places) => places,
-            None => self.walk_headers(segment)?,
-        };
-        let at = match places.partition_point(before).checked_sub(1) {
-            Some(found) => places.get(found).map_or(0, |place| place.at),
-            None => 0,
-        };
-        segment.places = Some(places);
-        Ok(Some((index, at)))
+        if let Ok(index) = table.binary_search_by_key(&segment.seq, |known| known.seq)
+            && let Some(known) = table.get_mut(index)
+        {
+            known.places.get_or_insert(places);
+        }
+        Ok(found)
     }
 
     /// Makes the table of a sealed segment by hopping over its headers.
     fn walk_headers(&self, segment: &Segment) -> Result<Vec<Place>, JournalError> {
         let name = segment.name();
         let path = self.options.dir.join("journal").join(&name);
-        let mut walked = Segment::empty(segment.seq);
+        let mut walked = Segment::empty(segment.first());
         while walked.bytes < segment.bytes {
-            let bytes = self
+            let chunk = self
                 .disk
-                .read_at(&path, walked.bytes, HEADER_BYTES)
+                .read_at(&path, walked.bytes, READ_BYTES)
                 .map_err(JournalError::io("read", &name))?;
-            let header = Header::parse(&bytes).ok_or_else(|| JournalError::Damaged {
-                file: format!("journal/{name}"),
-                position: walked.bytes,
-                what: "not a frame".to_owned(),
-            })?;
-            walked.note(&header);
+            let begun = walked.bytes;
+            let mut used = 0_usize;
+            while let Some(header) = chunk.get(used..).and_then(Header::parse) {
+                walked.note(&header);
+                used = usize::try_from(walked.bytes - begun).unwrap_or(usize::MAX);
+            }
+            if used == 0 {
+                return Err(damaged(&name, begun));
+            }
         }
         Ok(walked.places.unwrap_or_default())
     }
 
-    /// Frames from byte `at` of segment `index` on that `wanted` accepts, over segment borders.
+    /// What there is to read of the segment whose first record is `seq`.
+    fn stretch(&self, seq: u64) -> Option<Stretch> {
+        let table = self.table.lock();
+        let index = table.binary_search_by_key(&seq, |segment| segment.seq).ok()?;
+        let segment = table.get(index)?;
+        Some(Stretch {
+            name: segment.name(),
+            bytes: segment.bytes,
+            next: table.get(index + 1).map(|next| next.seq),
+        })
+    }
+
+    /// Frames from `start` on that `wanted` accepts, over segment borders.
     fn read_frames(
         &self,
-        (mut index, mut at): (usize, u64),
+        start: Start,
         max_bytes: usize,
         wanted: impl Fn(&Header) -> bool,
     ) -> Result<Vec<Frame>, JournalError> {
+        let Start {
+            mut segment,
+            mut at,
+        } = start;
         let mut frames = Vec::new();
         let mut total = 0_usize;
         loop {
-            let segment = self
-                .table
-                .lock()
-                .get(index)
-                .map(|found| (found.name(), found.bytes));
-            let Some((name, bytes)) = segment else {
-                return Ok(frames);
+            let Some(Stretch { name, bytes, next }) = self.stretch(segment) else {
+                // As it would be said a moment later, when the file is removed too.
+                let missing = io::Error::from(io::ErrorKind::NotFound);
+                return Err(JournalError::io("read", "a segment")(missing));
             };
             if at >= bytes {
-                index += 1;
-                at = 0;
+                let Some(next) = next else {
+                    return Ok(frames);
+                };
+                (segment, at) = (next, 0);
                 continue;
             }
             let chunk = self.read_chunk(&name, at, bytes, READ_BYTES)?;
@@ -141,40 +210,9 @@ impl Segments {
             read(whole)
         }
     }
-
-    /// Offsets of the first events in or after segment `index`.
-    fn first_offsets(&self, index: usize) -> Result<Offsets, JournalError> {
-        const BEHIND_EVERYTHING: Offsets = Offsets {
-            inventory: u64::MAX,
-            orders: u64::MAX,
-        };
-        let (name, bytes) = {
-            let table = self.table.lock();
-            let Some(segment) = table.get(index) else {
-                return Ok(Offsets::default());
-            };
-            if let Some(place) = segment.places.as_ref().and_then(|places| places.first()) {
-                return Ok(place.first.offsets);
-            }
-            (segment.name(), segment.bytes)
-        };
-        if bytes == 0 {
-            return Ok(if index == 0 {
-                Offsets::default()
-            } else {
-                BEHIND_EVERYTHING
-            });
-        }
-        let path = self.options.dir.join("journal").join(&name);
-        let head = self.disk.read_at(&path, 0, HEADER_BYTES);
-        let head = head.map_err(JournalError::io("read", &name))?;
-        Header::parse(&head)
-            .map(|header| header.first.offsets)
-            .ok_or_else(|| damaged(&name, 0))
-    }
 }
 
-fn damaged(name: &str, position: u64) -> JournalError {
+pub(super) fn damaged(name: &str, position: u64) -> JournalError {
     JournalError::Damaged {
         file: format!("journal/{name}"),
         position,
@@ -204,21 +242,8 @@ fn begins_with(
 
 impl JournalReader for Segments {
     fn frames_from_seq(&self, seq: u64, max_bytes: usize) -> Result<Vec<Frame>, JournalError> {
-        let oldest = self.oldest().seq;
-        if seq < oldest {
-            return Err(JournalError::Gone {
-                wanted: seq,
-                oldest,
-            });
-        }
-        match self.place(|place| place.first.seq <= seq, |segment| segment.seq <= seq)? {
-            Some(place) => {
-                let frames =
-                    self.read_frames(place, max_bytes, |header| header.next_seq() > seq)?;
-                begins_with(frames, seq, |header| header.first.seq)
-            }
-            None => Ok(Vec::new()),
-        }
+        let is_wanted = |header: &Header| header.next_seq() > seq;
+        self.frames_from(seq, max_bytes, |first| first.seq, is_wanted)
     }
 
     fn frames_from_offset(
@@ -227,40 +252,17 @@ impl JournalReader for Segments {
         offset: u64,
         max_bytes: usize,
     ) -> Result<Vec<Frame>, JournalError> {
-        let oldest = self.oldest().offsets.of(stream);
-        if offset < oldest {
-            return Err(JournalError::Gone {
-                wanted: offset,
-                oldest,
-            });
-        }
-        // Which segment holds an offset is known only from its frames, so find out by bisection.
-        let count = self.table.lock().len();
-        let (mut low, mut high) = (0_usize, count);
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            if self.first_offsets(middle)?.of(stream) <= offset {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        let seq = self.table.lock().get(low).map_or(1, |segment| segment.seq);
-        let before = |place: &Place| place.first.offsets.of(stream) <= offset;
-        match self.place(before, |segment| segment.seq <= seq)? {
-            Some(place) => {
-                let wanted = |header: &Header| header.next_offsets().of(stream) > offset;
-                let frames = self.read_frames(place, max_bytes, wanted)?;
-                begins_with(frames, offset, |header| header.first.offsets.of(stream))
-            }
-            None => Ok(Vec::new()),
-        }
+        let is_wanted = |header: &Header| header.next_offsets().of(stream) > offset;
+        let number_of = |first: &First| first.offsets.of(stream);
+        self.frames_from(offset, max_bytes, number_of, is_wanted)
     }
 
     fn oldest(&self) -> First {
-        let seq = self.table.lock().first().map_or(1, |segment| segment.seq);
-        let offsets = self.first_offsets(0).unwrap_or_default();
-        First { seq, offsets }
+        let beginning = First {
+            seq: 1,
+            offsets: Offsets::default(),
+        };
+        self.table.lock().first().map_or(beginning, Segment::first)
     }
 
     fn size(&self) -> LogSize {

@@ -1,13 +1,13 @@
 //! The segment files and how they grow: one frame at a time at the end, whole files off the front.
 //!
-//! To find a record without an index file, each segment keeps a sparse table of frame positions in
-//! memory. That of the segments read at start comes from reading them; that of an older segment is
-//! made on first use by hopping over its headers.
+//! To find a record without an index file, each segment keeps in memory where its contents begin and
+//! a sparse table of frame positions. That table comes from reading the segments at start; that of an
+//! older segment is made on first use by hopping over its headers.
 //!
 //! What must stay true: the table names durable bytes only, so it is touched after the sync and never
 //! before; after a failed write or sync the tail takes nothing more. Two locks: the tail's is held
-//! for as long as a sync takes; the table's, which readers take, never across a write or a sync. How
-//! they read stands in `reading`.
+//! for as long as a sync takes; the table's, which readers take, never across a read, a write or a sync.
+//! How they read stands in `reading`.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use shared::disk::{Disk, DiskFile};
 
 use super::EmbeddedOptions;
 use crate::journal::JournalError;
-use crate::journal::frame::{First, Frame, Header};
+use crate::journal::frame::{First, Frame, Header, Offsets};
 
 /// Bytes between two entries of a segment's table.
 const TABLE_STRIDE: u64 = 64 * 1024;
@@ -45,6 +45,8 @@ pub(super) struct Segment {
     pub(super) seq: u64,
     /// Durable bytes.
     pub(super) bytes: u64,
+    /// Offsets of the first events in or after it.
+    pub(super) offsets: Offsets,
     /// Frame positions in ascending order; `None` until the segment was walked.
     pub(super) places: Option<Vec<Place>>,
 }
@@ -57,16 +59,25 @@ pub(super) struct Place {
 }
 
 impl Segment {
-    pub(super) fn empty(seq: u64) -> Self {
+    pub(super) fn empty(first: First) -> Self {
         Self {
-            seq,
+            seq: first.seq,
             bytes: 0,
+            offsets: first.offsets,
             places: Some(Vec::new()),
         }
     }
 
     pub(super) fn name(&self) -> String {
-        format!("{:020}.ndjson", self.seq)
+        segment_name(self.seq)
+    }
+
+    /// Where its contents begin.
+    pub(super) const fn first(&self) -> First {
+        First {
+            seq: self.seq,
+            offsets: self.offsets,
+        }
     }
 
     /// Notes a frame at the end, if the table has none near it.
@@ -87,6 +98,11 @@ impl Segment {
     }
 }
 
+/// The file of the segment whose first record is `seq`.
+pub(super) fn segment_name(seq: u64) -> String {
+    format!("{seq:020}.ndjson")
+}
+
 impl Segments {
     /// Writes one frame and makes it durable.
     pub(super) fn append(&self, frame: &Frame) -> Result<(), JournalError> {
@@ -98,7 +114,7 @@ impl Segments {
         tail.poisoned = true;
         let length = frame.header.frame_bytes();
         if tail.bytes > 0 && tail.bytes + length > self.options.segment_bytes {
-            self.rotate(&mut tail, frame.header.first.seq)?;
+            self.rotate(&mut tail, frame.header.first)?;
         }
         if let Err(error) = write_durably(&mut *tail.file, frame) {
             self.take_back(tail.bytes);
@@ -125,10 +141,10 @@ impl Segments {
         }
     }
 
-    /// Seals the last segment and begins the one of record `seq`. The old one is durable, since each
+    /// Seals the last segment and begins the one whose contents begin at `first`. The old one is durable, since each
     /// of its frames was synced; a crash in here leaves at most an empty file.
-    fn rotate(&self, tail: &mut Tail, seq: u64) -> Result<(), JournalError> {
-        let segment = Segment::empty(seq);
+    fn rotate(&self, tail: &mut Tail, first: First) -> Result<(), JournalError> {
+        let segment = Segment::empty(first);
         let name = segment.name();
         let folder = self.options.dir.join("journal");
         let file = self.disk.create(&folder.join(&name));
