@@ -249,7 +249,7 @@ pub async fn run(
         import_first_catalogue(&state, &config.data_dir, file).await?;
     }
     state.shared.orders.resume();
-    let tasks = tasks::start(&ledger, snapshot_seq, &config, &shutdown);
+    let tasks = tasks::start(&ledger, snapshot_seq, &config, &shutdown, end);
     let scraped = Scraped::start(listeners.metrics, metrics::of(&state));
     if let Ok(address) = listeners.api.local_addr() {
         tracing::info!(%address, "listening");

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::http::refusal::chain;
+use crate::journal::JournalError;
 use crate::ledger::Ledger;
 
 /// How often the index of the catalogue is brought up to date when nobody lists it.
@@ -16,6 +17,9 @@ const SNAPSHOT_CHECK: Duration = Duration::from_secs(5);
 /// Bytes of log after the last snapshot that make one due, unless the snapshot itself is larger:
 /// about two seconds of a start.
 const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Ends the process.
+pub(crate) type End = fn(&JournalError);
 
 /// The running tasks.
 #[derive(Debug)]
@@ -32,13 +36,15 @@ impl Tasks {
     }
 }
 
-/// Starts every task. `snapshot_seq` is the record that the newest snapshot was taken at.
+/// Starts every task. `snapshot_seq` is the record that the newest snapshot was taken at; `end` is
+/// called when going on would build upon what may be gone.
 #[must_use]
 pub(crate) fn start(
     ledger: &Ledger,
     snapshot_seq: u64,
     config: &Config,
     shutdown: &CancellationToken,
+    end: End,
 ) -> Tasks {
     let retention_hours = config.event_retention_hours;
     let maintain = tokio::spawn(maintain(ledger.clone(), shutdown.clone()));
@@ -47,6 +53,7 @@ pub(crate) fn start(
         snapshot_seq,
         retention_hours,
         shutdown.clone(),
+        end,
     ));
     Tasks(vec![maintain, snapshots])
 }
@@ -68,7 +75,13 @@ async fn maintain(ledger: Ledger, shutdown: CancellationToken) {
 
 /// Takes a snapshot whenever the log after the last one has grown long, and one at the end, so that
 /// the next start is quick.
-async fn snapshots(ledger: Ledger, mut last: u64, retention_hours: u32, stop: CancellationToken) {
+async fn snapshots(
+    ledger: Ledger,
+    mut last: u64,
+    retention_hours: u32,
+    stop: CancellationToken,
+    end: End,
+) {
     let mut bytes_at_last = match last {
         0 => 0,
         _ => ledger.published().journal.size().bytes,
@@ -89,12 +102,10 @@ async fn snapshots(ledger: Ledger, mut last: u64, retention_hours: u32, stop: Ca
                     let before = std::mem::replace(&mut last, seq);
                     bytes_at_last = bytes;
                     if retention_hours > 0 {
-                        drop_old_segments(&ledger, before, retention_hours).await;
+                        drop_old_segments(&ledger, before, retention_hours, end).await;
                     }
                 }
-                Ok(Err(error)) => {
-                    tracing::error!(error = %chain(&error), "a snapshot could not be taken");
-                }
+                Ok(Err(error)) => failed("a snapshot could not be taken", &error, end),
                 Err(error) => tracing::error!(%error, "a snapshot could not be taken"),
             }
         }
@@ -105,7 +116,12 @@ async fn snapshots(ledger: Ledger, mut last: u64, retention_hours: u32, stop: Ca
 }
 
 /// Drops segments that are older than the retention and than the snapshot before the newest.
-async fn drop_old_segments(ledger: &Ledger, snapshot_before: u64, retention_hours: u32) {
+async fn drop_old_segments(
+    ledger: &Ledger,
+    snapshot_before: u64,
+    retention_hours: u32,
+    end: End,
+) {
     let published = ledger.published().clone();
     let work = tokio::task::spawn_blocking(move || {
         let Some(newest) = published.record(published.head().seq)? else {
@@ -121,10 +137,17 @@ async fn drop_old_segments(ledger: &Ledger, snapshot_before: u64, retention_hour
     });
     match work.await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::error!(error = %chain(&error), "old segments could not be dropped");
-        }
+        Ok(Err(error)) => failed("old segments could not be dropped", &error, end),
         Err(error) => tracing::error!(%error, "old segments could not be dropped"),
+    }
+}
+
+/// Says `what` has failed, to be tried again; but not after a failed sync, which ends the process. A
+/// full disk is a write that failed: the next try may find room.
+fn failed(what: &str, error: &JournalError, end: impl FnOnce(&JournalError)) {
+    tracing::error!(error = %chain(error), "{what}");
+    if matches!(error, JournalError::Sync { .. }) {
+        end(error);
     }
 }
 
@@ -133,5 +156,26 @@ async fn wait(period: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => false,
         () = tokio::time::sleep(period) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_sync_ends_the_process_and_a_full_disk_does_not() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        for (error, ends) in [
+            (JournalError::sync("snapshots")(io::Error::other("EIO")), true),
+            (JournalError::io("write", "a snapshot")(full()), false),
+            (JournalError::io("remove", "a segment")(full()), false),
+        ] {
+            let mut ended = false;
+            failed("a test", &error, |_| ended = true);
+            assert_eq!(ended, ends, "{error}");
+        }
     }
 }

@@ -238,6 +238,7 @@ pub fn unreadable(error: &JournalError) -> Problem {
             Problem::new(ProblemCode::Overloaded, error.to_string()).retry_after(1)
         }
         JournalError::Io { .. }
+        | JournalError::Sync { .. }
         | JournalError::Damaged { .. }
         | JournalError::TailLost { .. }
         | JournalError::Poisoned

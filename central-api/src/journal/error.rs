@@ -8,9 +8,19 @@ pub enum JournalError {
     /// The disk failed.
     #[error("cannot {action} {file}")]
     Io {
-        /// What was tried, such as "sync".
+        /// What was tried, such as "read".
         action: &'static str,
         /// Which file, relative to the data folder.
+        file: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A sync failed: what was written may be gone though a later sync reports success. Never go on
+    /// after one.
+    #[error("cannot sync {file}")]
+    Sync {
+        /// Which file or folder, relative to the data folder.
         file: String,
         /// What the system said.
         #[source]
@@ -69,5 +79,11 @@ impl JournalError {
             file,
             source,
         }
+    }
+
+    /// A failed sync of `file`.
+    pub fn sync(file: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let file = file.into();
+        move |source| Self::Sync { file, source }
     }
 }

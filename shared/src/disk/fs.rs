@@ -1,7 +1,7 @@
 //! Real files.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -76,29 +76,44 @@ impl Disk for FsDisk {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let is_there = |folder: &&Path| folder.as_os_str().is_empty() || folder.exists();
+        let missing = dir.ancestors().take_while(|folder| !is_there(folder));
+        let missing = missing.count();
         fs::create_dir_all(dir)?;
-        // Each new name is durable once its parent is synced.
-        let mut folder = dir;
-        while let Some(parent) = folder.parent() {
-            let parent = if parent.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            };
-            if self.sync_dir(parent).is_err() {
-                break;
-            }
-            folder = parent;
-            if folder == Path::new(".") {
-                break;
-            }
-        }
-        Ok(())
+        sync_names(dir, missing, |folder| self.sync_dir(folder))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }
+}
+
+/// Makes the names of `dir` and of the folders above it durable, of which the last `missing` are new:
+/// each is, once the folder that it is in is synced. The others may have been made by a process that
+/// ended before it came to that; but a folder that this process may not touch holds no such name.
+fn sync_names(
+    dir: &Path,
+    missing: usize,
+    sync: impl Fn(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    for (index, parent) in dir.ancestors().skip(1).enumerate() {
+        let last = parent.as_os_str().is_empty();
+        let folder = if last { Path::new(".") } else { parent };
+        if let Err(error) = sync(folder) {
+            let is_foreign = matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::InvalidInput
+                    | ErrorKind::Unsupported
+            );
+            if is_foreign && index >= missing {
+                break;
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 impl DiskFile for File {
@@ -108,5 +123,49 @@ impl DiskFile for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of `/a/b/c`, of which `b` and `c` are new, if syncing `fails` says `kind`.
+    fn synced(fails: &str, kind: ErrorKind) -> (Vec<String>, bool) {
+        let seen = std::cell::RefCell::new(Vec::new());
+        let result = sync_names(Path::new("/a/b/c"), 2, |folder| {
+            seen.borrow_mut().push(folder.display().to_string());
+            match folder == Path::new(fails) {
+                true => Err(kind.into()),
+                false => Ok(()),
+            }
+        });
+        (seen.into_inner(), result.is_ok())
+    }
+
+    #[test]
+    fn a_name_that_is_not_durable_is_an_error() {
+        let all = ["/a/b", "/a", "/"];
+        for (fails, kind, asked, is_well) in [
+            ("none", ErrorKind::Other, 3, true),
+            ("/a/b", ErrorKind::Other, 1, false),
+            ("/a", ErrorKind::PermissionDenied, 2, false),
+            ("/", ErrorKind::Other, 3, false),
+            ("/", ErrorKind::PermissionDenied, 3, true),
+        ] {
+            let (seen, well) = synced(fails, kind);
+            assert_eq!(seen, all[..asked], "{fails} {kind}");
+            assert_eq!(well, is_well, "{fails} {kind}");
+        }
+    }
+
+    #[test]
+    fn folders_are_created_from_wherever_there_is_one() {
+        let dir = std::env::temp_dir().join(format!("holdfast-fs-{}", std::process::id()));
+        let nested = dir.join("one/two");
+        FsDisk.create_dir(&nested).unwrap();
+        FsDisk.create_dir(&nested).unwrap();
+        assert!(nested.is_dir());
+        fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -89,10 +89,10 @@ impl Embedded {
             .map_err(JournalError::io("open", &name))?;
         // What a killed process wrote may be in the kernel's memory only. From here on it counts, so
         // bytes and names are made durable before anything is built upon them.
-        file.sync().map_err(JournalError::io("sync", &name))?;
+        file.sync().map_err(JournalError::sync(&name))?;
         let folder = options.dir.join("journal");
         disk.sync_dir(&folder)
-            .map_err(JournalError::io("sync", "journal"))?;
+            .map_err(JournalError::sync("journal"))?;
         let tail = Mutex::new(Tail {
             file,
             bytes,

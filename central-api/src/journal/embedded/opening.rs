@@ -51,7 +51,7 @@ impl Walk {
             disk.create(&path)
                 .map_err(JournalError::io("create", first.name()))?;
             disk.sync_dir(&folder)
-                .map_err(JournalError::io("sync", "journal"))?;
+                .map_err(JournalError::sync("journal"))?;
             seqs.push(first.seq);
         }
         // The segment that holds the first record after the snapshot, and all that follow.

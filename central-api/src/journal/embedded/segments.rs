@@ -151,7 +151,7 @@ impl Segments {
         tail.file = file.map_err(JournalError::io("create", name))?;
         self.disk
             .sync_dir(&folder)
-            .map_err(JournalError::io("sync", "journal"))?;
+            .map_err(JournalError::sync("journal"))?;
         tail.bytes = 0;
         self.table.lock().push(segment);
         Ok(())
@@ -176,7 +176,7 @@ impl Segments {
                 .map_err(JournalError::io("remove", name))?;
             self.disk
                 .sync_dir(&folder)
-                .map_err(JournalError::io("sync", "journal"))?;
+                .map_err(JournalError::sync("journal"))?;
         }
     }
 }
@@ -184,5 +184,5 @@ impl Segments {
 fn write_durably(file: &mut dyn DiskFile, frame: &Frame) -> Result<(), JournalError> {
     file.write_all(&frame.bytes)
         .map_err(JournalError::io("append to", "journal"))?;
-    file.sync().map_err(JournalError::io("sync", "journal"))
+    file.sync().map_err(JournalError::sync("journal"))
 }

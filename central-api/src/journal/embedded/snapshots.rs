@@ -4,6 +4,7 @@
 //! in it; a `.tmp` is what a process left that ended in the middle, and opening removes it. What a
 //! snapshot holds, and whether its bytes are sound, is the ledger's to know.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use shared::disk::Disk;
@@ -39,17 +40,10 @@ impl Segments {
             .map_err(JournalError::io("rename", &aside))?;
         self.disk
             .sync_dir(&folder)
-            .map_err(JournalError::io("sync", "snapshots"))?;
-        for old in snapshots(&*self.disk, &self.options)?
-            .into_iter()
-            .skip(SNAPSHOTS_KEPT)
-        {
-            let name = snapshot_name(old);
-            self.disk
-                .remove(&folder.join(&name))
-                .map_err(JournalError::io("remove", name))?;
-        }
-        Ok(())
+            .map_err(JournalError::sync("snapshots"))?;
+        let kept = snapshots(&*self.disk, &self.options)?;
+        let old = kept.into_iter().skip(SNAPSHOTS_KEPT).map(snapshot_name);
+        remove_durably(&*self.disk, &folder, old)
     }
 
     /// Writes a file under a name that nobody looks at. Content is durable before the name counts.
@@ -71,7 +65,14 @@ impl Segments {
                 unsynced = 0;
             }
         }
-        file.sync().map_err(JournalError::io("sync", "a snapshot"))
+        file.sync().map_err(|error| match error.kind() {
+            // Where room is given late, this is how a write learns that there is none. Nothing is
+            // built upon this file.
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                JournalError::io("write", "a snapshot")(error)
+            }
+            _ => JournalError::sync("a snapshot")(error),
+        })
     }
 }
 
@@ -81,14 +82,28 @@ pub(super) fn remove_leftovers(
     options: &EmbeddedOptions,
 ) -> Result<(), JournalError> {
     let folder = options.dir.join("snapshots");
-    for name in disk
+    let names = disk
         .list(&folder)
-        .map_err(JournalError::io("list", "snapshots"))?
-    {
-        if name.ends_with(".tmp") {
-            disk.remove(&folder.join(&name))
-                .map_err(JournalError::io("remove", name))?;
-        }
+        .map_err(JournalError::io("list", "snapshots"))?;
+    let leftovers = names.into_iter().filter(|name| name.ends_with(".tmp"));
+    remove_durably(disk, &folder, leftovers)
+}
+
+/// Removes files of the snapshots' folder, so that they and what they took of the disk stay gone.
+fn remove_durably(
+    disk: &dyn Disk,
+    folder: &Path,
+    names: impl Iterator<Item = String>,
+) -> Result<(), JournalError> {
+    let mut removed = false;
+    for name in names {
+        disk.remove(&folder.join(&name))
+            .map_err(JournalError::io("remove", name))?;
+        removed = true;
+    }
+    if removed {
+        disk.sync_dir(folder)
+            .map_err(JournalError::sync("snapshots"))?;
     }
     Ok(())
 }
@@ -103,11 +118,11 @@ pub(super) fn snapshot_name(seq: u64) -> String {
 /// The folder cannot be read.
 pub fn snapshots(disk: &dyn Disk, options: &EmbeddedOptions) -> Result<Vec<u64>, JournalError> {
     let folder = options.dir.join("snapshots");
-    disk.create_dir(&folder)
-        .map_err(JournalError::io("create", "snapshots"))?;
-    let names = disk
-        .list(&folder)
-        .map_err(JournalError::io("list", "snapshots"))?;
+    let names = match disk.list(&folder) {
+        Ok(names) => names,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(JournalError::io("list", "snapshots")(error)),
+    };
     let mut seqs: Vec<u64> = names
         .iter()
         .filter_map(|name| {

@@ -3,12 +3,12 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use shared::disk::sim::{Faults, SimDisk};
+use shared::disk::sim::{Cut, Faults, SimDisk};
 use shared::disk::{Disk, DiskFile};
 
 use super::{Embedded, EmbeddedOptions};
@@ -27,6 +27,9 @@ struct Hooked {
     before: Arc<Mutex<Option<Hook>>>,
     after: Arc<Mutex<Option<Hook>>>,
     reads: Arc<AtomicUsize>,
+    /// Folders that were synced, by their last names.
+    synced: Arc<Mutex<Vec<String>>>,
+    fails_to_sync_folders: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Hooked {
@@ -42,6 +45,8 @@ impl Hooked {
             before: Arc::default(),
             after: Arc::default(),
             reads: Arc::default(),
+            synced: Arc::default(),
+            fails_to_sync_folders: Arc::default(),
         }
     }
 
@@ -102,6 +107,11 @@ impl Disk for Hooked {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        if self.fails_to_sync_folders.load(Ordering::SeqCst) {
+            return Err(io::Error::other("simulated input/output error"));
+        }
+        let name = dir.file_name().unwrap_or_default();
+        self.synced.lock().push(name.to_string_lossy().into_owned());
         self.disk.sync_dir(dir)
     }
 }
@@ -267,4 +277,53 @@ fn where_the_log_begins_is_known_without_reading() {
     assert!((2..=20).contains(&oldest.seq), "{oldest:?}");
     assert_eq!(oldest, first(oldest.seq));
     assert_eq!(disk.reads(), before);
+}
+
+/// Writes a snapshot at `seq`.
+fn snapshot(journal: &Embedded, seq: u64) -> Result<(), JournalError> {
+    let mut parts = std::iter::once(vec![b'x'; 4_096]);
+    journal.reader().write_snapshot(seq, &mut parts)
+}
+
+#[test]
+fn a_sync_that_fails_beside_the_log_is_told_from_a_full_disk() {
+    let disk = Hooked::new();
+    let journal = aged(&disk, 1_000, 20);
+    disk.disk.plan(Faults {
+        full_after: Some(0),
+        ..Faults::default()
+    });
+    let full = snapshot(&journal, 20);
+    assert!(matches!(full, Err(JournalError::Io { .. })), "{full:?}");
+    disk.disk.plan(Faults {
+        fail_sync: Some(disk.disk.syncs() + 1),
+        ..Faults::default()
+    });
+    let failed = snapshot(&journal, 20);
+    assert!(matches!(failed, Err(JournalError::Sync { .. })), "{failed:?}");
+    disk.disk.plan(Faults::default());
+    disk.fails_to_sync_folders.store(true, Ordering::SeqCst);
+    let failed = snapshot(&journal, 20);
+    assert!(matches!(failed, Err(JournalError::Sync { .. })), "{failed:?}");
+    let failed = journal.reader().drop_before(20);
+    assert!(matches!(failed, Err(JournalError::Sync { .. })), "{failed:?}");
+}
+
+#[test]
+fn snapshots_that_are_removed_stay_removed() {
+    let disk = Hooked::new();
+    let journal = aged(&disk, 1_000, 20);
+    (10..13).for_each(|seq| snapshot(&journal, seq).unwrap());
+    assert_eq!(journal.reader().snapshots().unwrap(), [12, 11]);
+    let leftover = Path::new("/data/snapshots/snapshot-1.ndjson.tmp");
+    disk.create(leftover).unwrap();
+    drop(journal);
+    disk.synced.lock().clear();
+    drop(open(&disk, 1_000, 21));
+    assert!(disk.synced.lock().contains(&"snapshots".to_owned()));
+    // Nothing that was removed comes back when the power fails now.
+    disk.disk.end(Cut::Power);
+    let after = disk.disk.restart();
+    let names = after.list(Path::new("/data/snapshots")).unwrap();
+    assert_eq!(names.len(), 2, "{names:?}");
 }

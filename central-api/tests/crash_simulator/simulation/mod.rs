@@ -147,7 +147,7 @@ impl World {
     fn stop(&mut self, disk: &SimDisk, faults: Faults, error: &JournalError) -> Stop {
         let chain = chain(error);
         let planned = match error {
-            JournalError::Io { source, .. } => {
+            JournalError::Io { source, .. } | JournalError::Sync { source, .. } => {
                 PowerCut::is(source) || faults.fail_sync.is_some() || faults.full_after.is_some()
             }
             JournalError::Poisoned => faults.fail_sync.is_some() || faults.full_after.is_some(),
