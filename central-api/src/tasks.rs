@@ -116,12 +116,7 @@ async fn snapshots(
 }
 
 /// Drops segments that are older than the retention and than the snapshot before the newest.
-async fn drop_old_segments(
-    ledger: &Ledger,
-    snapshot_before: u64,
-    retention_hours: u32,
-    end: End,
-) {
+async fn drop_old_segments(ledger: &Ledger, snapshot_before: u64, retention_hours: u32, end: End) {
     let published = ledger.published().clone();
     let work = tokio::task::spawn_blocking(move || {
         let Some(newest) = published.record(published.head().seq)? else {
@@ -169,7 +164,10 @@ mod tests {
     fn a_failed_sync_ends_the_process_and_a_full_disk_does_not() {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         for (error, ends) in [
-            (JournalError::sync("snapshots")(io::Error::other("EIO")), true),
+            (
+                JournalError::sync("snapshots")(io::Error::other("EIO")),
+                true,
+            ),
             (JournalError::io("write", "a snapshot")(full()), false),
             (JournalError::io("remove", "a segment")(full()), false),
         ] {

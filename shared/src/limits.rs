@@ -137,6 +137,9 @@ pub const FRAME_COMMANDS: usize = 4_096;
 pub const FRAME_BYTES: usize = 1024 * 1024;
 /// Commands that may wait for the writer; past that: 503.
 pub const WRITER_QUEUE: usize = 16_384;
+/// How long a command may wait for the writer, or a frame for its sync, before the service says that
+/// it is unhealthy. A disk that works answers a thousand times sooner.
+pub const WRITER_HELD_UP: Duration = Duration::from_secs(10);
 /// Longest time for which a compare-and-set that is stale waits to be told, while many others race
 /// for the same product. With 64 of them each sells once in some 25 ms.
 pub const CONFLICT_WAIT: Duration = Duration::from_millis(25);

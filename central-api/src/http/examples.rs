@@ -318,8 +318,8 @@ pub fn health() -> Value {
         "status": "healthy", "service": "central-api", "version": "0.1.0",
         "timestamp": "2026-01-15T10:30:00.123Z",
         "checks": {
-            "writer": {"status": "healthy", "queued": 0},
-            "journal": {"status": "healthy", "headOffset": 4, "bytes": 4_096, "segments": 1},
+            "writer": {"status": "healthy", "queued": 0, "heldUpSeconds": 0},
+            "journal": {"status": "healthy", "headOffset": 4, "durableSecondsAgo": 2, "bytes": 4_096, "segments": 1},
             "disk": {"status": "healthy", "freeBytes": 41_231_686_041_i64, "totalBytes": 64_424_509_440_i64},
             "followers": {"status": "healthy", "known": 4, "online": 4, "behind": 0, "drifted": 0, "lagEventsMax": 0},
         },

@@ -1,5 +1,7 @@
 //! `/health*` and `/v1/info`: whether the service works, and what it is. No key is needed.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -51,20 +53,18 @@ pub async fn live() -> Response {
 pub async fn ready(State(state): State<AppState>) -> Response {
     let published = state.ledger.published();
     let head = published.head();
-    let depth = state.ledger.queue_depth();
-    let full = depth * 10 >= limits::WRITER_QUEUE * 9;
-    let writer = if full {
-        HealthStatus::Degraded
-    } else {
-        HealthStatus::Healthy
-    };
     let log = published.journal.size();
+    let syncing = published.syncing_for();
     let report = HealthReport::new(SERVICE, env!("CARGO_PKG_VERSION"), SystemClock.now())
-        .check("writer", HealthCheck::new(writer).figure("queued", depth))
+        .check(
+            "writer",
+            writer(state.ledger.queue_depth(), state.ledger.held_up()),
+        )
         .check(
             "journal",
-            HealthCheck::new(HealthStatus::Healthy)
+            journal(syncing)
                 .figure("headOffset", head.offset)
+                .figure("durableSecondsAgo", published.since_durable().as_secs())
                 .figure("bytes", log.bytes)
                 .figure("segments", log.segments),
         )
@@ -76,6 +76,30 @@ pub async fn ready(State(state): State<AppState>) -> Response {
     match &state.shared.faults {
         Some(faults) => report.check("faults", injected(faults)).into_response(),
         None => report.into_response(),
+    }
+}
+
+/// Whether commands are decided, of which `queued` wait. If they were not for a while, nothing that
+/// changes anything can be done here, whatever the reason.
+fn writer(queued: usize, held_up: Duration) -> HealthCheck {
+    let check = if held_up > limits::WRITER_HELD_UP {
+        HealthCheck::new(HealthStatus::Unhealthy).detail("commands wait and are not decided")
+    } else if queued * 10 >= limits::WRITER_QUEUE * 9 {
+        HealthCheck::new(HealthStatus::Degraded).detail("the queue of commands is almost full")
+    } else {
+        HealthCheck::new(HealthStatus::Healthy)
+    };
+    check
+        .figure("queued", queued)
+        .figure("heldUpSeconds", held_up.as_secs())
+}
+
+/// Whether frames become durable: for how long the one in flight has been waiting for its sync.
+fn journal(syncing: Duration) -> HealthCheck {
+    if syncing > limits::WRITER_HELD_UP {
+        HealthCheck::new(HealthStatus::Unhealthy).detail("the disk does not answer")
+    } else {
+        HealthCheck::new(HealthStatus::Healthy)
     }
 }
 
@@ -200,4 +224,38 @@ pub async fn info(State(state): State<AppState>) -> Json<Info> {
         features: FEATURES.to_vec(),
         fault_injection: state.shared.faults.is_some(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(writer: HealthCheck, journal: HealthCheck) -> u16 {
+        HealthReport::new(SERVICE, "0", SystemClock.now())
+            .check("writer", writer)
+            .check("journal", journal)
+            .into_response()
+            .status()
+            .as_u16()
+    }
+
+    #[test]
+    fn who_can_decide_nothing_or_sync_nothing_is_unhealthy() {
+        let (soon, late) = (
+            limits::WRITER_HELD_UP,
+            limits::WRITER_HELD_UP + Duration::from_secs(1),
+        );
+        for (queued, held_up, syncing, expected) in [
+            (0, Duration::ZERO, Duration::ZERO, 200),
+            (limits::WRITER_QUEUE, soon, soon, 200),
+            (1, late, Duration::ZERO, 503),
+            (0, late, late, 503),
+            (0, Duration::ZERO, late, 503),
+        ] {
+            let told = answer(writer(queued, held_up), journal(syncing));
+            assert_eq!(told, expected, "{queued} {held_up:?} {syncing:?}");
+        }
+        let full = writer(limits::WRITER_QUEUE, Duration::ZERO);
+        assert_eq!(full.status, HealthStatus::Degraded);
+    }
 }

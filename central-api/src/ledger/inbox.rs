@@ -3,6 +3,11 @@
 //! Requests come from many tasks and leave in one sweep: the writer takes everything that waits, so
 //! the next frame is whatever arrived while the last one was made. A full queue refuses at once,
 //! and nothing has happened then.
+//!
+//! The writer comes by for every frame, so the queue also knows how long it has been away: a writer
+//! that hangs, dies, or waits for a disk that does not answer is noticed here.
+
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
@@ -61,6 +66,20 @@ struct Queue {
     sleeping: bool,
     /// Somebody else wrote; there may be something to take in.
     nudged: bool,
+    /// When the oldest of `waiting` came.
+    waiting_since: Option<Instant>,
+    /// When the writer last came by, unless it waits for work.
+    working_since: Option<Instant>,
+}
+
+impl Queue {
+    /// Hands everything that waits to the writer, who goes to work.
+    fn hand_over(&mut self, batch: &mut Vec<Submission>) {
+        std::mem::swap(&mut self.waiting, batch);
+        self.commands = 0;
+        self.waiting_since = None;
+        self.working_since = Some(Instant::now());
+    }
 }
 
 /// What the writer found.
@@ -97,6 +116,7 @@ impl Inbox {
             return Err(Refused::Full);
         }
         queue.commands = commands;
+        queue.waiting_since.get_or_insert_with(Instant::now);
         queue.waiting.push(submission);
         let wake = std::mem::take(&mut queue.sleeping);
         drop(queue);
@@ -129,13 +149,19 @@ impl Inbox {
         self.queue.lock().commands
     }
 
+    /// How long the oldest command has waited for the writer, or the writer has been at one frame, if
+    /// that is longer. Nothing if the writer waits for work.
+    #[must_use]
+    pub fn held_up(&self) -> Duration {
+        let queue = self.queue.lock();
+        let since = [queue.waiting_since, queue.working_since];
+        let oldest = since.into_iter().flatten().min();
+        oldest.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     /// Takes everything that waits into `batch`, which must be empty, and does not wait.
     pub fn try_take(&self, batch: &mut Vec<Submission>) {
-        let mut queue = self.queue.lock();
-        if !queue.waiting.is_empty() {
-            std::mem::swap(&mut queue.waiting, batch);
-            queue.commands = 0;
-        }
+        self.queue.lock().hand_over(batch);
     }
 
     /// Waits until there is something to do, but not past `deadline`, and takes all of it into `batch`,
@@ -145,12 +171,12 @@ impl Inbox {
         let mut is_time = false;
         loop {
             if !queue.waiting.is_empty() || queue.nudged || is_time {
-                std::mem::swap(&mut queue.waiting, batch);
-                queue.commands = 0;
+                queue.hand_over(batch);
                 queue.nudged = false;
                 queue.sleeping = false;
                 return Taken::Work;
             }
+            queue.working_since = None;
             if queue.closed {
                 return Taken::Closed;
             }

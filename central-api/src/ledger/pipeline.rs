@@ -37,6 +37,9 @@ use super::writer::{Draft, Publication, Writer};
 use crate::journal::{Flush, Journal, JournalError};
 use crate::metrics::FrameTally;
 
+#[cfg(test)]
+mod tests;
+
 /// Ends the process when the journal has failed.
 pub(super) type Fatal = Arc<dyn Fn(&JournalError) + Send + Sync>;
 
@@ -326,7 +329,7 @@ impl Flusher {
             let frame = publication.frame.as_ref();
             let records = frame.map(|(frame, _)| frame.header.counts.records);
             let began = Instant::now();
-            flush.run()?;
+            self.published.sync(flush)?;
             let synced = began.elapsed();
             // From here on it is durable. The writer may go on while it is published.
             self.flushed.send(()).ok();
@@ -341,103 +344,5 @@ impl Flusher {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc::channel;
-
-    use shared::domain::ids::{IdempotencyKey, ProductId};
-    use shared::domain::inventory::command::fingerprint;
-    use shared::domain::inventory::{Atomicity, Command, Move, Reason};
-    use shared::domain::origin::Origin;
-    use shared::service::system_clock::SystemClock;
-
-    use super::*;
-    use crate::journal::memory::MemoryJournal;
-    use crate::journal::{Frame, JournalReader, LogGen};
-    use crate::ledger::{Fold, KeyRetention, Ledger, LedgerOptions, Request, SubmitError};
-
-    /// A journal that panics in one of the threads, once the ledger has started.
-    #[derive(Debug)]
-    struct Panicking {
-        journal: MemoryJournal,
-        thread: &'static str,
-        commits: usize,
-    }
-
-    impl Journal for Panicking {
-        fn begin(&mut self) -> Result<Vec<Frame>, JournalError> {
-            self.journal.begin()
-        }
-
-        fn commit(&mut self, frame: Frame) -> Result<Flush, JournalError> {
-            self.commits += 1;
-            let flush = self.journal.commit(frame)?;
-            match self.thread {
-                // The first is the start's own.
-                _ if self.commits == 1 => Ok(flush),
-                "ledger-writer" => panic!("on purpose"),
-                _ => Ok(Flush::new(|| panic!("on purpose"))),
-            }
-        }
-
-        fn abandon(&mut self) {
-            self.journal.abandon();
-        }
-
-        fn reader(&self) -> Arc<dyn JournalReader> {
-            self.journal.reader()
-        }
-    }
-
-    fn sale() -> Request {
-        let command = Command::Move {
-            lines: vec![Move {
-                product: ProductId::parse("A").unwrap(),
-                delta: -1,
-                reason: Reason::Sale,
-                expected_version: None,
-                reference: None,
-                note: None,
-            }],
-            atomicity: Atomicity::PerItem,
-        };
-        Request {
-            origin: Origin {
-                key: Some(IdempotencyKey::parse("key").unwrap()),
-                ..Origin::internal("test")
-            },
-            fingerprint: fingerprint(&command, None),
-            command: command.into(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_panic_in_either_thread_ends_the_process() {
-        for thread in ["ledger-writer", "ledger-flusher"] {
-            let (tell, told) = channel();
-            let keys = KeyRetention::default();
-            let options = LedgerOptions {
-                clock: Arc::new(SystemClock),
-                log_gen: LogGen(1),
-                keys,
-                homes: Vec::new(),
-                fatal: Box::new(move |error| drop(tell.send(error.to_string()))),
-            };
-            let journal = Box::new(Panicking {
-                journal: MemoryJournal::new(Arc::default()),
-                thread,
-                commits: 0,
-            });
-            let (ledger, threads) = Ledger::start(journal, Fold::empty(keys), options).unwrap();
-            let answer = ledger.submit(vec![sale()]).await;
-            assert_eq!(answer.unwrap_err(), SubmitError::Unknown);
-            threads.stop();
-            let told: Vec<String> = told.try_iter().collect();
-            let expected = format!("the thread {thread} panicked: on purpose");
-            assert!(told.contains(&expected), "{told:?}");
-        }
     }
 }

@@ -11,6 +11,7 @@
 //! thread of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use shared::clock::Timestamp;
@@ -19,6 +20,7 @@ use shared::limits;
 use shared::view::{Catalogue, Head};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::books::Books;
 use super::fold::Fold;
@@ -29,8 +31,11 @@ use super::writer::Publication;
 use crate::feed::answer::SharedSlices;
 use crate::feed::ring::{Chunk, Ring};
 use crate::journal::record::Spans;
-use crate::journal::{Generation, JournalError, JournalReader, LogGen, Record, Stream};
+use crate::journal::{Flush, Generation, JournalError, JournalReader, LogGen, Record, Stream};
 use crate::metrics::{FeedMetrics, LedgerMetrics};
+
+#[cfg(test)]
+mod tests;
 
 /// What readers see: everything in here is durable.
 #[derive(Debug)]
@@ -57,6 +62,16 @@ pub struct Published {
     newest_snapshot: Mutex<Option<SnapshotMark>>,
     /// Turns of requests that read old parts of the log.
     log_readers: Arc<Semaphore>,
+    durable: Mutex<Durable>,
+}
+
+/// How the last frames became durable.
+#[derive(Clone, Copy, Debug)]
+struct Durable {
+    /// When the last one did.
+    at: Instant,
+    /// When the sync began that is under way.
+    syncing_since: Option<Instant>,
 }
 
 /// Where a snapshot of the state stands.
@@ -85,6 +100,11 @@ impl Published {
             feed_metrics: FeedMetrics::default(),
             newest_snapshot: Mutex::default(),
             log_readers: Arc::new(Semaphore::new(limits::LOG_READERS)),
+            // The first record of this life of the log has just been synced.
+            durable: Mutex::new(Durable {
+                at: Instant::now(),
+                syncing_since: None,
+            }),
             view: Catalogue::load(entries_of(fold), head),
             books: Books::of(&fold.state),
             ring: Ring::new(limits::FEED_RING_BYTES),
@@ -224,6 +244,30 @@ impl Published {
         Ok(low)
     }
 
+    /// How long ago the last frame became durable.
+    #[must_use]
+    pub fn since_durable(&self) -> Duration {
+        self.durable.lock().at.elapsed()
+    }
+
+    /// For how long the journal has been syncing the frame that is in flight.
+    #[must_use]
+    pub fn syncing_for(&self) -> Duration {
+        let since = self.durable.lock().syncing_since;
+        since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Runs the sync of a frame, and notes when it began and that it has ended.
+    pub(super) fn sync(&self, flush: Flush) -> Result<(), JournalError> {
+        self.durable.lock().syncing_since = Some(Instant::now());
+        flush.run()?;
+        *self.durable.lock() = Durable {
+            at: Instant::now(),
+            syncing_since: None,
+        };
+        Ok(())
+    }
+
     /// Where the newest snapshot stands; `None` before the first.
     #[must_use]
     pub fn newest_snapshot(&self) -> Option<SnapshotMark> {
@@ -293,83 +337,5 @@ impl Published {
             moved = self.heralds.move_to(head);
         });
         self.heralds.tell(moved, replies);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use shared::domain::ids::{IdempotencyKey, ProductId};
-    use shared::domain::inventory::command::fingerprint;
-    use shared::domain::inventory::{Atomicity, Command, Details, NewProduct};
-    use shared::domain::origin::Origin;
-    use shared::service::system_clock::SystemClock;
-
-    use super::*;
-    use crate::feed::answer::{self, FeedHead};
-    use crate::journal::memory::{MemoryJournal, MemoryLog};
-    use crate::ledger::{Ledger, LedgerOptions, LedgerThreads, Outcome, Request, SubmitError};
-
-    fn start(log: &Arc<MemoryLog>) -> (Ledger, LedgerThreads) {
-        let keys = KeyRetention::default();
-        let options = LedgerOptions {
-            clock: Arc::new(SystemClock),
-            log_gen: LogGen(1),
-            keys,
-            homes: Vec::new(),
-            fatal: Box::new(|error| panic!("{error}")),
-        };
-        let journal = Box::new(MemoryJournal::new(Arc::clone(log)));
-        Ledger::start(journal, Fold::empty(keys), options).unwrap()
-    }
-
-    fn creation() -> Request {
-        let command = Command::Create {
-            items: vec![NewProduct {
-                product: ProductId::parse("A").unwrap(),
-                details: Details {
-                    name: "A".to_owned().into(),
-                    ..Details::default()
-                },
-                on_hand: 1,
-            }],
-            atomicity: Atomicity::All,
-        };
-        Request {
-            origin: Origin {
-                key: Some(IdempotencyKey::parse("key").unwrap()),
-                ..Origin::internal("test")
-            },
-            fingerprint: fingerprint(&command, None),
-            command: command.into(),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn old_events_and_repeats_take_turns_with_all_who_read_the_log() {
-        let log = Arc::default();
-        let (before, threads) = start(&log);
-        before.decide(creation()).await.unwrap();
-        threads.stop();
-        // This one has the event in its log only.
-        let (ledger, threads) = start(&log);
-        let published = ledger.published();
-        let head = FeedHead::of(published.head(), Stream::Inventory);
-        let everybody = u32::try_from(limits::LOG_READERS).unwrap();
-        let turns = published.log_readers.acquire_many(everybody).await.unwrap();
-        let read = answer::read(published, 0, 10, head).await;
-        assert!(matches!(read, Err(JournalError::Busy)), "{read:?}");
-        let repeated = ledger.decide(creation()).await;
-        assert!(
-            matches!(repeated, Err(SubmitError::Unknown)),
-            "{repeated:?}"
-        );
-        drop(turns);
-        assert_eq!(answer::read(published, 0, 10, head).await.unwrap().count, 1);
-        let repeated = ledger.decide(creation()).await;
-        assert!(
-            matches!(repeated, Ok(Outcome::Decided { replayed: true, .. })),
-            "{repeated:?}"
-        );
-        threads.stop();
     }
 }

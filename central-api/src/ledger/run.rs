@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use shared::clock::{Clock, Timestamp};
 use shared::limits;
@@ -163,6 +164,12 @@ impl Ledger {
     #[must_use]
     pub fn queue_depth(&self) -> usize {
         self.inbox.depth()
+    }
+
+    /// How long the oldest command has waited for the writer, or the writer has been at one frame.
+    #[must_use]
+    pub fn held_up(&self) -> Duration {
+        self.inbox.held_up()
     }
 
     /// Has commands decided one after the other, with nothing between them.

@@ -97,8 +97,8 @@ fn sync_names(
     sync: impl Fn(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     for (index, parent) in dir.ancestors().skip(1).enumerate() {
-        let last = parent.as_os_str().is_empty();
-        let folder = if last { Path::new(".") } else { parent };
+        let is_here = parent.as_os_str().is_empty();
+        let folder = if is_here { Path::new(".") } else { parent };
         if let Err(error) = sync(folder) {
             let is_foreign = matches!(
                 error.kind(),
@@ -135,9 +135,10 @@ mod tests {
         let seen = std::cell::RefCell::new(Vec::new());
         let result = sync_names(Path::new("/a/b/c"), 2, |folder| {
             seen.borrow_mut().push(folder.display().to_string());
-            match folder == Path::new(fails) {
-                true => Err(kind.into()),
-                false => Ok(()),
+            if folder == Path::new(fails) {
+                Err(kind.into())
+            } else {
+                Ok(())
             }
         });
         (seen.into_inner(), result.is_ok())

@@ -123,7 +123,9 @@ impl Segments {
     /// What there is to read of the segment whose first record is `seq`.
     fn stretch(&self, seq: u64) -> Option<Stretch> {
         let table = self.table.lock();
-        let index = table.binary_search_by_key(&seq, |segment| segment.seq).ok()?;
+        let index = table
+            .binary_search_by_key(&seq, |segment| segment.seq)
+            .ok()?;
         let segment = table.get(index)?;
         Some(Stretch {
             name: segment.name(),

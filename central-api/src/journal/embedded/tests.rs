@@ -172,7 +172,7 @@ fn a_reader_of_an_old_segment_does_not_hold_up_the_writer() {
     *disk.before.lock() = Some(Box::new(move || {
         tell_reading.send(()).unwrap();
         // Ends when the test drops its side.
-        drop(released.recv());
+        released.recv().ok();
     }));
     let slow = Arc::clone(&reader);
     let slow = std::thread::spawn(move || slow.frames_from_seq(2, 1).unwrap());
@@ -300,13 +300,22 @@ fn a_sync_that_fails_beside_the_log_is_told_from_a_full_disk() {
         ..Faults::default()
     });
     let failed = snapshot(&journal, 20);
-    assert!(matches!(failed, Err(JournalError::Sync { .. })), "{failed:?}");
+    assert!(
+        matches!(failed, Err(JournalError::Sync { .. })),
+        "{failed:?}"
+    );
     disk.disk.plan(Faults::default());
     disk.fails_to_sync_folders.store(true, Ordering::SeqCst);
     let failed = snapshot(&journal, 20);
-    assert!(matches!(failed, Err(JournalError::Sync { .. })), "{failed:?}");
+    assert!(
+        matches!(failed, Err(JournalError::Sync { .. })),
+        "{failed:?}"
+    );
     let failed = journal.reader().drop_before(20);
-    assert!(matches!(failed, Err(JournalError::Sync { .. })), "{failed:?}");
+    assert!(
+        matches!(failed, Err(JournalError::Sync { .. })),
+        "{failed:?}"
+    );
 }
 
 #[test]
@@ -316,7 +325,7 @@ fn snapshots_that_are_removed_stay_removed() {
     (10..13).for_each(|seq| snapshot(&journal, seq).unwrap());
     assert_eq!(journal.reader().snapshots().unwrap(), [12, 11]);
     let leftover = Path::new("/data/snapshots/snapshot-1.ndjson.tmp");
-    disk.create(leftover).unwrap();
+    drop(disk.create(leftover).unwrap());
     drop(journal);
     disk.synced.lock().clear();
     drop(open(&disk, 1_000, 21));
