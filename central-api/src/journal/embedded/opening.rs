@@ -13,7 +13,6 @@ use std::path::Path;
 use bytes::Bytes;
 use shared::disk::Disk;
 
-use super::reading::damaged;
 use super::segments::{Segment, segment_name};
 use super::{EmbeddedOptions, Opened};
 use crate::journal::JournalError;
@@ -146,7 +145,7 @@ impl Walk {
         Ok(Some(found.frames))
     }
 
-    pub(super) fn finish(self, from: First) -> Result<(Vec<Segment>, Opened), JournalError> {
+    pub(super) fn finish(mut self, from: First) -> Result<(Vec<Segment>, Opened), JournalError> {
         if self.seq < from.seq {
             let snapshot = from.seq - 1;
             return Err(JournalError::TailLost {
@@ -154,6 +153,14 @@ impl Walk {
                 snapshot,
                 last: self.seq - 1,
             });
+        }
+        // Whoever looks for an event of it begins in the one before, and comes upon the damage.
+        let mut behind = self.offsets.unwrap_or(from.offsets);
+        for segment in self.table.iter_mut().rev() {
+            if segment.offsets == UNREADABLE {
+                segment.offsets = behind;
+            }
+            behind = segment.offsets;
         }
         let next = First {
             seq: self.seq,
@@ -167,6 +174,12 @@ impl Walk {
     }
 }
 
+/// Stands for the offsets of a segment whose first header is damaged, until those of the next are known.
+const UNREADABLE: Offsets = Offsets {
+    inventory: u64::MAX,
+    orders: u64::MAX,
+};
+
 /// A segment of which only the first header is read.
 fn unread_segment(disk: &dyn Disk, folder: &Path, seq: u64) -> Result<Segment, JournalError> {
     let name = segment_name(seq);
@@ -174,11 +187,11 @@ fn unread_segment(disk: &dyn Disk, folder: &Path, seq: u64) -> Result<Segment, J
     let bytes = disk.len(&path).map_err(JournalError::io("read", &name))?;
     let head = disk.read_at(&path, 0, HEADER_BYTES);
     let head = head.map_err(JournalError::io("read", &name))?;
-    let header = Header::parse(&head).ok_or_else(|| damaged(&name, 0))?;
+    let header = Header::parse(&head);
     Ok(Segment {
         seq,
         bytes,
-        offsets: header.first.offsets,
+        offsets: header.map_or(UNREADABLE, |header| header.first.offsets),
         places: None,
     })
 }
