@@ -70,6 +70,12 @@ impl Offsets {
             Stream::Orders => self.orders,
         }
     }
+
+    /// Whether neither feed is further on than in `other`.
+    #[must_use]
+    pub const fn are_within(self, other: Self) -> bool {
+        self.inventory <= other.inventory && self.orders <= other.orders
+    }
 }
 
 /// Where the contents of a frame begin.

@@ -154,10 +154,11 @@ impl Walk {
                 last: self.seq - 1,
             });
         }
-        // Whoever looks for an event of it begins in the one before, and comes upon the damage.
+        // Readers bisect the table, so it must ascend. Whoever looks for an event of a segment whose
+        // header lies begins in the one before, and comes upon the damage.
         let mut behind = self.offsets.unwrap_or(from.offsets);
         for segment in self.table.iter_mut().rev() {
-            if segment.offsets == UNREADABLE {
+            if !segment.offsets.are_within(behind) {
                 segment.offsets = behind;
             }
             behind = segment.offsets;
@@ -174,7 +175,8 @@ impl Walk {
     }
 }
 
-/// Stands for the offsets of a segment whose first header is damaged, until those of the next are known.
+/// Stands for the offsets of a segment whose first header is damaged, until those of the next are
+/// known.
 const UNREADABLE: Offsets = Offsets {
     inventory: u64::MAX,
     orders: u64::MAX,
@@ -187,7 +189,7 @@ fn unread_segment(disk: &dyn Disk, folder: &Path, seq: u64) -> Result<Segment, J
     let bytes = disk.len(&path).map_err(JournalError::io("read", &name))?;
     let head = disk.read_at(&path, 0, HEADER_BYTES);
     let head = head.map_err(JournalError::io("read", &name))?;
-    let header = Header::parse(&head);
+    let header = Header::parse(&head).filter(|header| header.first.seq == seq);
     Ok(Segment {
         seq,
         bytes,

@@ -141,8 +141,8 @@ impl Segments {
         }
     }
 
-    /// Seals the last segment and begins the one whose contents begin at `first`. The old one is durable, since each
-    /// of its frames was synced; a crash in here leaves at most an empty file.
+    /// Seals the last segment and begins the one whose contents begin at `first`. The old one is
+    /// durable, since each of its frames was synced; a crash in here leaves at most an empty file.
     fn rotate(&self, tail: &mut Tail, first: First) -> Result<(), JournalError> {
         let segment = Segment::empty(first);
         let name = segment.name();

@@ -60,19 +60,22 @@ impl Segments {
                 .map_err(JournalError::io("write", "a snapshot"))?;
             unsynced += part.len();
             if unsynced >= SYNC_BYTES {
-                file.sync()
-                    .map_err(JournalError::io("sync", "a snapshot"))?;
+                file.sync().map_err(unsynced_snapshot)?;
                 unsynced = 0;
             }
         }
-        file.sync().map_err(|error| match error.kind() {
-            // Where room is given late, this is how a write learns that there is none. Nothing is
-            // built upon this file.
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                JournalError::io("write", "a snapshot")(error)
-            }
-            _ => JournalError::sync("a snapshot")(error),
-        })
+        file.sync().map_err(unsynced_snapshot)
+    }
+}
+
+/// What a failed sync of a snapshot means. Where room is given late, this is how a write learns that
+/// there is none; and nothing is built upon this file.
+fn unsynced_snapshot(error: std::io::Error) -> JournalError {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            JournalError::io("write", "a snapshot")(error)
+        }
+        _ => JournalError::sync("a snapshot")(error),
     }
 }
 
