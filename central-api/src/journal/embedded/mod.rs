@@ -15,7 +15,7 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -71,7 +71,9 @@ impl Embedded {
             disk.create_dir(&options.dir.join(folder))
                 .map_err(JournalError::io("create", folder))?;
         }
-        snapshots::remove_leftovers(&*disk, &options)?;
+        for folder in ["journal", "snapshots"] {
+            snapshots::remove_leftovers(&*disk, &options.dir.join(folder))?;
+        }
         let mut walk = Walk::start(&*disk, &options, from)?;
         while let Some(frames) = walk.next_segment(&*disk, &options)? {
             for frame in &frames {
@@ -83,14 +85,14 @@ impl Embedded {
         let (table, opened) = walk.finish(from)?;
         let last = table.last().map(|segment| (segment.name(), segment.bytes));
         let (name, bytes) = last.unwrap_or_default();
-        let path = options.dir.join("journal").join(&name);
-        let mut file = disk
-            .append(&path)
-            .map_err(JournalError::io("open", &name))?;
-        // What a killed process wrote may be in the kernel's memory only. From here on it counts, so
-        // bytes and names are made durable before anything is built upon them.
-        file.sync().map_err(JournalError::sync(&name))?;
         let folder = options.dir.join("journal");
+        if opened.next.seq > from.seq {
+            write_anew(&*disk, &folder, &name)?;
+        }
+        let mut file = disk
+            .append(&folder.join(&name))
+            .map_err(JournalError::io("open", &name))?;
+        file.sync().map_err(JournalError::sync(&name))?;
         disk.sync_dir(&folder)
             .map_err(JournalError::sync("journal"))?;
         let tail = Mutex::new(Tail {
@@ -110,6 +112,18 @@ impl Embedded {
         };
         Ok((writer, opened))
     }
+}
+
+/// Makes what was found in the last segment durable, because from here on it counts.
+///
+/// What a killed process wrote may be in the kernel's memory only, and after a sync that failed it
+/// stays there for all to read, while later syncs report success for it. So it is not synced but
+/// written anew, to a file of its own that takes the place of the old one. The last frame alone is
+/// in doubt, and only if no snapshot has it: snapshots are made of what was durable.
+fn write_anew(disk: &dyn Disk, folder: &Path, name: &str) -> Result<(), JournalError> {
+    let bytes = disk.read(&folder.join(name));
+    let bytes = bytes.map_err(JournalError::io("read", name))?;
+    snapshots::write_aside(disk, folder, name, &mut std::iter::once(bytes))
 }
 
 impl Journal for Embedded {

@@ -4,7 +4,7 @@
 //! in it; a `.tmp` is what a process left that ended in the middle, and opening removes it. What a
 //! snapshot holds, and whether its bytes are sound, is the ledger's to know.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use shared::disk::Disk;
@@ -29,15 +29,7 @@ impl Segments {
     ) -> Result<(), JournalError> {
         let folder = self.options.dir.join("snapshots");
         let name = snapshot_name(seq);
-        let aside = format!("{name}.tmp");
-        if let Err(error) = self.write_aside(&folder.join(&aside), parts) {
-            // The room is wanted, and so is the name when it is tried again.
-            drop(self.disk.remove(&folder.join(&aside)));
-            return Err(error);
-        }
-        self.disk
-            .rename(&folder.join(&aside), &folder.join(&name))
-            .map_err(JournalError::io("rename", &aside))?;
+        write_aside(&*self.disk, &folder, &name, parts)?;
         self.disk
             .sync_dir(&folder)
             .map_err(JournalError::sync("snapshots"))?;
@@ -45,54 +37,70 @@ impl Segments {
         let old = kept.into_iter().skip(SNAPSHOTS_KEPT).map(snapshot_name);
         remove_durably(&*self.disk, &folder, old)
     }
-
-    /// Writes a file under a name that nobody looks at. Content is durable before the name counts.
-    fn write_aside(
-        &self,
-        path: &Path,
-        parts: &mut dyn Iterator<Item = Vec<u8>>,
-    ) -> Result<(), JournalError> {
-        let created = self.disk.create(path);
-        let mut file = created.map_err(JournalError::io("create", "a snapshot"))?;
-        let mut unsynced = 0;
-        for part in parts {
-            file.write_all(&part)
-                .map_err(JournalError::io("write", "a snapshot"))?;
-            unsynced += part.len();
-            if unsynced >= SYNC_BYTES {
-                file.sync().map_err(unsynced_snapshot)?;
-                unsynced = 0;
-            }
-        }
-        file.sync().map_err(unsynced_snapshot)
-    }
 }
 
-/// What a failed sync of a snapshot means. Where room is given late, this is how a write learns that
-/// there is none; and nothing is built upon this file.
-fn unsynced_snapshot(error: std::io::Error) -> JournalError {
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            JournalError::io("write", "a snapshot")(error)
-        }
-        _ => JournalError::sync("a snapshot")(error),
-    }
-}
-
-/// Removes snapshots that were being written when the process ended.
-pub(super) fn remove_leftovers(
+/// Writes a file of `folder` under a name that nobody looks at, and then names it `name`. Its content
+/// is durable before the name counts; the name is when the folder is synced.
+pub(super) fn write_aside(
     disk: &dyn Disk,
-    options: &EmbeddedOptions,
+    folder: &Path,
+    name: &str,
+    parts: &mut dyn Iterator<Item = Vec<u8>>,
 ) -> Result<(), JournalError> {
-    let folder = options.dir.join("snapshots");
-    let names = disk
-        .list(&folder)
-        .map_err(JournalError::io("list", "snapshots"))?;
-    let leftovers = names.into_iter().filter(|name| name.ends_with(".tmp"));
-    remove_durably(disk, &folder, leftovers)
+    let aside = format!("{name}.tmp");
+    let path = folder.join(&aside);
+    if let Err(error) = write_durably(disk, &path, &aside, parts) {
+        // The room is wanted, and so is the name when it is tried again.
+        drop(disk.remove(&path));
+        return Err(error);
+    }
+    disk.rename(&path, &folder.join(name))
+        .map_err(JournalError::io("rename", aside))
 }
 
-/// Removes files of the snapshots' folder, so that they and what they took of the disk stay gone.
+fn write_durably(
+    disk: &dyn Disk,
+    path: &Path,
+    name: &str,
+    parts: &mut dyn Iterator<Item = Vec<u8>>,
+) -> Result<(), JournalError> {
+    // Where room is given late, a sync is how a write learns that there is none; and nothing is built
+    // upon this file.
+    let unsynced = |error: io::Error| match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => JournalError::io("write", name)(error),
+        _ => JournalError::sync(name)(error),
+    };
+    let created = disk.create(path);
+    let mut file = created.map_err(JournalError::io("create", name))?;
+    let mut waiting = 0;
+    for part in parts {
+        file.write_all(&part)
+            .map_err(JournalError::io("write", name))?;
+        waiting += part.len();
+        if waiting >= SYNC_BYTES {
+            file.sync().map_err(unsynced)?;
+            waiting = 0;
+        }
+    }
+    file.sync().map_err(unsynced)
+}
+
+/// Removes what was being written to `folder` when the process ended.
+pub(super) fn remove_leftovers(disk: &dyn Disk, folder: &Path) -> Result<(), JournalError> {
+    let names = disk
+        .list(folder)
+        .map_err(JournalError::io("list", name_of(folder)))?;
+    let leftovers = names.into_iter().filter(|name| name.ends_with(".tmp"));
+    remove_durably(disk, folder, leftovers)
+}
+
+/// What an error calls a folder.
+fn name_of(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// Removes files of `folder`, so that they and what they took of the disk stay gone.
 fn remove_durably(
     disk: &dyn Disk,
     folder: &Path,
@@ -106,7 +114,7 @@ fn remove_durably(
     }
     if removed {
         disk.sync_dir(folder)
-            .map_err(JournalError::sync("snapshots"))?;
+            .map_err(JournalError::sync(name_of(folder)))?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use shared::disk::sim::{Cut, Faults, SimDisk};
 use shared::disk::{Disk, DiskFile};
 
-use super::{Embedded, EmbeddedOptions};
+use super::{Embedded, EmbeddedOptions, Opened};
 use crate::journal::frame::{Counts, HEADER_BYTES};
 use crate::journal::{First, Frame, Journal, JournalError, Offsets, Stream};
 
@@ -151,6 +151,15 @@ fn open(disk: &Hooked, segment_bytes: u64, from: u64) -> Embedded {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let opened = Embedded::open::<JournalError>(disk, options, first(from), |_| Ok(()));
     opened.unwrap().0
+}
+
+/// Opens a journal of one segment without a snapshot.
+fn try_open(disk: &Hooked) -> Result<(Embedded, Opened), JournalError> {
+    let options = EmbeddedOptions {
+        dir: "/data".into(),
+        segment_bytes: 1_000_000,
+    };
+    Embedded::open(Arc::new(disk.clone()), options, first(1), |_| Ok(()))
 }
 
 /// A journal of `frames` frames, opened anew from a snapshot at its end, so that only its last
@@ -335,4 +344,42 @@ fn snapshots_that_are_removed_stay_removed() {
     let after = disk.disk.restart();
     let names = after.list(Path::new("/data/snapshots")).unwrap();
     assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
+fn what_a_failed_sync_has_left_is_not_built_upon_before_it_is_durable() {
+    let mut found = 0;
+    for seed in 0..40 {
+        let mut disk = Hooked::new();
+        disk.disk = SimDisk::new(seed, Faults::default());
+        let mut journal = open(&disk, 1_000_000, 1);
+        (1..=3).for_each(|seq| append(&mut journal, seq));
+        // The frame is written, its sync fails, and the process is killed while it cuts the frame off.
+        disk.disk.plan(Faults {
+            fail_sync: Some(disk.disk.syncs() + 1),
+            cut: Some((disk.disk.steps() + 3, Cut::Kill)),
+            ..Faults::default()
+        });
+        journal.commit(frame(4)).unwrap().run().unwrap_err();
+        // The next one cannot sync either, and the one after it builds upon what it finds.
+        disk.disk = disk.disk.restart();
+        disk.disk.plan(Faults {
+            fail_sync: Some(1),
+            ..Faults::default()
+        });
+        let opened = try_open(&disk);
+        assert!(
+            matches!(opened, Err(JournalError::Sync { .. })),
+            "{opened:?}"
+        );
+        disk.disk = disk.disk.restart();
+        let (mut journal, opened) = try_open(&disk).unwrap();
+        found += opened.next.seq - 4;
+        append(&mut journal, opened.next.seq);
+        disk.disk.end(Cut::Power);
+        disk.disk = disk.disk.restart();
+        let (_, after) = try_open(&disk).unwrap();
+        assert_eq!(after.next.seq, opened.next.seq + 1, "{seed}");
+    }
+    assert!((1..40).contains(&found), "{found}");
 }

@@ -90,6 +90,13 @@ impl Disk for PlantedDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let is_segment = to
+            .parent()
+            .is_some_and(|folder| folder.ends_with("journal"));
+        if self.plant == Plant::FoundTakenForDurable && is_segment {
+            // What was written anew does not take its place.
+            return self.disk.remove(from);
+        }
         self.disk.rename(from, to)?;
         if self.plant == Plant::SnapshotNamedBeforeSync {
             self.disk.append(to)?.sync()?;
