@@ -16,6 +16,7 @@ use shared::service::telemetry::LogFormat;
 use tracing::Level;
 
 use crate::export::ExportFormat;
+use crate::ledger::{KeyRetention, Retention};
 
 pub use payments::{PaymentConfig, PaymentSettings, ProviderConfig};
 
@@ -157,11 +158,26 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Whether an admin key can make calls fail on purpose.
     pub fault_injection: bool,
+    /// How many orders that are over are kept in memory. Not a setting: every copy of a log keeps the
+    /// same ones, so it is for tests to change.
+    pub ended_orders: usize,
     /// Who moves money.
     pub payments: PaymentConfig,
 }
 
 impl Config {
+    /// What is remembered in memory, and for how long.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention {
+            keys: KeyRetention {
+                millis: i64::from(self.idempotency_retention_hours) * 3_600_000,
+                ..KeyRetention::default()
+            },
+            ended_orders: self.ended_orders,
+        }
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -232,6 +248,7 @@ impl Config {
                 currency: settings.currency,
                 segment_bytes: settings.segment_bytes,
                 fault_injection: settings.fault_injection,
+                ended_orders: limits::ORDERS_ENDED_KEPT,
                 payments,
             }),
             _ => Err(faults),

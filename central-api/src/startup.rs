@@ -21,7 +21,7 @@ use crate::http::{self, AppState};
 use crate::journal::embedded::EmbeddedOptions;
 use crate::journal::{JournalError, LogGen};
 use crate::ledger::open::recover;
-use crate::ledger::{KeyRetention, Ledger, LedgerOptions, LedgerThreads};
+use crate::ledger::{Ledger, LedgerOptions, LedgerThreads};
 use crate::payments::{self, PaymentsFault};
 use crate::{cli, metrics, tasks};
 
@@ -109,13 +109,10 @@ pub async fn open_ledger(
         dir: config.data_dir.clone(),
         segment_bytes: config.segment_bytes,
     };
-    let keys = KeyRetention {
-        millis: i64::from(config.idempotency_retention_hours) * 3_600_000,
-        ..KeyRetention::default()
-    };
+    let retention = config.retention();
     let recovering = tokio::task::spawn_blocking(move || {
         let disk: Arc<dyn Disk> = Arc::new(FsDisk);
-        recover(&disk, &options, keys)
+        recover(&disk, &options, retention)
     });
     let recovered = recovering.await.map_err(|_| JournalError::Poisoned)??;
     for error in &recovered.bad_snapshots {
@@ -138,7 +135,7 @@ pub async fn open_ledger(
     let options = LedgerOptions {
         clock,
         log_gen: LogGen(rand::random()),
-        keys,
+        keys: retention.keys,
         homes,
         fatal: Box::new(end),
     };

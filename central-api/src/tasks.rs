@@ -18,6 +18,10 @@ const SNAPSHOT_CHECK: Duration = Duration::from_secs(5);
 /// about two seconds of a start.
 const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
+/// Bytes of log after which the orders in them are indexed: what the first question about an old order
+/// reads at most.
+const INDEX_LOG_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Ends the process.
 pub(crate) type End = fn(&JournalError);
 
@@ -74,7 +78,7 @@ async fn maintain(ledger: Ledger, shutdown: CancellationToken) {
 }
 
 /// Takes a snapshot whenever the log after the last one has grown long, and one at the end, so that
-/// the next start is quick.
+/// the next start is quick. Likewise indexes orders.
 async fn snapshots(
     ledger: Ledger,
     mut last: u64,
@@ -87,6 +91,8 @@ async fn snapshots(
         _ => ledger.published().journal.size().bytes,
     };
     let mut due_after = SNAPSHOT_LOG_BYTES;
+    // Whether all was indexed before this process is for the index to see.
+    let mut bytes_indexed = None;
     loop {
         let running = wait(SNAPSHOT_CHECK, &stop).await;
         let bytes = ledger.published().journal.size().bytes;
@@ -109,9 +115,24 @@ async fn snapshots(
                 Err(error) => tracing::error!(%error, "a snapshot could not be taken"),
             }
         }
+        let grown = bytes_indexed.is_none_or(|then| bytes.saturating_sub(then) >= INDEX_LOG_BYTES);
+        if grown || !running || ledger.published().is_index_damaged() {
+            index_orders(&ledger, end).await;
+            bytes_indexed = Some(ledger.published().journal.size().bytes);
+        }
         if !running {
             return;
         }
+    }
+}
+
+/// Indexes the orders of the log, so that those that ended long ago are found.
+async fn index_orders(ledger: &Ledger, end: End) {
+    let published = ledger.published().clone();
+    match tokio::task::spawn_blocking(move || published.index_orders()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => failed("old orders could not be indexed", &error, end),
+        Err(error) => tracing::error!(%error, "old orders could not be indexed"),
     }
 }
 

@@ -27,7 +27,7 @@ use crate::journal::embedded::{EmbeddedOptions, read_snapshot, segment_seq, snap
 use crate::journal::frame::{Counts, HEADER_BYTES};
 use crate::journal::scan::{ScanEnd, peek, scan};
 use crate::journal::{Body, First, Frame, JournalError, LogGen, Offsets, Record};
-use crate::ledger::{Fold, KeyRetention, snapshot};
+use crate::ledger::{Fold, Retention, snapshot};
 
 /// Findings that are listed; more are counted.
 const LISTED: usize = 100;
@@ -102,11 +102,7 @@ pub fn main(config: &Config) -> ExitCode {
     if lock.as_ref().is_ok_and(|lock| lock.try_lock().is_err()) {
         complain("a service is using this folder; its last frame may look torn");
     }
-    let keys = KeyRetention {
-        millis: i64::from(config.idempotency_retention_hours) * 3_600_000,
-        ..KeyRetention::default()
-    };
-    let report = match verify(&FsDisk, dir, keys) {
+    let report = match verify(&FsDisk, dir, config.retention()) {
         Ok(report) => report,
         Err(error) => {
             complain(&chain(&error));
@@ -166,7 +162,12 @@ fn say(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
 ///
 /// # Errors
 /// A file cannot be read. What is in the files is never an error but a finding.
-pub fn verify(disk: &dyn Disk, dir: &Path, keys: KeyRetention) -> Result<Report, JournalError> {
+pub fn verify(
+    disk: &dyn Disk,
+    dir: &Path,
+    retention: impl Into<Retention>,
+) -> Result<Report, JournalError> {
+    let retention = retention.into();
     let names = disk
         .list(&dir.join("journal"))
         .map_err(JournalError::io("list", "journal"))?;
@@ -181,8 +182,8 @@ pub fn verify(disk: &dyn Disk, dir: &Path, keys: KeyRetention) -> Result<Report,
     let mut verifier = Verifier {
         disk,
         options,
-        keys,
-        fold: Fold::empty(keys),
+        retention,
+        fold: Fold::empty(retention),
         report: Report {
             checked_from: 1,
             ..Report::default()
@@ -211,7 +212,7 @@ pub fn verify(disk: &dyn Disk, dir: &Path, keys: KeyRetention) -> Result<Report,
 struct Verifier<'a> {
     disk: &'a dyn Disk,
     options: EmbeddedOptions,
-    keys: KeyRetention,
+    retention: Retention,
     fold: Fold,
     report: Report,
     /// Records of the snapshots that are still to be compared, oldest first.
@@ -253,7 +254,7 @@ impl Verifier<'_> {
     /// Loads the snapshot at `seq`, or says what is wrong with it.
     fn load(&mut self, seq: u64) -> Result<Option<Fold>, JournalError> {
         let bytes = read_snapshot(self.disk, &self.options, seq)?;
-        let loaded = snapshot::load(&bytes, seq, self.keys);
+        let loaded = snapshot::load(&bytes, seq, self.retention);
         let found = loaded.map_err(|error| {
             let what = error.to_string();
             self.report.find(&file_of(seq), 0, Some(seq), what);

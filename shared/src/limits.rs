@@ -62,9 +62,12 @@ pub const ORDER_WAIT: Duration = Duration::from_secs(15);
 /// order at a provider that does not answer is told so (202) and not left without an answer.
 pub const PAYMENT_TIMEOUT_MAX: Duration = Duration::from_secs(14);
 const _: () = assert!(PAYMENT_TIMEOUT_MAX.as_millis() < ORDER_WAIT.as_millis());
-/// Orders that have ended and are remembered (about a kilobyte each), so that lists and repeats find
-/// them; older ones are in the log.
+/// Orders that have ended and are kept in memory (about a kilobyte each), where lists find them; older
+/// ones are read from the log.
 pub const ORDERS_ENDED_KEPT: usize = 1_000_000;
+/// Orders of the log that are held in memory while they are indexed. Between two snapshots there are
+/// far fewer.
+pub const ORDERS_INDEXED_AT_ONCE: usize = 1_000_000;
 /// Items of one order.
 pub const ORDER_ITEMS: usize = 200;
 /// Longest shipping address in bytes of JSON.

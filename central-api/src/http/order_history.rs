@@ -27,7 +27,7 @@ use shared::wire::product::{integer, string};
 use tokio::sync::watch;
 
 use super::history::cause;
-use super::orders::own_order;
+use super::orders::{find_order, own_order};
 use super::{AppState, refusal};
 use crate::ledger::history::order::{Happened, Past, Refused, Told, past};
 
@@ -70,7 +70,7 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let order = own_order(&state, &caller, &id)?;
+    let order = own_order(&state, &caller, &id).await?;
     let mut params = QueryParams::parse(&uri);
     params.unknown_rejected(&["after", "limit"]);
     let after = params.integer("after", 0..=i64::MAX);
@@ -201,8 +201,7 @@ impl Reader {
         }
         loop {
             self.moves.mark_unchanged();
-            let published = self.state.ledger.published();
-            let order = published.books.order(self.id.as_str())?;
+            let order = find_order(&self.state, self.id.as_str()).await.ok()??;
             if self.after < order.version {
                 return self.read(order.version).await;
             }

@@ -1,7 +1,8 @@
 //! Reads of orders: one, a page of them, one payment, and what they sum up to.
 //!
 //! Everything comes from the published books: a read that begins after a write was answered sees it.
-//! An order is remembered as long as it goes on and long after; what is older stands in the log.
+//! Lists have the orders that go on and those that ended last; an older one is found by its id, in the
+//! log.
 //!
 //! What must stay true: a key that is bound to a store learns of that store's orders only.
 
@@ -31,7 +32,7 @@ use shared::wire::problem::{Problem, ProblemCode};
 
 use super::AppState;
 use super::order_cursor::Cursor;
-use super::orders::{check_own, own_order, shown};
+use super::orders::{check_own, find_order, own_order, shown};
 use crate::ledger::order_lists::{OrderFilter, OrderPage, OrderStats, Start};
 use crate::orders::ids::order_of;
 
@@ -39,9 +40,9 @@ shared::problem_set! {
     /// What a list of orders can be refused for.
     OrderListProblems = InvalidRequest | Forbidden;
     /// What a question about one order can be refused for.
-    pub(super) OrderProblems = InvalidRequest | Forbidden | OrderNotFound;
+    pub(super) OrderProblems = InvalidRequest | Forbidden | OrderNotFound | Overloaded;
     /// What a question about one payment can be refused for.
-    PaymentProblems = InvalidRequest | Forbidden | PaymentNotFound;
+    PaymentProblems = InvalidRequest | Forbidden | PaymentNotFound | Overloaded;
     /// What a question about figures can be refused for.
     OrderStatsProblems = InvalidRequest | Forbidden | Overloaded;
 }
@@ -65,7 +66,7 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let order = own_order(&state, &caller, &id)?;
+    let order = own_order(&state, &caller, &id).await?;
     let etag = etag(order.version);
     if is_known(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
@@ -102,17 +103,17 @@ pub async fn payment(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
     // A payment is named after its order.
-    let order = order_of(&id).and_then(|order| {
-        let books = &state.ledger.published().books;
-        books.order(order.as_str())
-    });
+    let order = match order_of(&id) {
+        Some(order) => find_order(&state, order.as_str()).await?,
+        None => None,
+    };
     let found = order.and_then(|order| {
         let payment = order.payment.clone();
         let payment = payment.filter(|payment| payment.payment_id.as_str() == id)?;
         Some((payment, order))
     });
     let Some((payment, order)) = found else {
-        let sentence = "there is no such payment, or its order is over long since";
+        let sentence = "there is no such payment, or the log has dropped its order";
         return Err(Problem::new(ProblemCode::PaymentNotFound, sentence));
     };
     check_own(&caller, &order)?;

@@ -21,7 +21,7 @@ use shared::clock::Clock;
 use shared::domain::ids::OrderId;
 use shared::domain::inventory::Line;
 use shared::domain::order::{Command, Order, OrderStatus, Transition};
-use shared::domain::{ItemResult, Rejection};
+use shared::domain::{self, ItemResult, Rejection};
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::idempotency::header_key;
@@ -38,8 +38,8 @@ use super::decision::{decide, mark, origin};
 use super::order_body::{self, Step};
 use super::reservations::short_lines;
 use super::{AppState, examples, refusal};
-use crate::ledger::Decided;
 use crate::ledger::history::order::at_version;
+use crate::ledger::{Decided, SubmitError};
 use crate::orders::ids::OrderIds;
 
 shared::problem_set! {
@@ -100,9 +100,15 @@ pub async fn place(
     let id = &event.order.order_id;
     let order = state.shared.orders.outcome(id, correlation).await;
     let order = match order {
-        Some(order) => as_decided(&state, order).await?,
-        None => return Err(refusal::unanswered(crate::ledger::SubmitError::Unknown)),
+        Some(order) => order,
+        // It may have ended long ago.
+        None if state.ledger.published().books.order(id.as_str()).is_none() => {
+            let order = find_order(&state, id.as_str()).await?;
+            order.ok_or_else(|| refusal::unanswered(SubmitError::Unknown))?
+        }
+        None => return Err(refusal::unanswered(SubmitError::Unknown)),
     };
+    let order = as_decided(&state, order).await?;
     let mut answer = placed(&order, &decided, &lines);
     say_head(&state, &mut answer);
     Ok(mark(answer, replayed))
@@ -304,7 +310,7 @@ async fn step(
     to: Transition,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
-    let order = own_order(&state, &caller, &id)?;
+    let order = own_order(&state, &caller, &id).await?;
     let header = header_key(&headers);
     // Completing moves no stock, so a repeat needs no key to be harmless.
     let needs_key = to != Transition::Complete;
@@ -332,7 +338,7 @@ pub async fn set_status(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
-    let order = own_order(&state, &caller, &id)?;
+    let order = own_order(&state, &caller, &id).await?;
     let header = header_key(&headers);
     let body = read_body(request).await?;
     let (status, step) = order_body::parse_status(&body, header, &if_match(&headers))?;
@@ -414,7 +420,7 @@ pub async fn edit(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Store)?;
-    let order = own_order(&state, &caller, &id)?;
+    let order = own_order(&state, &caller, &id).await?;
     let header = header_key(&headers);
     let body = read_body(request).await?;
     let (address, step) = order_body::parse_address(&body, header, &if_match(&headers))?;
@@ -426,7 +432,8 @@ pub async fn edit(
     decided(&state, &caller, &context, &order, step, command).await
 }
 
-/// Has a command about one order decided, and answers with the order.
+/// Has a command about one order decided, and answers with the order. What is asked of one that ended
+/// so long ago that the writer does not know it changes nothing; a repeat gets its answer all the same.
 pub(super) async fn decided(
     state: &AppState,
     caller: &Caller,
@@ -436,9 +443,22 @@ pub(super) async fn decided(
     command: Command,
 ) -> Result<Response, Problem> {
     let key = step.key.clone();
+    let is_old = state
+        .ledger
+        .published()
+        .books
+        .order(order.order_id.as_str())
+        .is_none();
+    if is_old && key.is_none() {
+        return unmoved(order, &step, &command);
+    }
     let origin = origin(caller, context, order.store_id.as_ref(), key);
-    let (decided, replayed) = decide(state, origin, command).await?;
+    let (decided, replayed) = decide(state, origin, command.clone()).await?;
     let answer = match decided.decision.results.first() {
+        Some(ItemResult::Refused(Rejection::OrderNotFound { .. })) => {
+            let answer = unmoved(order, &step, &command);
+            answer.unwrap_or_else(IntoResponse::into_response)
+        }
         Some(ItemResult::Refused(rejection)) => refused(rejection, &step).into_response(),
         Some(ItemResult::Applied(_) | ItemResult::Unchanged) | None => {
             state
@@ -449,10 +469,8 @@ pub(super) async fn decided(
                 Some(event) => shown(&event.order),
                 None => {
                     let books = &state.ledger.published().books;
-                    let id = order.order_id.as_str();
-                    let order = books.order(id);
-                    let order = order.ok_or_else(|| not_found(id))?;
-                    shown(&order)
+                    let now = books.order(order.order_id.as_str());
+                    shown(now.as_deref().unwrap_or(order))
                 }
             };
             say_head(state, &mut answer);
@@ -462,19 +480,53 @@ pub(super) async fn decided(
     Ok(mark(answer, replayed))
 }
 
+/// What is said to a command about an order that nothing more can become of: what the rules say to it,
+/// except that nothing is given back any more.
+fn unmoved(order: &Order, step: &Step, command: &Command) -> Result<Response, Problem> {
+    let mut alone = domain::State::default();
+    alone.orders.put(&Arc::new(order.clone()), 0);
+    let command = domain::Command::from(command.clone());
+    let decision = domain::decide(&alone, &command, order.updated_at);
+    match decision.results.first() {
+        Some(ItemResult::Refused(rejection)) => Err(refused(rejection, step)),
+        Some(ItemResult::Unchanged) => Ok(shown(order)),
+        Some(ItemResult::Applied(_)) | None => {
+            let sentence = "the order ended so long ago that nothing of it can be changed any more";
+            Err(Problem::new(ProblemCode::NotRefundable, sentence))
+        }
+    }
+}
+
 /// The order at this path, which the caller may see.
 ///
 /// # Errors
-/// 404, or 403 for another shop's order.
-pub(super) fn own_order(
+/// 404, 403 for another shop's order, or 503 if the log has it and cannot be read now.
+pub(super) async fn own_order(
     state: &AppState,
     caller: &Caller,
     id: &str,
 ) -> Result<Arc<Order>, Problem> {
-    let order = state.ledger.published().books.order(id);
+    let order = find_order(state, id).await?;
     let order = order.ok_or_else(|| not_found(id))?;
     check_own(caller, &order)?;
     Ok(order)
+}
+
+/// The order with this id, in memory or in the log.
+///
+/// # Errors
+/// 503 if too many read the log; what the log says otherwise.
+pub(super) async fn find_order(state: &AppState, id: &str) -> Result<Option<Arc<Order>>, Problem> {
+    let books = &state.ledger.published().books;
+    if let Some(order) = books.order(id) {
+        return Ok(Some(order));
+    }
+    match OrderId::parse(id) {
+        Ok(id) if books.may_have_forgotten() => {
+            state.read_log(move |published| published.order(&id)).await
+        }
+        Ok(_) | Err(_) => Ok(None),
+    }
 }
 
 /// Whether the caller may see the order.
@@ -491,7 +543,7 @@ pub(super) fn check_own(caller: &Caller, order: &Order) -> Result<(), Problem> {
 
 /// The problem of an order that is not there.
 pub(super) fn not_found(id: &str) -> Problem {
-    let sentence = "there is no such order, or it is not among the million that ended last";
+    let sentence = "there is no such order, or the log has dropped it";
     let problem = Problem::new(ProblemCode::OrderNotFound, sentence);
     // What a caller made up is not echoed unless it could be an id.
     match OrderId::parse(id) {

@@ -46,10 +46,11 @@ pub async fn refund(
     caller.require(Scope::Admin)?;
     let header = header_key(&headers);
     let (amount, step) = order_body::parse_refund(&read_body(request).await?, header)?;
-    let order = order_of(&id)
-        .and_then(|order| state.ledger.published().books.order(order.as_str()))
-        .filter(|order| order.payment.is_some());
-    let Some(order) = order else {
+    let order = match order_of(&id) {
+        Some(order) => orders::find_order(&state, order.as_str()).await?,
+        None => None,
+    };
+    let Some(order) = order.filter(|order| order.payment.is_some()) else {
         let sentence = "there is no such payment";
         return Err(Problem::new(ProblemCode::PaymentNotFound, sentence));
     };

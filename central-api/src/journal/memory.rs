@@ -5,12 +5,13 @@
 //! of these in a test show that the writer's loop, the fold and the feed do not depend on there
 //! being one process.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::frame::{First, Frame, Offsets, Stream};
-use super::{Flush, Journal, JournalError, JournalReader, LogSize};
+use super::{Flush, Journal, JournalError, JournalReader, LogSize, RunName};
 
 /// The shared log.
 #[derive(Default)]
@@ -20,6 +21,7 @@ pub struct MemoryLog {
     held: Mutex<bool>,
     freed: Condvar,
     listeners: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>>,
+    runs: Mutex<HashMap<RunName, Vec<u8>>>,
 }
 
 impl std::fmt::Debug for MemoryLog {
@@ -178,6 +180,35 @@ impl JournalReader for MemoryLog {
         parts: &mut dyn Iterator<Item = Vec<u8>>,
     ) -> Result<(), JournalError> {
         parts.for_each(drop);
+        Ok(())
+    }
+
+    fn runs(&self) -> Result<Vec<(RunName, u64)>, JournalError> {
+        let runs = self.runs.lock();
+        let runs = runs.iter().map(|(run, bytes)| (*run, bytes.len() as u64));
+        Ok(runs.collect())
+    }
+
+    fn read_run(&self, run: RunName, from: u64, len: usize) -> Result<Vec<u8>, JournalError> {
+        let runs = self.runs.lock();
+        let bytes = runs.get(&run).map(Vec::as_slice).unwrap_or_default();
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let rest = bytes.get(from..).unwrap_or_default();
+        Ok(rest.get(..len).unwrap_or(rest).to_vec())
+    }
+
+    fn write_run(
+        &self,
+        run: RunName,
+        parts: &mut dyn Iterator<Item = Result<Vec<u8>, JournalError>>,
+    ) -> Result<(), JournalError> {
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        self.runs.lock().insert(run, parts.concat());
+        Ok(())
+    }
+
+    fn remove_runs(&self, runs: &[RunName]) -> Result<(), JournalError> {
+        self.runs.lock().retain(|run, _| !runs.contains(run));
         Ok(())
     }
 }

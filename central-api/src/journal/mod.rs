@@ -104,6 +104,50 @@ pub trait JournalReader: Send + Sync + fmt::Debug {
         seq: u64,
         parts: &mut dyn Iterator<Item = Vec<u8>>,
     ) -> Result<(), JournalError>;
+
+    /// The runs of the order index with their bytes, in no order; for a process that has just started.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    fn runs(&self) -> Result<Vec<(RunName, u64)>, JournalError>;
+
+    /// Reads up to `len` bytes of `run` from byte `from` on; none at its end.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    fn read_run(&self, run: RunName, from: u64, len: usize) -> Result<Vec<u8>, JournalError>;
+
+    /// Writes `run` aside and puts it in place durably.
+    ///
+    /// # Errors
+    /// The first error of `parts`, or the disk failed; the runs there were are still there.
+    fn write_run(
+        &self,
+        run: RunName,
+        parts: &mut dyn Iterator<Item = Result<Vec<u8>, JournalError>>,
+    ) -> Result<(), JournalError>;
+
+    /// Removes `runs`.
+    ///
+    /// # Errors
+    /// The disk failed; some may be there still.
+    fn remove_runs(&self, runs: &[RunName]) -> Result<(), JournalError>;
+}
+
+/// Names a run of the order index: the first and the last of the records that it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RunName {
+    /// The first.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+}
+
+impl fmt::Display for RunName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, to } = self;
+        write!(f, "orders-{from:020}-{to:020}.run")
+    }
 }
 
 /// How much room the log takes.

@@ -138,6 +138,12 @@ impl Books {
         inner.orders.entry(id).map(|entry| entry.last_record)
     }
 
+    /// Whether there may be orders that are only in the log.
+    #[must_use]
+    pub fn may_have_forgotten(&self) -> bool {
+        self.inner.read().orders.may_have_forgotten()
+    }
+
     /// The reservation, if it is remembered.
     #[must_use]
     pub fn reservation(&self, id: &str) -> Option<Arc<Reservation>> {

@@ -6,9 +6,10 @@
 
 use shared::clock::Timestamp;
 use shared::domain::ids::{OrderId, ProductId};
+use shared::domain::order::Orders;
 use shared::domain::{Decision, Rejection, State};
 
-use super::keys::{KeyRetention, KeyWindow, UsedKey};
+use super::keys::{KeyWindow, Retention, UsedKey};
 use crate::journal::{Body, DecisionRecord, First, Generation, Offsets, Record};
 
 /// The state after a record.
@@ -31,10 +32,14 @@ pub struct Fold {
 impl Fold {
     /// The state before the first record.
     #[must_use]
-    pub fn empty(retention: KeyRetention) -> Self {
+    pub fn empty(retention: impl Into<Retention>) -> Self {
+        let Retention { keys, ended_orders } = retention.into();
         Self {
-            state: State::default(),
-            keys: KeyWindow::new(retention),
+            state: State {
+                orders: Orders::keeping(ended_orders),
+                ..State::default()
+            },
+            keys: KeyWindow::new(keys),
             generations: Vec::new(),
             seq: 0,
             next_offsets: Offsets::default(),

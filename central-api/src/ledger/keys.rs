@@ -33,6 +33,24 @@ impl Default for KeyRetention {
     }
 }
 
+/// What is remembered in memory, and for how long. Every copy of a log must be folded by the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Keys.
+    pub keys: KeyRetention,
+    /// How many orders that are over are kept; older ones are found in the log.
+    pub ended_orders: usize,
+}
+
+impl From<KeyRetention> for Retention {
+    fn from(keys: KeyRetention) -> Self {
+        Self {
+            keys,
+            ended_orders: shared::limits::ORDERS_ENDED_KEPT,
+        }
+    }
+}
+
 /// What is known of a used key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedKey {

@@ -2,7 +2,7 @@
 //!
 //! [`writer::Writer`] is the pure heart with its state ([`fold::Fold`]) and the idempotency window
 //! ([`keys::KeyWindow`]); [`open`] brings it back after a stop or a crash; [`snapshot`] keeps that
-//! short; [`history`] reads one product's past; [`run`] is the handle, [`published`] what
+//! short; [`history`] reads one product's past; `order_index` finds orders that are only in the log; [`run`] is the handle, [`published`] what
 //! readers see, [`pipeline`] the two threads, [`inbox`] a bounded queue, [`latecomers`] those who lost
 //! a race, and [`herald`] a voice.
 //!
@@ -16,7 +16,9 @@ pub mod history;
 pub mod inbox;
 pub mod keys;
 mod latecomers;
+mod old_orders;
 pub mod open;
+mod order_index;
 pub mod order_lists;
 mod pipeline;
 pub mod published;
@@ -27,7 +29,7 @@ pub mod writer;
 pub use books::{BookFigures, Books, HoldPlace, hold_place};
 pub use fold::Fold;
 pub use inbox::Reply;
-pub use keys::KeyRetention;
+pub use keys::{KeyRetention, Retention};
 pub use published::{Published, SnapshotMark};
 pub use run::{Ledger, LedgerOptions, LedgerThreads, Outcome, SubmitError};
 pub use writer::{Answer, Decided, Publication, Request, Writer};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shared::disk::Disk;
 
 use super::fold::Fold;
-use super::keys::KeyRetention;
+use super::keys::Retention;
 use super::snapshot;
 use crate::journal::embedded::{Embedded, EmbeddedOptions, Opened, read_snapshot, snapshots};
 use crate::journal::{Body, First, Frame, JournalError, Record};
@@ -35,8 +35,9 @@ pub struct Recovered {
 pub fn recover(
     disk: &Arc<dyn Disk>,
     options: &EmbeddedOptions,
-    retention: KeyRetention,
+    retention: impl Into<Retention>,
 ) -> Result<Recovered, JournalError> {
+    let retention = retention.into();
     disk.create_dir(&options.dir)
         .map_err(JournalError::io("create", "the data folder"))?;
     let mut bad_snapshots = Vec::new();

@@ -25,7 +25,8 @@ use tokio::time::Instant;
 use super::books::Books;
 use super::fold::Fold;
 use super::herald::{Heralds, Replies};
-use super::keys::KeyRetention;
+use super::keys::{KeyRetention, Retention};
+use super::order_index::OrderIndex;
 use super::snapshot::{Copied, Cut, entries_of};
 use super::writer::Publication;
 use crate::feed::answer::SharedSlices;
@@ -58,7 +59,9 @@ pub struct Published {
     pub feed_metrics: FeedMetrics,
     heralds: Heralds,
     generations: RwLock<Vec<Generation>>,
-    keys: KeyRetention,
+    retention: Retention,
+    /// Finds orders that are not in the books any more.
+    pub(super) order_index: OrderIndex,
     newest_snapshot: Mutex<Option<SnapshotMark>>,
     /// Turns of requests that read old parts of the log.
     log_readers: Arc<Semaphore>,
@@ -113,7 +116,11 @@ impl Published {
             journal,
             heralds: Heralds::start(head, homes),
             generations: RwLock::new(fold.generations.clone()),
-            keys,
+            retention: Retention {
+                keys,
+                ended_orders: fold.state.orders.ended_kept(),
+            },
+            order_index: OrderIndex::default(),
         }
     }
 
@@ -304,7 +311,7 @@ impl Published {
             reservations: self.books.copy_reservations(),
             orders: self.books.copy_orders(),
         };
-        let cut = Cut::complete(copied, since, &*self.journal, self.keys)?;
+        let cut = Cut::complete(copied, since, &*self.journal, self.retention)?;
         let mut bytes = 0;
         let mut parts = cut.parts().inspect(|part| bytes += part.len() as u64);
         self.journal.write_snapshot(cut.seq(), &mut parts)?;

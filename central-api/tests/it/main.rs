@@ -30,6 +30,7 @@ mod keys;
 mod ledger;
 mod live;
 mod metrics;
+mod old_orders;
 mod order_feed;
 mod order_history;
 mod order_kills;

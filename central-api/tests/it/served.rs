@@ -214,6 +214,7 @@ pub(crate) fn config(data_dir: PathBuf) -> Config {
         currency: "USD".to_owned(),
         segment_bytes: 64 * 1024,
         fault_injection: false,
+        ended_orders: shared::limits::ORDERS_ENDED_KEPT,
         payments: PaymentConfig::default(),
     }
 }

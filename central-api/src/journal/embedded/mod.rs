@@ -5,11 +5,12 @@
 //! other, so that at most one frame is ever in flight and a torn one can only be the last.
 //!
 //! Here is the writer's side and what opening makes of the parts: `opening` reads what is there,
-//! `segments` lets it grow and drops its oldest end, `reading` finds records in it, `snapshots` keeps
-//! the files beside it. What a record says is nobody's business in here; frames are.
+//! `segments` lets it grow and drops its oldest end, `reading` finds records in it, `snapshots`
+//! and `runs` keep the files beside it. What a record says is nobody's business in here; frames are.
 
 mod opening;
 mod reading;
+mod runs;
 mod segments;
 mod snapshots;
 #[cfg(test)]
@@ -123,7 +124,7 @@ impl Embedded {
 fn write_anew(disk: &dyn Disk, folder: &Path, name: &str) -> Result<(), JournalError> {
     let bytes = disk.read(&folder.join(name));
     let bytes = bytes.map_err(JournalError::io("read", name))?;
-    snapshots::write_aside(disk, folder, name, &mut std::iter::once(bytes))
+    snapshots::write_aside(disk, folder, name, &mut std::iter::once(Ok(bytes)))
 }
 
 impl Journal for Embedded {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::segments::{Place, Segment, Segments};
 use super::snapshots::{snapshot_name, snapshots};
 use crate::journal::frame::{First, Frame, Header, Offsets, Stream};
-use crate::journal::{JournalError, JournalReader, LogSize};
+use crate::journal::{JournalError, JournalReader, LogSize, RunName};
 
 /// Bytes that one read of a segment asks for at least.
 const READ_BYTES: usize = 256 * 1024;
@@ -299,5 +299,25 @@ impl JournalReader for Segments {
         parts: &mut dyn Iterator<Item = Vec<u8>>,
     ) -> Result<(), JournalError> {
         self.put_snapshot(seq, parts)
+    }
+
+    fn runs(&self) -> Result<Vec<(RunName, u64)>, JournalError> {
+        self.list_runs()
+    }
+
+    fn read_run(&self, run: RunName, from: u64, len: usize) -> Result<Vec<u8>, JournalError> {
+        self.read_part_of_run(run, from, len)
+    }
+
+    fn write_run(
+        &self,
+        run: RunName,
+        parts: &mut dyn Iterator<Item = Result<Vec<u8>, JournalError>>,
+    ) -> Result<(), JournalError> {
+        self.put_run(run, parts)
+    }
+
+    fn remove_runs(&self, runs: &[RunName]) -> Result<(), JournalError> {
+        self.drop_runs(runs)
     }
 }

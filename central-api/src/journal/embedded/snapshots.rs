@@ -29,7 +29,7 @@ impl Segments {
     ) -> Result<(), JournalError> {
         let folder = self.options.dir.join("snapshots");
         let name = snapshot_name(seq);
-        write_aside(&*self.disk, &folder, &name, parts)?;
+        write_aside(&*self.disk, &folder, &name, &mut parts.map(Ok))?;
         self.disk
             .sync_dir(&folder)
             .map_err(JournalError::sync("snapshots"))?;
@@ -45,7 +45,7 @@ pub(super) fn write_aside(
     disk: &dyn Disk,
     folder: &Path,
     name: &str,
-    parts: &mut dyn Iterator<Item = Vec<u8>>,
+    parts: &mut dyn Iterator<Item = Result<Vec<u8>, JournalError>>,
 ) -> Result<(), JournalError> {
     let aside = format!("{name}.tmp");
     let path = folder.join(&aside);
@@ -62,7 +62,7 @@ fn write_durably(
     disk: &dyn Disk,
     path: &Path,
     name: &str,
-    parts: &mut dyn Iterator<Item = Vec<u8>>,
+    parts: &mut dyn Iterator<Item = Result<Vec<u8>, JournalError>>,
 ) -> Result<(), JournalError> {
     // Where room is given late, a sync is how a write learns that there is none; and nothing is built
     // upon this file.
@@ -74,6 +74,7 @@ fn write_durably(
     let mut file = created.map_err(JournalError::io("create", name))?;
     let mut waiting = 0;
     for part in parts {
+        let part = part?;
         file.write_all(&part)
             .map_err(JournalError::io("write", name))?;
         waiting += part.len();
@@ -101,7 +102,7 @@ fn name_of(folder: &Path) -> String {
 }
 
 /// Removes files of `folder`, so that they and what they took of the disk stay gone.
-fn remove_durably(
+pub(super) fn remove_durably(
     disk: &dyn Disk,
     folder: &Path,
     names: impl Iterator<Item = String>,

@@ -80,6 +80,15 @@ pub struct KeyedRecord {
     pub key: Option<(Principal, IdempotencyKey, u64)>,
 }
 
+/// The part of a record that the order index needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrdersOfRecord {
+    /// Its number.
+    pub seq: u64,
+    /// The orders that it has events of, each as often as it has.
+    pub orders: Vec<OrderId>,
+}
+
 /// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {

@@ -26,7 +26,8 @@ use shared::domain::origin::Origin;
 use shared::domain::{Decision, ItemResult};
 
 use super::{
-    Body, DecisionRecord, EventSpan, Generation, KeyedRecord, LogGen, Previous, Record, Spans,
+    Body, DecisionRecord, EventSpan, Generation, KeyedRecord, LogGen, OrdersOfRecord, Previous,
+    Record, Spans,
 };
 use crate::journal::{Frame, Offsets};
 
@@ -220,6 +221,39 @@ impl KeyedRecord {
             keyed.key = Some((principal, key, fingerprint.0));
         }
         Ok(keyed)
+    }
+}
+
+#[derive(Deserialize)]
+struct OrdersText {
+    seq: u64,
+    #[serde(default)]
+    orders: Vec<OrderIdText>,
+}
+
+#[derive(Deserialize)]
+struct OrderIdText {
+    data: OrderIdData,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OrderIdData {
+    order_id: OrderId,
+}
+
+impl OrdersOfRecord {
+    /// Parses one line and passes over everything else.
+    ///
+    /// # Errors
+    /// [`RecordError`] if what is looked at is not that of a record.
+    pub fn parse(line: &[u8]) -> Result<Self, RecordError> {
+        let OrdersText { seq, orders } = serde_json::from_slice(line)?;
+        let orders = orders.into_iter().map(|event| event.data.order_id);
+        Ok(Self {
+            seq,
+            orders: orders.collect(),
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use shared::limits;
 use shared::wire::event::{Batch, Position};
 use shared::wire::product::Encoder;
 
-use super::walk::{Step, Subject, Walk};
+use super::walk::{Step, Walk};
 use crate::journal::JournalError;
 use crate::ledger::Published;
 
@@ -71,7 +71,7 @@ pub struct Past {
 }
 
 /// What happened to the order after version `after`, at most `limit` events of it, and what was
-/// refused then; `None` if it is not remembered.
+/// refused then; `None` if there is no such order.
 ///
 /// # Errors
 /// The log cannot be read.
@@ -81,8 +81,7 @@ pub fn past(
     after: u64,
     limit: usize,
 ) -> Result<Option<Past>, JournalError> {
-    let walk = Walk::new(published, Subject::Order(id), limits::HISTORY_RECORDS);
-    let Some(mut walk) = walk else {
+    let Some(mut walk) = Walk::of_order(published, id, limits::HISTORY_RECORDS)? else {
         return Ok(None);
     };
     let mut past = Past::default();
@@ -202,8 +201,7 @@ pub fn at_version(
     id: &OrderId,
     version: u64,
 ) -> Result<Option<Arc<Order>>, JournalError> {
-    let walk = Walk::new(published, Subject::Order(id), limits::HISTORY_RECORDS);
-    let Some(mut walk) = walk else {
+    let Some(mut walk) = Walk::of_order(published, id, limits::HISTORY_RECORDS)? else {
         return Ok(None);
     };
     while let Step::Record { record, .. } = walk.step()? {

@@ -108,13 +108,35 @@ impl<'a> Walk<'a> {
     #[must_use]
     pub fn new(published: &'a Published, subject: Subject<'a>, budget: usize) -> Option<Self> {
         let next = subject.last_record(published)?;
-        Some(Self {
+        Some(Self::from(published, subject, next, budget))
+    }
+
+    /// The same for an order that may be only in the log.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn of_order(
+        published: &'a Published,
+        id: &'a OrderId,
+        budget: usize,
+    ) -> Result<Option<Self>, JournalError> {
+        let next = published.order_record(id)?;
+        Ok(next.map(|next| Self::from(published, Subject::Order(id), next, budget)))
+    }
+
+    const fn from(
+        published: &'a Published,
+        subject: Subject<'a>,
+        next: u64,
+        budget: usize,
+    ) -> Self {
+        Self {
             published,
             subject,
             next,
             budget,
             frame: None,
-        })
+        }
     }
 
     /// Goes to the newest record before `seq` that is about the subject.

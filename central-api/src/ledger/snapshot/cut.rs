@@ -21,7 +21,7 @@ use super::{Header, PART_BYTES, generations};
 use crate::journal::record::{KeyedRecord, RecordError};
 use crate::journal::{Body, Generation, JournalError, JournalReader, Offsets, Record};
 use crate::ledger::fold::{refused, refused_orders};
-use crate::ledger::keys::KeyRetention;
+use crate::ledger::keys::{KeyRetention, Retention};
 
 /// Bytes of the log that are read at a time while a snapshot is cut.
 const READ_BYTES: usize = 4 * 1024 * 1024;
@@ -139,8 +139,9 @@ impl Cut {
         copied: Copied,
         since: u64,
         journal: &dyn JournalReader,
-        retention: KeyRetention,
+        retention: impl Into<Retention>,
     ) -> Result<Self, JournalError> {
+        let retention = retention.into();
         let previous = previous(journal, since)?;
         let mut cut = Self {
             seq: since,
@@ -163,7 +164,10 @@ impl Cut {
             cut.at = header.at;
         }
         // What came in over an older state and is folded again ends where it ended.
-        let mut overlay = Overlay::default();
+        let mut overlay = Overlay {
+            orders: Orders::keeping(retention.ended_orders),
+            ..Overlay::default()
+        };
         for reservation in &copied.reservations {
             overlay.reservations.put(reservation);
         }
@@ -173,7 +177,7 @@ impl Cut {
         drop((copied.reservations, copied.orders));
         cut.fold_log(journal, from, since, &mut overlay)?;
         if let Some(header) = &previous {
-            prepend_keys(journal, header, retention, &mut cut)?;
+            prepend_keys(journal, header, retention.keys, &mut cut)?;
         }
         for entry in &mut cut.entries {
             if let Some(newer) = overlay.entries.remove(entry.product.id.as_str()) {

@@ -16,7 +16,7 @@ use shared::domain::order::Order;
 use super::{Header, bad, generations};
 use crate::journal::{JournalError, LogGen, Offsets};
 use crate::ledger::fold::Fold;
-use crate::ledger::keys::{KeyRetention, UsedKey};
+use crate::ledger::keys::{Retention, UsedKey};
 
 #[derive(Deserialize)]
 struct KeyLine {
@@ -44,7 +44,7 @@ struct OrderLine {
 ///
 /// # Errors
 /// The bytes are not a whole, undamaged snapshot.
-pub fn load(bytes: &[u8], seq: u64, retention: KeyRetention) -> Result<Fold, JournalError> {
+pub fn load(bytes: &[u8], seq: u64, retention: impl Into<Retention>) -> Result<Fold, JournalError> {
     let body = check(bytes).ok_or_else(|| bad(seq, "the checksum"))?;
     let mut lines = body.split(|byte| *byte == b'\n');
     let header: Header = serde_json::from_slice(lines.next().unwrap_or_default())

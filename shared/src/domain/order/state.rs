@@ -28,8 +28,10 @@ pub struct OrderEntry {
 ///
 /// Orders that are over are kept up to a bound, by count alone, so that every copy of the log keeps
 /// the same ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Orders {
+    /// How many orders that are over are kept.
+    ended_kept: usize,
     all: HashMap<OrderId, OrderEntry, FixedState>,
     /// Those about which the outside still has something to do.
     open: BTreeSet<OrderId>,
@@ -37,7 +39,37 @@ pub struct Orders {
     over: BTreeSet<(Timestamp, OrderId)>,
 }
 
+impl Default for Orders {
+    fn default() -> Self {
+        Self::keeping(limits::ORDERS_ENDED_KEPT)
+    }
+}
+
 impl Orders {
+    /// No orders; of those that will be over, the last `ended` to change are kept.
+    #[must_use]
+    pub fn keeping(ended: usize) -> Self {
+        Self {
+            ended_kept: ended,
+            all: HashMap::default(),
+            open: BTreeSet::new(),
+            over: BTreeSet::new(),
+        }
+    }
+
+    /// How many orders that are over are kept.
+    #[must_use]
+    pub const fn ended_kept(&self) -> usize {
+        self.ended_kept
+    }
+
+    /// Whether an order may have been forgotten: none is as long as all of them are fewer than the
+    /// bound, and since nothing else is ever removed, they are never fewer again.
+    #[must_use]
+    pub fn may_have_forgotten(&self) -> bool {
+        self.all.len() >= self.ended_kept
+    }
+
     /// The order, if it is remembered.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Arc<Order>> {
@@ -100,7 +132,7 @@ impl Orders {
         if is_over(order) {
             self.over.insert((order.updated_at, id.clone()));
         }
-        if self.over.len() <= limits::ORDERS_ENDED_KEPT {
+        if self.over.len() <= self.ended_kept {
             return None;
         }
         let (_, oldest) = self.over.pop_first()?;
