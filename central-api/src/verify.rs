@@ -8,6 +8,7 @@
 //! before it are checked for their frames and numbers only.
 
 mod books;
+mod held;
 mod orders;
 mod rules;
 
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use bytes::Bytes;
 use shared::disk::{Disk, FsDisk};
 
+use self::held::Held;
 use crate::cli::complain;
 use crate::config::Config;
 use crate::http::refusal::chain;
@@ -184,6 +186,7 @@ pub fn verify(
         options,
         retention,
         fold: Fold::empty(retention),
+        held: Held::default(),
         report: Report {
             checked_from: 1,
             ..Report::default()
@@ -214,6 +217,7 @@ struct Verifier<'a> {
     options: EmbeddedOptions,
     retention: Retention,
     fold: Fold,
+    held: Held,
     report: Report,
     /// Records of the snapshots that are still to be compared, oldest first.
     snapshots: Vec<u64>,
@@ -236,10 +240,11 @@ impl Verifier<'_> {
             let seq = self.snapshots.remove(0);
             if let Some(fold) = self.load(seq)?.filter(|_| seq + 1 >= first) {
                 // Nothing tells whether it is the log's, but it can contradict itself.
-                for what in books::standing(&fold.state) {
+                let held = Held::of(fold.state.inventory.reservations());
+                for what in books::standing(&fold.state, &held) {
                     self.report.find(&file_of(seq), 0, Some(seq), what);
                 }
-                self.fold = fold;
+                (self.fold, self.held) = (fold, held);
                 led = true;
             }
         }
@@ -323,9 +328,14 @@ impl Verifier<'_> {
                     let mut found = rules::shape(line, &record, offsets);
                     if effect {
                         found.extend(rules::effect(&self.fold, &record));
+                        if let Body::Decision(body) = &record.body {
+                            let before = self.fold.state.inventory.reservations();
+                            self.held.apply(before, &body.decision);
+                        }
                         self.fold.apply(&record);
                         if let Body::Decision(body) = &record.body {
-                            found.extend(books::after(&self.fold.state, &body.decision));
+                            let state = &self.fold.state;
+                            found.extend(books::after(state, &self.held, &body.decision));
                         }
                     }
                     for what in found {

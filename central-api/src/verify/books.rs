@@ -14,6 +14,7 @@ use shared::domain::inventory::{MovementKind, Reservation, ReservationState};
 use shared::domain::order::{EventKind, OrderStatus};
 use shared::domain::{Decision, State};
 
+use super::held::Held;
 use crate::ledger::Fold;
 
 /// What a line of a reservation does to the stock: how, for which reservation, which product, how many.
@@ -198,15 +199,15 @@ fn moved<'a>(
 }
 
 /// What is wrong with the state after a decision, as far as the decision touched it.
-pub(super) fn after(state: &State, decision: &Decision) -> Vec<String> {
+pub(super) fn after(state: &State, held: &Held, decision: &Decision) -> Vec<String> {
     let events = decision.events.iter().map(|event| &event.product.id);
     let lines = decision.reservations.iter().flat_map(|it| it.lines.iter());
     let products: BTreeSet<&ProductId> = events.chain(lines.map(|it| &it.product_id)).collect();
     let changed = decision.orders.iter().map(|event| &event.order.order_id);
-    let held = decision.reservations.iter();
-    let held = held.filter_map(|reservation| reservation.order_id.as_ref());
-    let orders: BTreeSet<&OrderId> = changed.chain(held).collect();
-    let sums = products.into_iter().filter_map(|id| sum(state, id));
+    let reservations = decision.reservations.iter();
+    let holding = reservations.filter_map(|reservation| reservation.order_id.as_ref());
+    let orders: BTreeSet<&OrderId> = changed.chain(holding).collect();
+    let sums = products.into_iter().filter_map(|id| sum(state, held, id));
     let holds = orders.into_iter().filter_map(|id| hold(state, id));
     let reservations = decision.reservations.iter();
     let lost = reservations.filter_map(|reservation| lost(state, reservation));
@@ -214,9 +215,9 @@ pub(super) fn after(state: &State, decision: &Decision) -> Vec<String> {
 }
 
 /// What is wrong with the holds of a whole state.
-pub(super) fn standing(state: &State) -> Vec<String> {
+pub(super) fn standing(state: &State, held: &Held) -> Vec<String> {
     let entries = state.inventory.entries();
-    let sums = entries.filter_map(|entry| sum(state, &entry.product.id));
+    let sums = entries.filter_map(|entry| sum(state, held, &entry.product.id));
     let orders = state.orders.entries();
     let holds = orders.filter_map(|entry| hold(state, &entry.order.order_id));
     let reservations = state.inventory.reservations().iter();
@@ -227,10 +228,10 @@ pub(super) fn standing(state: &State) -> Vec<String> {
 }
 
 /// `reserved` is a sum.
-fn sum(state: &State, id: &ProductId) -> Option<String> {
+fn sum(state: &State, held: &Held, id: &ProductId) -> Option<String> {
     let product = state.inventory.get(id.as_str())?;
     let reserved = product.stock.reserved;
-    let held = state.inventory.reservations().held(id.as_str());
+    let held = held.of_product(id);
     let differs = reserved != held;
     differs.then(|| format!("{id} has {reserved} reserved, its reservations hold {held}"))
 }
