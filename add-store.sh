@@ -3,7 +3,7 @@
 # Adds a shop to the containers of docker-compose.yml: ./add-store.sh store-s5 ["Market Place"]
 #
 # It gets a key of its own (.env), a container with free ports and a volume (docker-compose.override.yml), and a
-# place in Prometheus (prometheus/targets-compose, which Prometheus reads by itself). `docker compose up -d` then
+# place in Prometheus (prometheus/targets-compose/stores, which Prometheus reads by itself). `docker compose up -d` then
 # starts the shop, and starts central again, which has to learn the key. A shop that is there already is left as it
 # is; if this was interrupted, run it again.
 
@@ -73,7 +73,7 @@ if [ -z "$key" ]; then
 fi
 more="$(setting MORE_STORE_KEYS)"
 [[ "$more," == *"@$id,"* ]] || set_setting MORE_STORE_KEYS "$more,$key@$id"
-printf -- '- targets: ["%s:9083"]\n  labels: {store: %s}\n' "$id" "$id" >"prometheus/targets-compose/store-$id.yml"
+printf -- '- targets: ["%s:9083"]\n  labels: {store: %s}\n' "$id" "$id" >"prometheus/targets-compose/stores/$id.yml"
 
 # Last, and at once: until it is there, the shop is not.
 number=$((5 + $(part services | grep -c '^  [^ ]' || true)))

@@ -5,8 +5,9 @@
     grafana/dashboards.py --check    writes nothing, and fails if a file is not what would be written
 
 Why not by hand: six dashboards are more than four thousand lines of JSON, of which what differs, the
-question, the expression and the unit, is a twentieth. A panel is a question somebody asks; its description is that question. Panels
-of one table look alike because nothing else can be said about them here. Standard library only.
+question, the expression and the unit, is a twentieth. A panel is a question somebody asks; its
+description is that question. Panels look alike because nothing else can be said about them here.
+Standard library only.
 
 What must stay true: the first six panels of the overview are the six that say whether the chain is well; every
 expression is evaluated against running services by a test (system-tests, `monitoring`).
@@ -38,6 +39,11 @@ def quantile(q, metric, by="", where=""):
     """The quantile `q` of a histogram, for each value of the labels `by`."""
     labels = f"{by}, le" if by else "le"
     return f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{where}{W})))"
+
+
+def quantiles(metric, where):
+    """The quantiles that say how long something takes, each with its name."""
+    return ((quantile(q, metric, where=where), f"p{q * 100:g}") for q in (0.5, 0.9, 0.99))
 
 
 def rate(metric, by="", where=""):
@@ -121,16 +127,19 @@ STORES = ("stores", "Holdfast: stores", [
     panel("Online", "Which shop is away?", ("holdfast_store_online", "{{store}}")),
     panel("Events behind", "How far is each shop behind, in events, as central sees it?",
           ("holdfast_store_lag_events", "{{store}}")),
-    panel("Seconds behind", "How long ago was each shop last at the head?", ("holdfast_store_lag_seconds", "{{store}}"), unit="s"),
+    panel("Seconds behind", "How long ago was each shop last at the head?",
+          ("holdfast_store_lag_seconds", "{{store}}"), unit="s"),
     panel("Drift by store", "Which shop holds something else than central?", ("holdfast_store_drifted", "{{store}}")),
     panel("Live copies", "Which copies are live, and which are catching up, stale or starting?",
           ('holdfast_sync_state == 1', "{{store}}: {{state}}")),
-    panel("Central reachable", "Did central answer each shop when last asked?", ("holdfast_central_reachable", "{{store}}")),
+    panel("Central reachable", "Did central answer each shop when last asked?",
+          ("holdfast_central_reachable", "{{store}}")),
     panel("Propagation p50", "How long does a change usually take to a shop?",
           (quantile(0.5, "holdfast_propagation_delay_seconds", "store"), "{{store}}"), unit="s"),
     panel("Propagation p99", "How long do the slowest changes take to each shop?",
           (quantile(0.99, "holdfast_propagation_delay_seconds", "store"), "{{store}}"), unit="s"),
-    panel("Age of the copy", "When was each copy last proved current?", ("holdfast_cache_age_seconds", "{{store}}"), unit="s"),
+    panel("Age of the copy", "When was each copy last proved current?",
+          ("holdfast_cache_age_seconds", "{{store}}"), unit="s"),
     panel("Events applied", "How much does each shop follow?",
           (rate("holdfast_sync_events_applied_total", "store"), "{{store}}"), unit="cps"),
     panel("Lag by the shop's own account", "How far is each copy behind what it last heard of central?",
@@ -140,7 +149,8 @@ STORES = ("stores", "Holdfast: stores", [
     panel("Breaker open", "Which shop has stopped asking central?",
           ('holdfast_breaker_state{breaker="central", state="open"}', "{{store}}")),
     panel("Calls to central", "How do the shops' calls to central end?",
-          (rate("holdfast_breaker_calls_total", "store, outcome", '{breaker="central"}'), "{{store}}, {{outcome}}"), unit="reqps"),
+          (rate("holdfast_breaker_calls_total", "store, outcome", '{breaker="central"}'),
+           "{{store}}, {{outcome}}"), unit="reqps"),
     panel("Retries", "How often do shops have to ask again?",
           (rate("holdfast_retries_total", "store", '{target="central"}'), "{{store}}"), unit="cps"),
     panel("Size of the copies", "How much disk does each copy take?", ("holdfast_cache_bytes", "{{store}}"), unit="bytes"),
@@ -187,10 +197,10 @@ HTTP = ("http", "Holdfast: HTTP", [
     panel("Refused by route", "Which calls are refused because of who asks, or of what is asked?",
           (rate("holdfast_http_requests_total", "job, route", '{status="4xx"}'), "{{job}} {{route}}"), unit="reqps"),
     panel("Latency of central", "How long does central take?",
-          *((quantile(q, "holdfast_http_request_duration_seconds", where='{job="central"}'), f"p{q * 100:g}") for q in (0.5, 0.9, 0.99)),
+          *quantiles("holdfast_http_request_duration_seconds", '{job="central"}'),
           unit="s"),
     panel("Latency of the shops", "How long do the shops' services take?",
-          *((quantile(q, "holdfast_http_request_duration_seconds", where='{job="store"}'), f"p{q * 100:g}") for q in (0.5, 0.9, 0.99)),
+          *quantiles("holdfast_http_request_duration_seconds", '{job="store"}'),
           unit="s"),
     panel("Slowest routes", "Which ten calls are slow?",
           ("topk(10, job_route:holdfast_http_request_duration_seconds:p99_5m > 0)", "{{job}} {{route}}"), unit="s"),
@@ -228,7 +238,8 @@ def drawn(number, spec, x, y, height):
     defaults = {"unit": spec["unit"], "min": 0}
     if spec["steps"]:
         defaults["color"] = {"mode": "thresholds"}
-        defaults["thresholds"] = {"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in spec["steps"]]}
+        steps = [{"value": value, "color": colour} for value, colour in spec["steps"]]
+        defaults["thresholds"] = {"mode": "absolute", "steps": steps}
     else:
         defaults["custom"] = {"fillOpacity": 8, "lineWidth": 1, "showPoints": "never", "spanNulls": False}
     options = ({"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "value", "graphMode": "area"}
@@ -267,7 +278,8 @@ def dashboard(uid, title, specs):
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
         "schemaVersion": 38,
-        "links": [{"type": "dashboards", "tags": ["holdfast"], "title": "Holdfast", "asDropdown": True, "includeVars": True, "keepTime": True}],
+        "links": [{"type": "dashboards", "tags": ["holdfast"], "title": "Holdfast", "asDropdown": True,
+                   "includeVars": True, "keepTime": True}],
         "panels": panels,
     }
 
@@ -286,7 +298,8 @@ def readme():
         "Every expression is evaluated against running services by `every_expression_has_a_value` in `system-tests`.",
     ]
     for uid, title, specs in DASHBOARDS:
-        lines += ["", f"## {title.removeprefix('Holdfast: ').capitalize().replace('Http', 'HTTP')} ({len(specs)})", "", f"`dashboards/{uid}.json`", "",
+        name = title.removeprefix("Holdfast: ")
+        lines += ["", f"## {name[0].upper()}{name[1:]} ({len(specs)})", "", f"`dashboards/{uid}.json`", "",
                   "| panel | question |", "|---|---|"]
         lines += [f"| {spec['title']} | {spec['question']} |" for spec in specs]
     return "\n".join(lines) + "\n"

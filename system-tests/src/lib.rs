@@ -2,8 +2,10 @@
 //!
 //! - [`linearizability`]: could any order of instants explain what the clients saw?
 //! - [`process`]: the real programs, started and killed.
+//! - [`prometheus`]: Debian's Prometheus with our configuration and rules.
 //! - [`proxy`]: what stands between them, and how it fails.
 
 pub mod linearizability;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;

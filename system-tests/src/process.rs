@@ -31,6 +31,7 @@ pub struct Service {
     settings: Vec<(String, String)>,
     child: Child,
     address: SocketAddr,
+    metrics: SocketAddr,
     starts: u32,
 }
 
@@ -94,13 +95,14 @@ impl Service {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let (child, address) = launch(name, dir, &settings, 0, 1).await?;
+        let (child, address, metrics) = launch(name, dir, &settings, 0, 1).await?;
         Ok(Self {
             name,
             dir: dir.to_owned(),
             settings,
             child,
             address,
+            metrics,
             starts: 1,
         })
     }
@@ -109,6 +111,12 @@ impl Service {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its metrics are; another port after every start.
+    #[must_use]
+    pub const fn metrics(&self) -> SocketAddr {
+        self.metrics
     }
 
     /// The URL of `path`.
@@ -152,10 +160,11 @@ impl Service {
     pub async fn restart(&mut self) -> io::Result<()> {
         self.starts += 1;
         let port = self.address.port();
-        let (child, address) =
+        let (child, address, metrics) =
             launch(self.name, &self.dir, &self.settings, port, self.starts).await?;
         self.child = child;
         self.address = address;
+        self.metrics = metrics;
         Ok(())
     }
 
@@ -193,7 +202,7 @@ async fn launch(
     settings: &[(String, String)],
     port: u16,
     start: u32,
-) -> io::Result<(Child, SocketAddr)> {
+) -> io::Result<(Child, SocketAddr, SocketAddr)> {
     let log = dir.join(format!("log-{start}.ndjson"));
     let output = File::create(&log)?;
     let errors = output.try_clone()?;
@@ -211,8 +220,9 @@ async fn launch(
     let deadline = Instant::now() + START;
     loop {
         let text = std::fs::read_to_string(&log)?;
-        if let Some(address) = listening(&text) {
-            return Ok((child, address));
+        let addresses = (said(&text, "listening"), said(&text, "metrics listening"));
+        if let (Some(address), Some(metrics)) = addresses {
+            return Ok((child, address, metrics));
         }
         if child.try_wait()?.is_some() || Instant::now() >= deadline {
             drop(child.kill());
@@ -222,11 +232,11 @@ async fn launch(
     }
 }
 
-/// The address in the log line that says that the service listens.
-fn listening(log: &str) -> Option<SocketAddr> {
+/// The address in the log line that says `message`.
+fn said(log: &str, message: &str) -> Option<SocketAddr> {
     log.lines().find_map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        (line.get("message")? == "listening").then_some(())?;
+        (line.get("message")? == message).then_some(())?;
         line.get("address")?.as_str()?.parse().ok()
     })
 }

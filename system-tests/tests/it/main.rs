@@ -6,11 +6,13 @@
 )]
 
 mod coming_from;
+mod container_scripts;
 mod described;
 mod faults;
 mod histories;
 mod hot_product;
 mod kills;
+mod monitoring;
 mod orders;
 mod other_centrals;
 mod promises;
