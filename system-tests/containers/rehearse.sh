@@ -77,7 +77,7 @@ make_base_images() {
     local root="${ROOTFS:-$WORK/rootfs}"
     [ -d "$root" ] || debootstrap --variant=minbase --include=ca-certificates bookworm "$root" >"$WORK/debootstrap.log"
     stand_in docker.io/library/debian:bookworm-slim "$root" 'CMD ["bash"]'
-    # Layers on it: a cargo that hands over what was built outside, and Debian's Prometheus.
+    # Layers on it: a cargo that hands over what was built outside, no strip, and Debian's Prometheus.
     cp "$PROGRAMS"/{central-api,store-api} "$WORK"
     cat >"$WORK/cargo" <<'EOF'
 #!/bin/sh
@@ -88,6 +88,7 @@ EOF
 FROM docker.io/library/debian:bookworm-slim
 COPY central-api store-api /programs/
 COPY cargo /usr/local/bin/
+RUN ln -s /bin/true /usr/local/bin/strip
 EOF
     cp "$(command -v prometheus)" "$WORK/prometheus"
     cat >"$WORK/Prometheus" <<'EOF'
