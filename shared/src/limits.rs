@@ -62,6 +62,14 @@ pub const ORDER_WAIT: Duration = Duration::from_secs(15);
 /// order at a provider that does not answer is told so (202) and not left without an answer.
 pub const PAYMENT_TIMEOUT_MAX: Duration = Duration::from_secs(14);
 const _: () = assert!(PAYMENT_TIMEOUT_MAX.as_millis() < ORDER_WAIT.as_millis());
+/// How long a refund whose key is spent is looked for before it is asked for under another key.
+///
+/// Far longer than a call is under way here or there, so that what the failed call set going is seen by
+/// then; short beside the days that a bank takes.
+pub const REFUND_KEY_WAIT: Duration = Duration::from_secs(3_600);
+const _: () = assert!(REFUND_KEY_WAIT.as_millis() > 100 * PAYMENT_TIMEOUT_MAX.as_millis());
+/// Most pages of a payment's refunds that are read for one of them (a hundred refunds each).
+pub const REFUND_PAGES: usize = 50;
 /// Orders that have ended and are kept in memory (about a kilobyte each), where lists find them; older
 /// ones are read from the log.
 pub const ORDERS_ENDED_KEPT: usize = 1_000_000;

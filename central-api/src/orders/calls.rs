@@ -1,7 +1,7 @@
 //! From a step of the saga to a call, and from its end to what is recorded.
 //!
 //! The keys follow from the order alone: the payment's id for its charge and for calling it off, the
-//! same with the number of the refund for a refund. Asking twice is asking the same.
+//! same with the number of the refund, and of its key, for a refund. Asking twice is asking the same.
 
 use std::sync::Arc;
 
@@ -89,6 +89,7 @@ fn refund_of(
     let key = format!("{}-refund-{}", payment.payment_id, refund.number);
     Some(RefundRequest {
         key: PaymentKey::parse(&key).ok()?,
+        key_number: refund.key_number,
         reference: payment.reference.clone()?,
         amount: refund.amount,
         currency: Arc::clone(&order.currency),
@@ -135,6 +136,10 @@ fn refunded(order: &Order, refund: &Refund, outcome: payments::RefundOutcome) ->
             true,
             None,
         ),
+        payments::RefundOutcome::KeySpent(doubt) => {
+            let (key_number, reason) = (refund.key_number, doubt.to_string().into());
+            (RefundOutcome::KeySpent { key_number, reason }, false, None)
+        }
         payments::RefundOutcome::Unknown(doubt) => {
             let reason = doubt.to_string().into();
             (RefundOutcome::Unknown { reason }, false, None)
@@ -148,7 +153,7 @@ fn refunded(order: &Order, refund: &Refund, outcome: payments::RefundOutcome) ->
         (_, Some(_)) => "not_sent",
         (RefundOutcome::Refunded { .. }, None) => "refunded",
         (RefundOutcome::Refused { .. }, None) => "refused",
-        (RefundOutcome::Unknown { .. }, None) => "unknown",
+        (RefundOutcome::KeySpent { .. } | RefundOutcome::Unknown { .. }, None) => "unknown",
     };
     Ended {
         outcome: word,

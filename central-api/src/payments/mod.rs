@@ -15,7 +15,8 @@
 //!
 //! - Everything asked under one [`PaymentKey`] has one effect at most, however often, however late
 //!   and in whatever order the calls arrive. So an unknown end is settled by asking again with the
-//!   same request, never by a new key.
+//!   same request, never by a new key. A refund whose key is spent gets another one, after a wait and
+//!   a look ([`RefundOutcome::KeySpent`]); it stays one refund, named by its [`PaymentKey`].
 //! - `Declined` and `Voided` are final: nothing is charged under the key, now or later. `Approved`
 //!   and `Charged` are final too, until a refund. Whoever is not certain says [`Doubt`].
 //! - `NotSent` speaks of this one call: no money moves because of it. What an earlier call did stays

@@ -88,6 +88,9 @@ pub enum RefundOutcome {
         /// The provider's name for the refund.
         reference: Arc<str>,
     },
+    /// The provider answers this one of the refund's keys with an old failure, and will for as long as
+    /// it keeps the key. It has no such refund at present; what the failed call set going may follow.
+    KeySpent(Doubt),
     /// For good: nothing is given back under this key.
     Refused {
         /// A stable word, such as `charge_already_refunded`.
@@ -207,7 +210,8 @@ macro_rules! ending {
 ending!(ChargeOutcome: Self::Approved(_) | Self::Declined { .. });
 ending!(VoidOutcome: Self::Voided | Self::Charged(_));
 // A key that may charge but not refund must not keep anybody from buying.
-ending!(RefundOutcome: Self::Refunded { .. } | Self::Refused { .. }, ignored: Self::NotSent(NotSent::Refused(_)));
+// An old failure says nothing of today.
+ending!(RefundOutcome: Self::Refunded { .. } | Self::Refused { .. } | Self::KeySpent(_), ignored: Self::NotSent(NotSent::Refused(_)));
 
 impl ChargeOutcome {
     /// A refusal in our words.

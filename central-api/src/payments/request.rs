@@ -68,6 +68,9 @@ pub struct ChargeRequest {
 pub struct RefundRequest {
     /// One per refund, other than the charge's.
     pub key: PaymentKey,
+    /// How often the refund got another key at the provider, counted from 1: more after
+    /// [`KeySpent`](super::RefundOutcome::KeySpent) only. The refund is the same one throughout.
+    pub key_number: u32,
     /// The charge, as [`Paid::reference`](super::Paid::reference) named it.
     pub reference: Arc<str>,
     /// How much, in hundredths of the currency; at most what was charged.

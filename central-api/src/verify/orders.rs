@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use shared::clock::Timestamp;
 use shared::domain::ids::OrderId;
-use shared::domain::order::{Event, EventKind, Order, OrderStatus, Payment, PaymentStatus};
+use shared::domain::order::{Event, EventKind, Order, OrderStatus, Payment, PaymentStatus, Refund};
 use shared::domain::{Decision, State};
+use shared::limits;
 
 /// What is wrong with a decision's orders, which change what `state` was at `at`.
 pub(super) fn changes(state: &State, decision: &Decision, at: Timestamp) -> Vec<String> {
@@ -184,7 +185,35 @@ fn money(before: Option<&Order>, event: &Event) -> Vec<String> {
     if new.refunds != old.refunds.saturating_add(begun) {
         wrong.push("its refunds are miscounted".to_owned());
     }
+    if let Some(refund) = &new.refund {
+        let known = old.refund.as_ref();
+        let known = known.filter(|known| known.number == refund.number);
+        if !follows(known, refund, event) {
+            wrong.push("its refund is another one than before".to_owned());
+        }
+    }
     wrong
+}
+
+/// Whether a refund on its way is what it was before, or has just begun. Its keys follow each other,
+/// each after the wait that it is given.
+fn follows(before: Option<&Refund>, after: &Refund, event: &Event) -> bool {
+    let Some(before) = before else {
+        return (after.key_number, after.spent_since) == (1, None);
+    };
+    let now = event.order.updated_at;
+    let asked = event.kind == EventKind::RefundUnknown && after.amount == before.amount;
+    let next_key = before.key_number.saturating_add(1);
+    match (before.spent_since, after.spent_since) {
+        _ if before == after => true,
+        (None, Some(since)) => asked && since == now && after.key_number == before.key_number,
+        (Some(since), None) => {
+            let waited = u128::from(now.millis_since(since).unsigned_abs());
+            let is_over = waited >= limits::REFUND_KEY_WAIT.as_millis();
+            asked && is_over && after.key_number == next_key
+        }
+        (None, None) | (Some(_), Some(_)) => false,
+    }
 }
 
 /// What a payment says against itself.

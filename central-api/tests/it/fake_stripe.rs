@@ -5,9 +5,12 @@
 //! Keys work as documented: the first answer is kept whatever it was, a 500 included; an answer that
 //! is given again says so; other parameters are an `idempotency_error`; a second call while the
 //! first is running is a 409; throttling and a wrong key are answered before keys are looked at.
-//! Every call runs to its end, also when its caller has hung up, as it would over there.
+//! Every call runs to its end, also when its caller has hung up, as it would over there. What a call
+//! does is in [`world`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod world;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,10 +20,12 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+use world::{World, error};
 
 /// The secret key it accepts.
 pub(crate) const SECRET: &str = "sk_test_hidden";
@@ -40,6 +45,8 @@ pub(crate) enum Endpoint {
 /// What goes wrong with one call.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
+    /// Nothing, this time.
+    None,
     /// It waits on its way, and arrives when the gate is opened.
     Late(Arc<Notify>),
     /// It arrives and is under way until the gate is opened.
@@ -56,6 +63,8 @@ pub(crate) enum Fault {
     FailsBefore,
     /// It fails after everything was done, and the failure is kept.
     FailsAfter,
+    /// It fails, the failure is kept, and what was asked for is done when the gate is opened.
+    FailsAndIsDoneLater(Arc<Notify>),
     /// It is done, and the answer breaks off in its middle.
     Cut,
     /// It is done, and something in between answers a page.
@@ -70,40 +79,6 @@ pub(crate) struct Call {
     pub(crate) endpoint: Endpoint,
     pub(crate) headers: HeaderMap,
     pub(crate) form: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Debug)]
-struct Intent {
-    id: String,
-    amount: i64,
-    currency: String,
-    method: Option<String>,
-    key: String,
-    status: &'static str,
-    error: Option<Value>,
-    charges: u32,
-}
-
-#[derive(Clone, Debug)]
-struct Given {
-    intent: String,
-    amount: i64,
-    body: Value,
-}
-
-/// What a key stands for: the request, and the answer once there is one.
-type Kept = (String, Option<(StatusCode, Value)>);
-
-#[derive(Debug, Default)]
-struct World {
-    intents: Vec<Intent>,
-    refunds: Vec<Given>,
-    keys: HashMap<String, Kept>,
-    faults: HashMap<Endpoint, VecDeque<Fault>>,
-    calls: Vec<Call>,
-    finished: Vec<Endpoint>,
-    forgetful: bool,
-    blind: bool,
 }
 
 /// The provider; it ends with this.
@@ -203,6 +178,15 @@ impl FakeStripe {
         (world.refunds.len(), amounts.sum())
     }
 
+    /// The keys under which refunds were asked for, in that order.
+    pub(crate) fn refund_keys(&self) -> Vec<String> {
+        let world = self.world.lock();
+        let refunds = world.calls.iter();
+        let refunds = refunds.filter(|call| call.endpoint == Endpoint::Refund);
+        let key = |call: &Call| call.headers["idempotency-key"].to_str().unwrap().to_owned();
+        refunds.map(key).collect()
+    }
+
     /// The states of the intents of `key`.
     pub(crate) fn states(&self, key: &str) -> Vec<&'static str> {
         let world = self.world.lock();
@@ -237,14 +221,6 @@ impl Drop for FakeStripe {
 }
 
 type Shared = (Arc<Mutex<World>>, Arc<Notify>);
-
-fn error(status: u16, kind: &str, code: &str, message: &str) -> (StatusCode, Value) {
-    let mut body = json!({"error": {"type": kind, "message": message}});
-    if !code.is_empty() {
-        body["error"]["code"] = code.into();
-    }
-    (StatusCode::from_u16(status).unwrap(), body)
-}
 
 fn page(status: StatusCode) -> Response {
     (status, "<html>Something in between.</html>").into_response()
@@ -358,10 +334,18 @@ async fn run(
     if let Some(Fault::Held(gate)) = &fault {
         gate.notified().await;
     }
+    if let Some(Fault::FailsAndIsDoneLater(gate)) = &fault {
+        let (gate, world) = (Arc::clone(gate), Arc::clone(&world));
+        let (id, form) = (id.clone(), form.clone());
+        tokio::spawn(async move {
+            gate.notified().await;
+            world.lock().execute(endpoint, &id, &form);
+        });
+    }
     let mut world = world.lock();
     let broken = || error(500, "api_error", "", "An unknown error occurred.");
     let answer = match &fault {
-        Some(Fault::FailsBefore) => broken(),
+        Some(Fault::FailsBefore | Fault::FailsAndIsDoneLater(_)) => broken(),
         Some(Fault::FailsAfter) => {
             world.execute(endpoint, &id, &form);
             broken()
@@ -393,226 +377,14 @@ fn before_keys(authorized: bool, fault: Option<&Fault>) -> Option<(StatusCode, V
         Fault::Locked => Some(error(429, kind, "lock_timeout", "In use.")),
         Fault::Unsupported => Some(error(400, kind, "", "Not for this account.")),
         Fault::Unavailable => Some((StatusCode::SERVICE_UNAVAILABLE, Value::Null)),
-        Fault::Late(_)
+        Fault::None
+        | Fault::Late(_)
         | Fault::Held(_)
         | Fault::FailsBefore
         | Fault::FailsAfter
+        | Fault::FailsAndIsDoneLater(_)
         | Fault::Cut
         | Fault::Garbage
         | Fault::Silence => None,
-    }
-}
-
-impl World {
-    /// Takes note of a key; `Err` is the answer that it stands for, and whether it is replayed.
-    fn begin(&mut self, key: Option<&str>, print: &str) -> Result<(), ((StatusCode, Value), bool)> {
-        let Some(key) = key.filter(|_| !self.forgetful) else {
-            return Ok(());
-        };
-        let kind = "idempotency_error";
-        match self.keys.get(key) {
-            None => {
-                self.keys.insert(key.to_owned(), (print.to_owned(), None));
-                Ok(())
-            }
-            Some((known, _)) if known != print => Err((
-                error(400, kind, "", "Keys are for the same request."),
-                false,
-            )),
-            Some((_, None)) => {
-                let code = "idempotency_key_in_use";
-                Err((error(409, kind, code, "Under way."), false))
-            }
-            Some((_, Some(answer))) => Err((answer.clone(), true)),
-        }
-    }
-
-    fn execute(
-        &mut self,
-        endpoint: Endpoint,
-        id: &str,
-        form: &BTreeMap<String, String>,
-    ) -> (StatusCode, Value) {
-        match endpoint {
-            Endpoint::Create => self.create(form),
-            Endpoint::Search => self.search(form),
-            Endpoint::Refund => self.refund(form),
-            Endpoint::Refunds => self.list_refunds(form),
-            Endpoint::Confirm | Endpoint::Cancel | Endpoint::Retrieve => {
-                let whole = form
-                    .get("expand[]")
-                    .is_some_and(|what| what == "latest_charge");
-                let Some(intent) = self.intents.iter_mut().find(|intent| intent.id == id) else {
-                    let kind = "invalid_request_error";
-                    return error(404, kind, "resource_missing", "No such payment_intent.");
-                };
-                match endpoint {
-                    Endpoint::Confirm => intent.confirm(whole),
-                    Endpoint::Cancel => intent.cancel(whole),
-                    _ => (StatusCode::OK, intent.body(whole)),
-                }
-            }
-        }
-    }
-
-    fn create(&mut self, form: &BTreeMap<String, String>) -> (StatusCode, Value) {
-        let method = form.get("payment_method").cloned();
-        if method.as_deref() == Some("pm_missing") {
-            let message = "No such PaymentMethod: 'pm_missing'";
-            return error(400, "invalid_request_error", "resource_missing", message);
-        }
-        let intent = Intent {
-            id: format!("pi_{}", self.intents.len() + 1),
-            amount: form["amount"].parse().unwrap(),
-            currency: form["currency"].clone(),
-            status: "requires_confirmation",
-            key: form["metadata[payment_key]"].clone(),
-            method,
-            error: None,
-            charges: 0,
-        };
-        self.intents.push(intent.clone());
-        (StatusCode::OK, intent.body(false))
-    }
-
-    fn search(&self, form: &BTreeMap<String, String>) -> (StatusCode, Value) {
-        let query = form["query"].strip_prefix("metadata[\"payment_key\"]:\"");
-        let key = query.and_then(|rest| rest.strip_suffix('"')).unwrap();
-        let key = key.replace("\\\"", "\"").replace(r"\\", "\\");
-        let found = self
-            .intents
-            .iter()
-            .filter(|one| one.key == key && !self.blind);
-        let data: Vec<_> = found.map(|intent| intent.body(false)).collect();
-        (
-            StatusCode::OK,
-            json!({"object": "search_result", "data": data}),
-        )
-    }
-
-    fn refund(&mut self, form: &BTreeMap<String, String>) -> (StatusCode, Value) {
-        let kind = "invalid_request_error";
-        let id = &form["payment_intent"];
-        let Some(intent) = self.intents.iter().find(|intent| &intent.id == id) else {
-            return error(404, kind, "resource_missing", "No such payment_intent.");
-        };
-        let amount: i64 = form["amount"].parse().unwrap();
-        let given = self.refunds.iter().filter(|given| &given.intent == id);
-        let given: i64 = given.map(|given| given.amount).sum();
-        if intent.charges == 0 {
-            return error(
-                400,
-                kind,
-                "",
-                "This PaymentIntent has no successful charge.",
-            );
-        }
-        if given == intent.amount {
-            return error(400, kind, "charge_already_refunded", "Already refunded.");
-        }
-        if given + amount > intent.amount {
-            return error(
-                400,
-                kind,
-                "",
-                "Refund amount is greater than unrefunded amount.",
-            );
-        }
-        let body = json!({
-            "id": format!("re_{}", self.refunds.len() + 1), "object": "refund", "amount": amount,
-            "payment_intent": id, "status": "succeeded",
-            "metadata": {"refund_key": form["metadata[refund_key]"]},
-        });
-        self.refunds.push(Given {
-            intent: id.clone(),
-            amount,
-            body: body.clone(),
-        });
-        (StatusCode::OK, body)
-    }
-
-    fn list_refunds(&self, form: &BTreeMap<String, String>) -> (StatusCode, Value) {
-        let id = &form["payment_intent"];
-        let given = self.refunds.iter().filter(|given| &given.intent == id);
-        let data: Vec<_> = given.map(|given| given.body.clone()).collect();
-        (
-            StatusCode::OK,
-            json!({"object": "list", "data": data, "has_more": false}),
-        )
-    }
-}
-
-impl Intent {
-    fn body(&self, whole: bool) -> Value {
-        let charge = match (self.charges, whole) {
-            (0, _) => Value::Null,
-            (_, false) => json!(format!("ch_{}", self.id)),
-            (_, true) => json!({"id": format!("ch_{}", self.id), "authorization_code": "A7X3"}),
-        };
-        json!({
-            "id": self.id, "object": "payment_intent", "amount": self.amount,
-            "currency": self.currency, "status": self.status, "payment_method": self.method,
-            "metadata": {"payment_key": self.key}, "last_payment_error": self.error,
-            "latest_charge": charge, "livemode": false,
-        })
-    }
-
-    /// The refusal of something that cannot be done in this state.
-    fn unexpected(&self, what: &str) -> (StatusCode, Value) {
-        let message = format!(
-            "You cannot {what} this PaymentIntent: it is {}.",
-            self.status
-        );
-        let code = "payment_intent_unexpected_state";
-        let (status, mut body) = error(400, "invalid_request_error", code, &message);
-        body["error"]["payment_intent"] = self.body(false);
-        (status, body)
-    }
-
-    fn declined(&mut self, code: &str, decline: &str) -> (StatusCode, Value) {
-        let (status, mut body) = error(402, "card_error", code, "Your card was declined.");
-        body["error"]["decline_code"] = decline.into();
-        self.status = "requires_payment_method";
-        self.error = Some(body["error"].clone());
-        body["error"]["payment_intent"] = self.body(false);
-        (status, body)
-    }
-
-    fn confirm(&mut self, whole: bool) -> (StatusCode, Value) {
-        if !self.status.starts_with("requires_") {
-            return self.unexpected("confirm");
-        }
-        match self.method.as_deref() {
-            Some("pm_card_visa_chargeDeclined") => {
-                return self.declined("card_declined", "generic_decline");
-            }
-            Some("pm_card_visa_chargeDeclinedInsufficientFunds") => {
-                return self.declined("card_declined", "insufficient_funds");
-            }
-            Some("pm_detached") => {
-                let message = "The PaymentMethod was detached.";
-                return error(
-                    400,
-                    "invalid_request_error",
-                    "payment_method_unusable",
-                    message,
-                );
-            }
-            Some("pm_card_authenticationRequired") => self.status = "requires_action",
-            Some("pm_slow_bank") => self.status = "processing",
-            _ => {
-                self.status = "succeeded";
-                self.charges += 1;
-            }
-        }
-        (StatusCode::OK, self.body(whole))
-    }
-
-    fn cancel(&mut self, whole: bool) -> (StatusCode, Value) {
-        if !self.status.starts_with("requires_") {
-            return self.unexpected("cancel");
-        }
-        self.status = "canceled";
-        (StatusCode::OK, self.body(whole))
     }
 }

@@ -47,6 +47,7 @@ mod seed_003;
 mod served;
 mod shop;
 mod snapshots;
+mod spent_key;
 mod stripe;
 mod two_centrals;
 mod verify;

@@ -13,7 +13,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::domain::ids::ProductId;
-use shared::domain::inventory::command::fingerprint;
+use shared::domain::inventory::fingerprint;
 use shared::domain::inventory::{Atomicity, Command, Deletion, Details, Move, NewProduct, Reason};
 use shared::domain::origin::Origin;
 use shared::service::auth::ApiKeys;
@@ -110,8 +110,16 @@ impl Served {
 
     /// The same with another way to move money.
     pub(crate) async fn start_paying(dir: &TempDir, payments: Arc<Guarded>) -> Self {
-        let config = config(dir.path().to_owned());
-        Self::start_all(config, payments, Arc::new(SystemClock)).await
+        Self::start_paying_by(dir, payments, Arc::new(SystemClock)).await
+    }
+
+    /// The same by another clock.
+    pub(crate) async fn start_paying_by(
+        dir: &TempDir,
+        payments: Arc<Guarded>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self::start_all(config(dir.path().to_owned()), payments, clock).await
     }
 
     async fn start_all(config: Config, payments: Arc<Guarded>, clock: Arc<dyn Clock>) -> Self {

@@ -107,6 +107,19 @@ pub(crate) async fn unknown(ledger: &Ledger, name: &str) {
     recorded(ledger, name, outcome).await;
 }
 
+/// The bank answers the refund with an old failure.
+pub(crate) async fn key_spent(ledger: &Ledger, name: &str) {
+    let command = Command::RecordRefund {
+        order: OrderId::parse(&format!("ord-{name}")).unwrap(),
+        number: 1,
+        outcome: RefundOutcome::KeySpent {
+            key_number: 1,
+            reason: "an old failure".into(),
+        },
+    };
+    order(ledger, command).await;
+}
+
 /// The bank gives everything back.
 pub(crate) async fn refunded(ledger: &Ledger, name: &str) {
     let command = Command::RecordRefund {

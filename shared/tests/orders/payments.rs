@@ -5,27 +5,13 @@ use shared::domain::inventory::command::Changes;
 use shared::domain::inventory::{self, Edit};
 use shared::domain::money::Money;
 use shared::domain::order::{
-    self, Address, EventKind, OrderStatus, PaymentStatus, RefundOutcome, Step, Transition,
-    next_step,
+    self, Address, EventKind, OrderStatus, PaymentStatus, Step, Transition, next_step,
 };
-use shared::domain::{Decision, ItemResult, Rejection};
+use shared::domain::{ItemResult, Rejection};
 
-use crate::world::{Fault, START, TTL, World, approved, product, refusal, reserve, unknown};
-
-fn kinds(decision: &Decision) -> Vec<EventKind> {
-    decision.orders.iter().map(|event| event.kind).collect()
-}
-
-fn minor(amount: i64) -> Money {
-    Money::from_minor(amount).unwrap()
-}
-
-fn refund(world: &mut World, order: &OrderId, amount: Option<i64>) -> Decision {
-    world.act(order::Command::Refund {
-        order: order.clone(),
-        amount: amount.map(minor),
-    })
-}
+use crate::bank::{Fault, approved, unknown};
+use crate::refunds::refund;
+use crate::world::{START, TTL, World, kinds, minor, product, refusal, reserve};
 
 #[test]
 fn placing_takes_the_units_and_the_prices_of_that_moment() {
@@ -315,98 +301,6 @@ fn a_provider_that_is_down_for_an_hour_costs_nobody_anything() {
         PaymentStatus::Voided
     );
     assert_eq!((world.available(0), world.money()), (5, (0, 0)));
-}
-
-#[test]
-fn refunds_go_as_far_as_the_charge_and_one_at_a_time() {
-    let mut world = World::new(1, 5);
-    let id = world.place(&[(0, 3)], "card", true);
-    assert!(matches!(
-        refusal(&refund(&mut world, &id, None)),
-        Rejection::NotRefundable { .. }
-    ));
-    world.settle();
-    refund(&mut world, &id, Some(1_000));
-    assert!(
-        refund(&mut world, &id, Some(1_000)).has_refusal(),
-        "one is on its way"
-    );
-    world.step(&id, Fault::AnswerLost);
-    world.step(&id, Fault::None);
-    let payment = world.order(&id).payment.unwrap();
-    assert_eq!(payment.status, PaymentStatus::PartlyRefunded);
-    assert_eq!(payment.refundable(), minor(2_000));
-    assert!(refund(&mut world, &id, Some(2_001)).has_refusal());
-    refund(&mut world, &id, None);
-    // Called off while that is on its way: nothing goes back twice.
-    world.take(&id, Transition::Cancel);
-    world.settle();
-    let payment = world.order(&id).payment.unwrap();
-    assert_eq!(payment.refunded_amount, minor(3_000));
-    assert_eq!((world.on_hand(0), world.money()), (5, (0, 0)));
-    assert!(
-        refund(&mut world, &id, None).has_refusal(),
-        "nothing is left"
-    );
-}
-
-#[test]
-fn a_refund_that_is_refused_stays_visible() {
-    let mut world = World::new(1, 5);
-    let id = world.place(&[(0, 1)], "card", true);
-    world.settle();
-    refund(&mut world, &id, None);
-    let refused = order::Command::RecordRefund {
-        order: id.clone(),
-        number: 1,
-        outcome: RefundOutcome::Refused {
-            code: "charge_disputed".into(),
-            message: "the charge is disputed".into(),
-        },
-    };
-    assert_eq!(kinds(&world.act(refused)), [EventKind::RefundFailed]);
-    let order = world.order(&id);
-    assert_eq!(
-        order.payment.as_ref().unwrap().status,
-        PaymentStatus::RefundFailed
-    );
-    assert_eq!(next_step(&order), None);
-    // Somebody looks and tries again, under a new key.
-    refund(&mut world, &id, None);
-    world.settle();
-    assert_eq!(
-        world.order(&id).payment.unwrap().status,
-        PaymentStatus::Refunded
-    );
-}
-
-/// A refund out of goodwill was under way when the order was called off, and is refused: the whole is
-/// asked for nevertheless, once.
-#[test]
-fn a_part_that_is_refused_does_not_keep_the_rest() {
-    for rest in [Fault::None, Fault::Refused] {
-        let mut world = World::new(1, 5);
-        let id = world.place(&[(0, 5)], "card", true);
-        world.settle();
-        refund(&mut world, &id, Some(2_000));
-        world.take(&id, Transition::Cancel);
-        let (refused, _) = world.outcome(&id, Fault::Refused).unwrap();
-        assert_eq!(
-            kinds(&world.act(refused)),
-            [EventKind::RefundFailed, EventKind::RefundRequested]
-        );
-        let on_its_way = world.order(&id).payment.unwrap();
-        assert!(!on_its_way.is_refund_failed(), "something is being done");
-        let refund = on_its_way.refund.unwrap();
-        assert_eq!((refund.number, refund.amount), (2, minor(5_000)));
-
-        world.step(&id, rest);
-        let order = world.order(&id);
-        assert_eq!(next_step(&order), None, "{rest:?}");
-        let payment = order.payment.unwrap();
-        assert_eq!(payment.is_refund_failed(), rest == Fault::Refused);
-        world.check();
-    }
 }
 
 #[test]

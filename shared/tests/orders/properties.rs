@@ -8,7 +8,8 @@ use shared::domain::inventory::{self, Atomicity, Deletion, Move, Reason};
 use shared::domain::money::Money;
 use shared::domain::order::{self, Transition};
 
-use crate::world::{Fault, World, product, reserve};
+use crate::bank::Fault;
+use crate::world::{World, product, reserve};
 
 const PRODUCTS: usize = 4;
 
@@ -43,6 +44,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         Just(Fault::Lost),
         Just(Fault::AnswerLost),
         Just(Fault::Refused),
+        Just(Fault::Kept),
     ]
 }
 

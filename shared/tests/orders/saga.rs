@@ -7,7 +7,8 @@
 use shared::domain::ids::OrderId;
 use shared::domain::order::{OrderStatus, PaymentStatus, Transition, next_step};
 
-use crate::world::{Fault, TTL, World};
+use crate::bank::Fault;
+use crate::world::{TTL, World};
 
 /// How an order's life goes, apart from faults.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,6 @@
 //! The state of a chain of shops and the bank behind it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use shared::clock::Timestamp;
 use shared::domain::ids::{CustomerId, OrderId, Owner, PaymentId, ProductId, ReservationId};
@@ -10,148 +9,17 @@ use shared::domain::inventory::{
 };
 use shared::domain::money::Money;
 use shared::domain::order::{
-    self, Order, OrderStatus, PaymentOutcome, Place, RefundOutcome, Step, Transition, next_step,
+    self, EventKind, Order, OrderStatus, Place, Step, Transition, next_step,
 };
 use shared::domain::{Command, Decision, ItemResult, Rejection, State, decide};
+use shared::limits;
 
+use crate::bank::{Account, Bank, Fault};
 use crate::count::Count;
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_768_473_000_000);
 pub(crate) const TTL: i64 = 900_000;
-
-/// What goes wrong with one call to the provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Nothing.
-    None,
-    /// The question never arrived.
-    Lost,
-    /// It was done, and the answer never arrived.
-    AnswerLost,
-    /// A refund is refused for good; anything else is done.
-    Refused,
-}
-
-/// What the bank really did under one key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Account {
-    pub(crate) charges: u32,
-    pub(crate) charged: i64,
-    pub(crate) voided: bool,
-    pub(crate) declined: bool,
-    /// By refund number.
-    pub(crate) refunds: BTreeMap<u32, i64>,
-    /// Likewise what it refused to give back.
-    pub(crate) refused: BTreeMap<u32, i64>,
-}
-
-impl Account {
-    pub(crate) fn kept(&self) -> i64 {
-        self.charged - self.refunds.values().sum::<i64>()
-    }
-}
-
-/// A payment provider that honours its keys.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Bank {
-    pub(crate) accounts: BTreeMap<PaymentId, Account>,
-}
-
-impl Bank {
-    pub(crate) fn charge(&mut self, order: &Order, fault: Fault) -> PaymentOutcome {
-        let payment = order.payment.as_ref().unwrap();
-        if fault == Fault::Lost {
-            return unknown();
-        }
-        let account = self.accounts.entry(payment.payment_id.clone()).or_default();
-        if order.payment_method.as_deref() == Some("card_declined") || account.voided {
-            account.declined = true;
-        } else if account.charges == 0 {
-            account.charges = 1;
-            account.charged = payment.amount.minor();
-        }
-        let outcome = if account.declined {
-            PaymentOutcome::Declined {
-                code: "card_declined".into(),
-                message: "no".into(),
-            }
-        } else {
-            approved()
-        };
-        answered(outcome, fault)
-    }
-
-    pub(crate) fn void(&mut self, order: &Order, fault: Fault) -> PaymentOutcome {
-        let payment = order.payment.as_ref().unwrap();
-        if fault == Fault::Lost {
-            return unknown();
-        }
-        let account = self.accounts.entry(payment.payment_id.clone()).or_default();
-        let outcome = if account.charges > 0 {
-            approved()
-        } else {
-            account.voided = true;
-            PaymentOutcome::Voided
-        };
-        answered(outcome, fault)
-    }
-
-    pub(crate) fn refund(
-        &mut self,
-        order: &Order,
-        refund: &order::Refund,
-        fault: Fault,
-    ) -> RefundOutcome {
-        let reason = Arc::from("no answer");
-        if fault == Fault::Lost {
-            return RefundOutcome::Unknown { reason };
-        }
-        let payment = order.payment.as_ref().unwrap();
-        let account = self.accounts.entry(payment.payment_id.clone()).or_default();
-        let (number, amount) = (refund.number, refund.amount.minor());
-        // What was said under a key stays said.
-        let is_new =
-            !account.refunds.contains_key(&number) && !account.refused.contains_key(&number);
-        match fault {
-            Fault::Refused if is_new => account.refused.insert(number, amount),
-            _ if is_new => account.refunds.insert(number, amount),
-            _ => None,
-        };
-        assert!(account.kept() >= 0, "more went back than was taken");
-        if fault == Fault::AnswerLost {
-            return RefundOutcome::Unknown { reason };
-        }
-        if account.refused.contains_key(&number) {
-            return RefundOutcome::Refused {
-                code: "charge_disputed".into(),
-                message: "the charge is disputed".into(),
-            };
-        }
-        RefundOutcome::Refunded {
-            reference: "re_1".into(),
-        }
-    }
-}
-
-fn answered(outcome: PaymentOutcome, fault: Fault) -> PaymentOutcome {
-    match fault {
-        Fault::AnswerLost => unknown(),
-        Fault::None | Fault::Lost | Fault::Refused => outcome,
-    }
-}
-
-pub(crate) fn approved() -> PaymentOutcome {
-    PaymentOutcome::Approved {
-        reference: "ch_1".into(),
-        authorization_code: Some("AUTH".into()),
-    }
-}
-
-pub(crate) fn unknown() -> PaymentOutcome {
-    PaymentOutcome::Unknown {
-        reason: "no answer".into(),
-    }
-}
+pub(crate) const REFUND_KEY_WAIT: i64 = limits::REFUND_KEY_WAIT.as_secs().cast_signed() * 1_000;
 
 /// The state, the bank, and what has flowed.
 #[derive(Clone, Debug)]
@@ -340,8 +208,18 @@ impl World {
             for id in open {
                 self.step(&id, Fault::None);
             }
+            if self.waits_for_a_key() {
+                self.pass(REFUND_KEY_WAIT);
+            }
         }
         panic!("the orders do not come to rest");
+    }
+
+    /// Whether a refund is on its way whose key is spent.
+    fn waits_for_a_key(&self) -> bool {
+        let refund = |order: &Order| order.payment.as_ref()?.refund.clone();
+        let mut refunds = self.state.orders.open().filter_map(|order| refund(order));
+        refunds.any(|refund| refund.spent_since.is_some())
     }
 
     /// What must hold at any moment.
@@ -495,4 +373,12 @@ pub(crate) fn refusal(decision: &Decision) -> &Rejection {
         [ItemResult::Refused(rejection)] => rejection,
         other => panic!("{other:?}"),
     }
+}
+
+pub(crate) fn kinds(decision: &Decision) -> Vec<EventKind> {
+    decision.orders.iter().map(|event| event.kind).collect()
+}
+
+pub(crate) fn minor(amount: i64) -> Money {
+    Money::from_minor(amount).unwrap()
 }

@@ -39,6 +39,7 @@ fn charge_of(method: Option<&str>) -> ChargeRequest {
 fn refund_of(name: &str, minor: i64) -> RefundRequest {
     RefundRequest {
         key: key(name),
+        key_number: 1,
         reference: "sim-order-1".into(),
         amount: Money::from_minor(minor).unwrap(),
         currency: "USD".into(),

@@ -136,7 +136,7 @@ pub(super) struct Search {
 /// A refund.
 #[derive(Debug, Deserialize)]
 pub(super) struct Refund {
-    id: String,
+    pub(super) id: String,
     status: Option<String>,
     failure_reason: Option<String>,
     #[serde(default)]
@@ -148,10 +148,11 @@ struct RefundMetadata {
     refund_key: Option<String>,
 }
 
-/// Refunds of an intent.
+/// A page of an intent's refunds. Whether it is the last is never guessed.
 #[derive(Debug, Deserialize)]
 pub(super) struct RefundList {
     pub(super) data: Vec<Refund>,
+    pub(super) has_more: bool,
 }
 
 impl Refund {

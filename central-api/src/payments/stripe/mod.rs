@@ -3,7 +3,7 @@
 //! ```text
 //!  charge   create (key <k>-create) ─▶ id ─▶ confirm (key <k>-confirm) ─▶ status
 //!  void     create (key <k>-create) ─▶ id ─▶ cancel ─▶ status
-//!  refund   POST /v1/refunds (key <k>-refund)
+//!  refund   POST /v1/refunds (key <k>-refund, later <k>-refund-2 and so on)
 //!  in doubt GET the intent, or the intent's refunds: the state decides, not the answer
 //! ```
 //!
@@ -19,6 +19,14 @@
 //!   ended in a 500 gives that 500 for ever; therefore every unclear answer is followed by a look at
 //!   the intent. A create whose **replayed** answer is a 500 has never handed out an id, hence was
 //!   never confirmed: a void is done with that.
+//! - A refund whose key is answered with a **replayed** 5xx would be blocked for as long as the key is
+//!   kept. That replay proves that the call under the key has ended, so no call that is still on its
+//!   way can do more; only what the failed call left half done may follow. Hence
+//!   [`KeySpent`](RefundOutcome::KeySpent): if the list of the intent's refunds, read to its end, does
+//!   not have it either, it is asked for under the next key after a wait that the order's log keeps.
+//!   Before a later key is used the list is read once more. All keys share the metadata
+//!   `refund_key`, which is what the look goes by. A 5xx that is not marked as replayed proves
+//!   nothing, and is asked again under the same key.
 //! - Keys are forgotten after 24 hours. A repeat after that would create, and charge, anew. So what
 //!   was first asked for more than [`KEYS_LAST_MS`] ago is looked up by the key in its metadata and
 //!   never created: an intent that was not confirmed in that time is cancelled, and one that is not

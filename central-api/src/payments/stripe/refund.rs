@@ -1,9 +1,14 @@
 //! A refund, and a look at the intent's refunds where the answer is unclear.
+//!
+//! What must stay true: a refund that is there is found before it is asked for under a later key, and
+//! "it is not there" is said only of a list that was read to its end.
+
+use shared::limits;
 
 use super::answer::{Refund, RefundList};
 use super::client::{Ask, Fault};
 use super::{Stripe, currency};
-use crate::payments::{RefundOutcome, RefundRequest};
+use crate::payments::{Doubt, RefundOutcome, RefundRequest};
 
 impl Stripe {
     pub(super) async fn refunded(&self, request: &RefundRequest) -> RefundOutcome {
@@ -11,7 +16,7 @@ impl Stripe {
             let code = "amount_not_payable";
             return RefundOutcome::refused(code, "The currency has no such amount.");
         };
-        if self.keys_are_old(request.since) {
+        if request.key_number > 1 || self.keys_are_old(request.since) {
             match self.refund_of(request).await {
                 Ok(Some(refund)) => return refund.outcome(),
                 Ok(None) => {}
@@ -19,7 +24,7 @@ impl Stripe {
             }
         }
         let form = refund_form(request, amount);
-        let key = format!("{}-refund", request.key);
+        let key = stripes_key(request);
         let ask = Ask::post("v1/refunds", &form, Some(&key));
         let correlation = request.correlation.as_ref();
         let fault = match self.client.ask::<Refund>(ask, correlation).await {
@@ -35,20 +40,50 @@ impl Stripe {
             (Ok(None), Fault::Invalid { code, message } | Fault::Card { code, message }) => {
                 RefundOutcome::Refused { code, message }
             }
+            (
+                Ok(None),
+                Fault::Server {
+                    status,
+                    replayed: true,
+                },
+            ) => RefundOutcome::KeySpent(Doubt::ServerError(status)),
             (_, fault) => RefundOutcome::Unknown(fault.doubt()),
         }
     }
 
-    /// The refund that was made under the request's key, if there is one.
+    /// The refund that was made under any of the request's keys; `None` if it is certain that there is
+    /// none.
     async fn refund_of(&self, request: &RefundRequest) -> Result<Option<Refund>, Fault> {
-        let form = [
-            ("payment_intent", request.reference.to_string()),
-            ("limit", "100".to_owned()),
-        ];
-        let ask = Ask::get("v1/refunds", &form);
-        let list: RefundList = self.client.ask(ask, request.correlation.as_ref()).await?;
-        let of_key = |refund: &Refund| refund.is_of(&request.key);
-        Ok(list.data.into_iter().find(of_key))
+        let mut after: Option<String> = None;
+        for _ in 0..limits::REFUND_PAGES {
+            let mut form = vec![
+                ("payment_intent", request.reference.to_string()),
+                ("limit", "100".to_owned()),
+            ];
+            form.extend(after.map(|id| ("starting_after", id)));
+            let ask = Ask::get("v1/refunds", &form);
+            let list: RefundList = self.client.ask(ask, request.correlation.as_ref()).await?;
+            after = list.data.last().map(|refund| refund.id.clone());
+            let of_key = |refund: &Refund| refund.is_of(&request.key);
+            if let Some(found) = list.data.into_iter().find(of_key) {
+                return Ok(Some(found));
+            }
+            match (list.has_more, &after) {
+                (false, _) => return Ok(None),
+                (true, Some(_)) => {}
+                // More, and no way to ask for it.
+                (true, None) => return Err(Fault::Garbled),
+            }
+        }
+        Err(Fault::Garbled)
+    }
+}
+
+/// The key in Stripe's words.
+fn stripes_key(request: &RefundRequest) -> String {
+    match request.key_number {
+        0 | 1 => format!("{}-refund", request.key),
+        later => format!("{}-refund-{later}", request.key),
     }
 }
 

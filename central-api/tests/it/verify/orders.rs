@@ -1,6 +1,9 @@
 //! Reservations and orders that are well written and cannot be.
 //!
-//! Long, because it is tables: one entry for each kind of damage, over one folder.
+//! Tables: one entry for each kind of damage, over one folder.
+
+mod reservations;
+mod snapshots;
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +11,12 @@ use serde_json::{Value, json};
 use shared::domain::order::Transition;
 use tempfile::TempDir;
 
-use super::damage::{Folder, Place, Snapshot};
-use super::{Expected, frame, line, noticed, snapshot, verify};
+use super::damage::{Folder, Place};
+use super::{frame, line, noticed, verify};
 use crate::served::Served;
-use crate::shop::{approved, declined, moved, place, placed, refunded, stocked, unknown};
+use crate::shop::{
+    approved, declined, key_spent, moved, place, placed, refunded, stocked, unknown,
+};
 
 /// A folder with everything that a reservation and an order can go through, and two snapshots: one in
 /// the midst, while units are held and money is on its way, and one at the end.
@@ -54,6 +59,7 @@ async fn traded_in() -> (TempDir, PathBuf) {
     placed(ledger, place("back", "bo", None)).await;
     approved(ledger, "back").await;
     moved(ledger, "back", Transition::Cancel).await;
+    key_spent(ledger, "back").await;
     placed(ledger, place("no", "bo", None)).await;
     declined(ledger, "no").await;
     placed(ledger, place("open", "bo", None)).await;
@@ -124,156 +130,12 @@ async fn nothing_is_said_of_reservations_and_orders_that_went_their_way() {
     assert_eq!(report.snapshots, 2);
 }
 
-const HOLD: Of = Of::Key("hold-kept");
-
-#[tokio::test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
-async fn a_reservation_that_cannot_be_is_noticed() {
-    let (_dir, healthy) = traded_in().await;
-    all_noticed(
-        &healthy,
-        &[
-            (
-                "units that are held and not counted",
-                HOLD,
-                &[(
-                    "\"reserved\":6,\"allotted\":0,\"available\":4",
-                    "\"reserved\":4,\"allotted\":0,\"available\":6",
-                )],
-                "A has 4 reserved, its reservations hold 6",
-            ),
-            (
-                "units that are given back and still counted",
-                Of::Key("release"),
-                &[(
-                    "\"reserved\":4,\"allotted\":0,\"available\":6",
-                    "\"reserved\":6,\"allotted\":0,\"available\":4",
-                )],
-                "A has 6 reserved, its reservations hold 4",
-            ),
-            (
-                "a hold that no event made",
-                Of::Key("extend"),
-                &[("\"reservationId\":\"kept\"", "\"reservationId\":\"fresh\"")],
-                "no event says that 2 of A are reserved for fresh",
-            ),
-            (
-                "a release after which it still holds",
-                Of::Key("release"),
-                &[("\"state\":\"released\"", "\"state\":\"active\"")],
-                "2 of A are released for released, which does not say so",
-            ),
-            (
-                "an end after an end",
-                Of::Key("commit"),
-                &[(
-                    "\"reservationId\":\"committed\"",
-                    "\"reservationId\":\"released\"",
-                )],
-                "reservation released goes from released to committed",
-            ),
-            (
-                "an end before a beginning",
-                Of::Key("commit"),
-                &[(
-                    "\"reservationId\":\"committed\"",
-                    "\"reservationId\":\"nobody\"",
-                )],
-                "reservation nobody goes from nothing to committed",
-            ),
-            (
-                "an id that is given twice",
-                Of::Key("hold-committed"),
-                &[(
-                    "\"reservationId\":\"committed\"",
-                    "\"reservationId\":\"released\"",
-                )],
-                "2 of A are reserved for released, which does not say so",
-            ),
-            (
-                "a hold of a product that is not there",
-                HOLD,
-                &[(
-                    "{\"productId\":\"B\",\"quantity\":1}",
-                    "{\"productId\":\"Z\",\"quantity\":1}",
-                )],
-                "reservation kept holds Z, which is not there",
-            ),
-            (
-                "a hold of nothing",
-                HOLD,
-                &[(
-                    "{\"productId\":\"B\",\"quantity\":1}",
-                    "{\"productId\":\"B\",\"quantity\":0}",
-                )],
-                "reservation kept holds 0 of B",
-            ),
-            (
-                "a hold with two lines for one product",
-                HOLD,
-                &[(
-                    "{\"productId\":\"B\",\"quantity\":1}",
-                    "{\"productId\":\"A\",\"quantity\":1}",
-                )],
-                "reservation kept has two lines for A",
-            ),
-            (
-                "a hold that becomes one of other units",
-                Of::Key("release"),
-                &[(
-                    "{\"productId\":\"B\",\"quantity\":1}",
-                    "{\"productId\":\"B\",\"quantity\":2}",
-                )],
-                "reservation released holds other units than before",
-            ),
-            (
-                "a hold that becomes another's",
-                Of::Key("commit"),
-                &[("\"owner\":\"ann\"", "\"owner\":\"bob\"")],
-                "reservation committed is another's than before",
-            ),
-            (
-                "a hold of another time",
-                HOLD,
-                &[("\"createdAt\":\"2", "\"createdAt\":\"3")],
-                "reservation kept was not made at its time",
-            ),
-            (
-                "an end at another time",
-                Of::Key("release"),
-                &[("\"resolvedAt\":\"2", "\"resolvedAt\":\"3")],
-                "reservation released was not resolved at its time",
-            ),
-            (
-                "units that leave and stay",
-                Of::Key("commit"),
-                &[
-                    (
-                        "\"onHand\":8,\"reserved\":2,\"allotted\":0,\"available\":6",
-                        "\"onHand\":10,\"reserved\":2,\"allotted\":0,\"available\":8",
-                    ),
-                    ("\"delta\":-2,", ""),
-                ],
-                "2 committed, and 0 in the house",
-            ),
-            (
-                "a hold for an order that is not there",
-                Of::Event("ord-open", "order_reserved"),
-                &[(
-                    "\"orderId\":\"ord-open\",\"lines\"",
-                    "\"orderId\":\"ord-none\",\"lines\"",
-                )],
-                "units are held for order ord-none, which is not there",
-            ),
-        ],
-    );
-}
-
 const PLACED: Of = Of::Event("ord-slow", "order_reserved");
 const UNKNOWN: Of = Of::Event("ord-slow", "payment_unknown");
 const PAID: Of = Of::Event("ord-slow", "order_paid");
 const COMPLETED: Of = Of::Event("ord-slow", "order_completed");
 const CANCELLED: Of = Of::Event("ord-back", "order_cancelled");
+const SPENT: Of = Of::Event("ord-back", "refund_unknown");
 const REFUNDED: Of = Of::Event("ord-back", "refunded");
 
 #[tokio::test]
@@ -417,6 +279,36 @@ async fn an_order_that_cannot_be_is_noticed() {
                 "order ord-back: cancelled, and its money does not go back",
             ),
             (
+                "a refund that begins under another key",
+                CANCELLED,
+                &[(
+                    "\"number\":1,\"amount\":1.95}",
+                    "\"number\":1,\"amount\":1.95,\"keyNumber\":2}",
+                )],
+                "order ord-back: its refund is another one than before",
+            ),
+            (
+                "a refund that changes on its way",
+                SPENT,
+                &[(
+                    "\"number\":1,\"amount\":1.95",
+                    "\"number\":1,\"amount\":1.9",
+                )],
+                "order ord-back: its refund is another one than before",
+            ),
+            (
+                "a key that was spent at another time",
+                SPENT,
+                &[("\"spentSince\":\"2", "\"spentSince\":\"3")],
+                "order ord-back: its refund is another one than before",
+            ),
+            (
+                "a second key without its wait",
+                SPENT,
+                &[("\"spentSince\":", "\"keyNumber\":2,\"spent\":")],
+                "order ord-back: its refund is another one than before",
+            ),
+            (
                 "more money than was paid",
                 REFUNDED,
                 &[("\"refundedAmount\":1.95", "\"refundedAmount\":2")],
@@ -550,110 +442,4 @@ async fn an_order_event_that_is_out_of_place_is_noticed() {
             )
         },
     );
-}
-
-const KEPT: &str = "{\"reservationId\":\"kept\"";
-const SLOW: &str = "\"order\":{\"orderId\":\"ord-slow\"";
-
-/// Leaves out the line that holds `text`, and has the header count one less of `what`.
-fn leave_out(snapshot: &mut Snapshot, text: &str, what: &str) {
-    let gone = snapshot.line(text).clone();
-    snapshot.lines.retain(|line| *line != gone);
-    let header: Value = serde_json::from_str(&snapshot.lines[0]).unwrap();
-    let count = header[what].as_u64().unwrap();
-    let [from, to] = [count, count - 1].map(|count| format!("\"{what}\":{count}"));
-    snapshot.change("\"snapshot\":1", &from, &to);
-}
-
-#[tokio::test]
-async fn a_snapshot_with_other_reservations_or_orders_is_noticed() {
-    let (_dir, healthy) = traded_in().await;
-    let noticed = |name: &str, damage: fn(&mut Folder) -> Expected| noticed(&healthy, name, damage);
-    noticed("a hold of other units", |folder| {
-        folder.snapshots[0].change(KEPT, "\"quantity\":2", "\"quantity\":1");
-        snapshot(folder, 0, "reservation kept differs from the log")
-    });
-    noticed("a hold that ends at another time", |folder| {
-        folder.snapshots[0].change(KEPT, "\"expiresAt\":\"2", "\"expiresAt\":\"3");
-        snapshot(folder, 0, "reservation kept differs from the log")
-    });
-    noticed("an end that was another one", |folder| {
-        let released = "{\"reservationId\":\"released\"";
-        folder.snapshots[1].change(released, "\"state\":\"released\"", "\"state\":\"expired\"");
-        snapshot(folder, 1, "reservation released differs from the log")
-    });
-    noticed("a hold that is missing", |folder| {
-        leave_out(&mut folder.snapshots[0], KEPT, "reservations");
-        snapshot(folder, 0, "it lacks reservation kept")
-    });
-    noticed("a hold that never was", |folder| {
-        let to = "{\"reservationId\":\"never\"";
-        folder.snapshots[0].change(KEPT, KEPT, to);
-        snapshot(folder, 0, "reservation never is not in the log")
-    });
-    noticed("an order that stands otherwise", |folder| {
-        folder.snapshots[0].change(SLOW, "\"status\":\"paid\"", "\"status\":\"confirmed\"");
-        snapshot(folder, 0, "order ord-slow differs from the log")
-    });
-    noticed("an order of another buyer", |folder| {
-        folder.snapshots[1].change(SLOW, "\"ada\"", "\"eve\"");
-        snapshot(folder, 1, "order ord-slow differs from the log")
-    });
-    noticed("an order's last record", |folder| {
-        folder.snapshots[0].change(SLOW, "{\"record\":11,", "{\"record\":10,");
-        snapshot(folder, 0, "order ord-slow differs from the log")
-    });
-    noticed("an order that is missing", |folder| {
-        leave_out(&mut folder.snapshots[0], SLOW, "orders");
-        snapshot(folder, 0, "it lacks order ord-slow")
-    });
-    noticed("an order that never was", |folder| {
-        folder.snapshots[0].change(SLOW, "\"ord-slow\"", "\"ord-never\"");
-        snapshot(folder, 0, "order ord-never is not in the log")
-    });
-    noticed("another offset of orders", |folder| {
-        let header: Value = serde_json::from_str(&folder.snapshots[0].lines[0]).unwrap();
-        let next = header["orderOffset"].as_u64().unwrap();
-        let [from, to] = [next, next + 1].map(|offset| format!("\"orderOffset\":{offset},"));
-        folder.snapshots[0].change("\"snapshot\":1", &from, &to);
-        snapshot(folder, 0, "it says offset 12, the log has 11")
-    });
-}
-
-/// Nothing tells whether a snapshot that leads over a gap is the log's, but it can contradict itself.
-#[tokio::test]
-async fn a_snapshot_that_is_taken_as_given_must_agree_with_itself() {
-    let (_dir, healthy) = traded_in().await;
-    let mut folder = Folder::read(&healthy);
-    let from = folder.snapshots[0].seq() + 1;
-    let goes_on = |folder: &Folder| folder.segments.get(1).map(|next| next.frames[0].seq);
-    while goes_on(&folder).is_some_and(|seq| seq <= from) {
-        folder.segments.remove(0);
-    }
-    assert!(folder.segments[0].frames[0].seq > 1, "something is dropped");
-    let copy = tempfile::tempdir().unwrap();
-    folder.write(copy.path());
-    assert_eq!(verify(copy.path()).findings, []);
-
-    for (text, what, said) in [
-        (
-            KEPT,
-            "reservations",
-            "A has 4 reserved, its reservations hold 2",
-        ),
-        (
-            SLOW,
-            "orders",
-            "units are held for order ord-slow, which is not there",
-        ),
-    ] {
-        let mut folder = Folder::read(copy.path());
-        leave_out(&mut folder.snapshots[0], text, what);
-        let damaged = tempfile::tempdir().unwrap();
-        folder.write(damaged.path());
-        let found = verify(damaged.path()).findings;
-        let file = folder.snapshots[0].file();
-        let mut found = found.iter().filter(|finding| finding.file == file);
-        assert!(found.any(|finding| finding.what == said), "{said}");
-    }
 }

@@ -389,7 +389,7 @@ impl<'a> Work<'a> {
     }
 
     fn record_refund(&mut self, number: u32, outcome: &RefundOutcome) -> Outcome {
-        let order_id = self.order.order_id.clone();
+        let (order_id, now) = (self.order.order_id.clone(), self.now);
         let payment = self.payment()?;
         let Some(refund) = payment.refund.clone().filter(|it| it.number == number) else {
             return Err(Rejection::NotAwaited { order_id });
@@ -420,6 +420,17 @@ impl<'a> Work<'a> {
                 if self.came_to_nothing() && !is_final {
                     self.give_back_rest();
                 }
+            }
+            RefundOutcome::KeySpent { key_number, reason } => {
+                let of_key = payment.refund.as_mut();
+                let of_key = of_key.filter(|refund| refund.key_number == *key_number);
+                let refund = of_key.ok_or(Rejection::NotAwaited { order_id })?;
+                let detail = if refund.key_is_spent(now) {
+                    Arc::from(format!("{reason}; it is asked for under another key"))
+                } else {
+                    Arc::clone(reason)
+                };
+                self.note_more(EventKind::RefundUnknown, attempt, Some(detail));
             }
             RefundOutcome::Unknown { reason } => {
                 self.note_more(EventKind::RefundUnknown, attempt, Some(Arc::clone(reason)));

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::domain::ids::PaymentId;
 use crate::domain::money::Money;
+use crate::limits;
 
 /// How a payment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +43,53 @@ pub struct Refund {
     pub number: u32,
     /// How much.
     pub amount: Money,
+    /// Under which of its keys the provider is asked; the first is 1. See [`Refund::key_is_spent`].
+    #[serde(default = "first_key", skip_serializing_if = "is_first_key")]
+    pub key_number: u32,
+    /// Since when that key is known to be spent: its answer is an old failure, and stays that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent_since: Option<Timestamp>,
+}
+
+const fn first_key() -> u32 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_first_key(number: &u32) -> bool {
+    *number == first_key()
+}
+
+impl Refund {
+    const fn new(number: u32, amount: Money) -> Self {
+        Self {
+            number,
+            amount,
+            key_number: first_key(),
+            spent_since: None,
+        }
+    }
+
+    /// Notes that the provider keeps a failure as the answer to the key in use, and has no such
+    /// refund. After [`limits::REFUND_KEY_WAIT`] of that it is asked for under another key; returns
+    /// whether it is now.
+    ///
+    /// The wait counts from the first such answer and not from the first attempt, which may have been
+    /// long before anything arrived. It is there for what the failed call set going and the provider
+    /// finishes later: whoever looked before that would give the money back twice.
+    pub(super) fn key_is_spent(&mut self, now: Timestamp) -> bool {
+        let since = *self.spent_since.get_or_insert(now);
+        let waited = u128::from(now.millis_since(since).unsigned_abs());
+        let is_over = waited >= limits::REFUND_KEY_WAIT.as_millis();
+        if is_over {
+            self.key_number = self.key_number.saturating_add(1);
+            self.spent_since = None;
+        }
+        is_over
+    }
 }
 
 /// A payment, as it stands.
@@ -138,10 +187,7 @@ impl Payment {
     /// Sends `amount` on its way back.
     pub(super) fn give_back(&mut self, amount: Money) {
         self.refunds = self.refunds.saturating_add(1);
-        self.refund = Some(Refund {
-            number: self.refunds,
-            amount,
-        });
+        self.refund = Some(Refund::new(self.refunds, amount));
     }
 }
 
@@ -174,6 +220,13 @@ pub enum PaymentOutcome {
 /// What the provider said to a refund.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RefundOutcome {
+    /// The provider answers this key with an old failure, and has no such refund at present.
+    KeySpent {
+        /// Which of the refund's keys.
+        key_number: u32,
+        /// The old failure.
+        reason: Arc<str>,
+    },
     /// The money is back.
     Refunded {
         /// The provider's name for it.

@@ -125,6 +125,13 @@ pub struct RefundUnderWay {
     #[schema(minimum = 1)]
     number: i64,
     amount: f64,
+    /// Under which of its keys the provider is asked, once that is not the first any more.
+    #[schema(nullable = false, minimum = 2)]
+    key_number: Option<i64>,
+    /// Since when the provider answers the key in use with an old failure only. After an hour of that
+    /// the refund is asked for under another key.
+    #[schema(nullable = false, format = DateTime)]
+    spent_since: Option<String>,
 }
 
 /// The money side of an order.
