@@ -3,6 +3,9 @@
 //! A cursor is the place of the last row that was given, with the filters of its list. Rows that
 //! come, go or change between two pages therefore shift nothing. It carries no checksum: a text that
 //! was changed on its way is another place in the list, or none.
+//!
+//! A page by `offset` skips so many rows instead, and says how many there are: for that every
+//! reservation is looked at, which a cursor spares.
 
 use std::sync::Arc;
 
@@ -13,6 +16,7 @@ use shared::clock::Timestamp;
 use shared::domain::ids::{Owner, ProductId, ReservationId, StoreId};
 use shared::domain::inventory::{Reservation, ReservationState};
 use shared::limits;
+use shared::service::openapi::bodies::PaginationBody;
 use shared::service::query::QueryParams;
 
 use crate::ledger::{Books, HoldPlace, hold_place};
@@ -47,7 +51,18 @@ struct Cursor {
 pub(super) struct Wanted {
     filter: Filter,
     limit: usize,
-    from: Option<HoldPlace>,
+    start: Start,
+}
+
+/// Where a page begins.
+#[derive(Debug)]
+enum Start {
+    /// With the newest.
+    Newest,
+    /// Behind this place.
+    After(HoldPlace),
+    /// After so many rows, and all are counted.
+    Offset(usize),
 }
 
 /// A page.
@@ -55,13 +70,23 @@ pub(super) struct Page {
     pub(super) rows: Vec<Arc<Reservation>>,
     /// The cursor of the next one.
     pub(super) next: Option<String>,
+    /// Where it stands in its list, if it was asked for by `offset`.
+    pub(super) pagination: Option<PaginationBody>,
 }
 
 impl Wanted {
     /// Reads the query; what is wrong with it is noted there.
     pub(super) fn read(params: &mut QueryParams<'_>) -> Self {
-        let known = ["state", "owner", "productId", "storeId", "limit", "cursor"];
-        params.unknown_rejected(&known);
+        const NAMES: [&str; 7] = [
+            "state",
+            "owner",
+            "productId",
+            "storeId",
+            "limit",
+            "offset",
+            "cursor",
+        ];
+        params.unknown_rejected(&NAMES);
         let states = ReservationState::ALL.map(|state| (state.as_str(), state));
         let asked = Filter {
             state: params.choice("state", &states),
@@ -69,23 +94,38 @@ impl Wanted {
             product: params.parsed_by("productId", ProductId::parse),
             store: params.parsed_by("storeId", StoreId::parse),
         };
-        let most = i64::try_from(limits::PAGE_BY_CURSOR).unwrap_or(i64::MAX);
+        let offset = params.integer("offset", 0..=i64::MAX);
+        if offset.is_some() && params.raw("cursor").is_some() {
+            params.fault("cursor", "cannot be given together with offset");
+        }
+        let most = match offset {
+            Some(_) => limits::PAGE_BY_OFFSET,
+            None => limits::PAGE_BY_CURSOR,
+        };
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let limit = params.integer_capped("limit", 1..=most);
         let limit = limit.and_then(|limit| usize::try_from(limit).ok());
         let cursor = params.parsed_by("cursor", parse_cursor);
         let mut wanted = Self {
             filter: asked,
             limit: limit.unwrap_or(limits::PAGE_DEFAULT),
-            from: None,
+            start: offset.map_or(Start::Newest, |offset| {
+                Start::Offset(usize::try_from(offset).unwrap_or(usize::MAX))
+            }),
         };
         if let Some(Cursor { filter, made, id }) = cursor {
             if wanted.filter != Filter::default() && wanted.filter != filter {
                 params.fault("cursor", "belongs to a list with other filters");
             }
             wanted.filter = filter;
-            wanted.from = Some((made, id));
+            wanted.start = Start::After((made, id));
         }
         wanted
+    }
+
+    /// Whether every reservation has to be looked at.
+    pub(super) const fn counts_all(&self) -> bool {
+        matches!(self.start, Start::Offset(_))
     }
 
     /// Reads the page from `books`, judged at `now`.
@@ -93,22 +133,38 @@ impl Wanted {
         let Self {
             filter,
             limit,
-            mut from,
+            start,
         } = self;
+        let (mut from, offset) = match start {
+            Start::Newest => (None, None),
+            Start::After(place) => (Some(place), None),
+            Start::Offset(offset) => (None, Some(offset)),
+        };
+        let first = offset.unwrap_or(0);
         let mut rows: Vec<Arc<Reservation>> = Vec::new();
-        loop {
+        // Rows that are wanted, as far as was looked.
+        let mut found = 0_usize;
+        let is_done = |found: usize| offset.is_none() && found > limit;
+        while !is_done(found) {
             let some = filter.some(books, from.as_ref());
-            let Some(last) = some.last() else {
-                return Page { rows, next: None };
-            };
+            let Some(last) = some.last() else { break };
             from = Some(hold_place(last));
             for row in some.into_iter().filter(|row| filter.takes(row, now)) {
-                if rows.len() == limit {
-                    let next = rows.last().map(|row| cursor(filter.clone(), row));
-                    return Page { rows, next };
+                found += 1;
+                if found > first && rows.len() < limit {
+                    rows.push(row);
                 }
-                rows.push(row);
+                if is_done(found) {
+                    break;
+                }
             }
+        }
+        let has_more = !rows.is_empty() && found > first.saturating_add(rows.len());
+        let last = rows.last().filter(|_| has_more);
+        Page {
+            next: last.map(|row| cursor(filter, row)),
+            pagination: offset.map(|offset| PaginationBody::new(offset, limit, found, has_more)),
+            rows,
         }
     }
 }

@@ -204,7 +204,8 @@ pub(super) fn short_lines(
     Problem { details, ..problem }
 }
 
-/// Takes the units out of the house.
+/// Takes the units out of the house: all that the reservation holds. A part cannot be committed; hold
+/// the part first, under the same `owner` and `reference`, which replaces the hold in one decision.
 ///
 /// # Errors
 /// 400 with every fault of the body, 403 for another shop's, 404, 409 if it was resolved otherwise or

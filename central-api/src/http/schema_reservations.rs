@@ -1,6 +1,7 @@
 //! Reservations as they cross the wire, described for `/openapi.json`; see [`schema`](super::schema).
 
 use serde::Serialize;
+use shared::service::openapi::bodies::PaginationBody;
 use utoipa::{IntoParams, ToSchema};
 
 /// Units to be held: all lines or none.
@@ -87,6 +88,9 @@ pub struct ReservationPage {
     as_of_offset: i64,
     #[schema(nullable = false)]
     next_cursor: Option<String>,
+    /// There if the page was asked for by `offset`.
+    #[schema(nullable = false)]
+    pagination: Option<PaginationBody>,
 }
 
 /// Which reservations are wanted.
@@ -103,9 +107,13 @@ pub struct ReservationListParams {
     product_id: Option<String>,
     #[param(nullable = false)]
     store_id: Option<String>,
-    /// Default 50; more than 1000 means 1000.
+    /// Default 50; more than 1000 means 1000, and with `offset` more than 200 means 200.
     #[param(nullable = false, minimum = 1)]
     limit: Option<i64>,
+    /// Rows before the page. The answer has `pagination` then, for which every reservation is counted;
+    /// not with `cursor`, which is the way through long lists.
+    #[param(nullable = false, minimum = 0)]
+    offset: Option<i64>,
     /// The `nextCursor` of the page before; it brings the filters of its list.
     #[param(nullable = false)]
     cursor: Option<String>,

@@ -75,6 +75,61 @@ async fn lists_are_filtered_and_paged_newest_first() {
 }
 
 #[tokio::test]
+async fn a_page_by_offset_says_where_it_stands_and_leads_on_by_cursor() {
+    let dir = tempfile::tempdir().unwrap();
+    let central = stocked(&dir).await;
+    for number in 0..5 {
+        hold(&central, &format!("r{number}"), &[("A", 1)]).await;
+    }
+    let path = "/v1/reservations/r2/release";
+    post(&central, path, "x", &json!({})).await.expect(200);
+    let get = async |query: &str| {
+        let path = format!("/v1/reservations?{query}");
+        central.get(&path).await.expect(200)
+    };
+    let ids = |page: &Value| -> Vec<String> {
+        let rows = page["reservations"].as_array().unwrap().iter();
+        rows.map(|row| row["reservationId"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for (query, expected, total, has_more) in [
+        ("offset=0", vec!["r4", "r3", "r2", "r1", "r0"], 5, false),
+        ("offset=0&limit=2", vec!["r4", "r3"], 5, true),
+        ("offset=3&limit=2", vec!["r1", "r0"], 5, false),
+        ("offset=1&limit=2&state=active", vec!["r3", "r1"], 4, true),
+        (
+            "offset=2&state=active&productId=A",
+            vec!["r1", "r0"],
+            4,
+            false,
+        ),
+        ("offset=0&owner=nobody", vec![], 0, false),
+        ("offset=9", vec![], 5, false),
+    ] {
+        let page = get(query).await;
+        assert_eq!(ids(&page), expected, "{query}");
+        let at = &page["pagination"];
+        assert_eq!(at["total_count"], total, "{query}");
+        assert_eq!(at["has_more"], has_more, "{query}");
+        assert_eq!(page.get("nextCursor").is_some(), has_more, "{query}");
+    }
+    assert_eq!(get("offset=1&limit=500").await["pagination"]["limit"], 200);
+    assert!(get("limit=2").await.get("pagination").is_none());
+    // What comes meanwhile shifts an offset, and not a cursor.
+    let page = get("offset=1&limit=2&state=active").await;
+    hold(&central, "new", &[("A", 1)]).await;
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let rest = get(&format!("cursor={cursor}")).await;
+    assert_eq!(ids(&rest), ["r0"]);
+    let both = format!("/v1/reservations?offset=0&cursor={cursor}");
+    let wrong = central.get(&both).await.expect(400);
+    assert_eq!(sorted_fields(&wrong), ["query.cursor"]);
+    let wrong = central.get("/v1/reservations?offset=-1").await.expect(400);
+    assert_eq!(sorted_fields(&wrong), ["query.offset"]);
+    central.stop().await;
+}
+
+#[tokio::test]
 async fn a_cursor_is_not_for_another_list() {
     let dir = tempfile::tempdir().unwrap();
     let central = stocked(&dir).await;
