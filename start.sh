@@ -6,7 +6,8 @@
 #   ./start.sh --traffic   the same, and the shops sell, receive, count and take orders
 #
 # Data is kept under data/ and found again by the next start. Nothing is left behind half-started:
-# whatever goes wrong, what was started is stopped again, by its process id. Other ports (those of
+# whatever goes wrong, what was started is stopped again, by its process id. What ends by itself once
+# everything runs is started again, a few times, while the others go on. Other ports (those of
 # the metrics are near them, unless CENTRAL_METRICS_PORT and STORE_METRICS_PORTS name others):
 # CENTRAL_PORT=8181 STORE_PORTS="8183 8184 8185 8186" ./start.sh
 
@@ -26,9 +27,12 @@ fi
 readonly STORE_NAMES=("Harbour Street" "Mill Lane" "Station Square" "Garden Row")
 readonly BIN="$CARGO_TARGET_DIR/release"
 readonly LOGS="data/logs"
-# The time a service may take to be healthy, and to stop, in tenths of a second.
-readonly START_TENTHS=600
+# The time a service may take to be healthy, in seconds, and to stop, in tenths of a second.
+readonly START_SECONDS=60
 readonly STOP_TENTHS=300
+# Seconds before a service that ended by itself is started again, the first time within a minute, the
+# second, and so on. Whatever ends once more in that minute has a reason that a start does not mend.
+readonly PAUSES=(1 2 4 8 15)
 
 fail() {
     echo "start.sh: $*" >&2
@@ -41,7 +45,7 @@ traffic=no
 for argument in "$@"; do
     case "$argument" in
         --traffic) traffic=yes ;;
-        -h | --help) sed -n '3,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '3,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) fail "unknown argument $argument (there is only --traffic)" ;;
     esac
 done
@@ -78,8 +82,13 @@ find_ports() {
     done
 }
 
-pids=()
+# Of each service: its name, its command, its process (none if it was given up), when it ended by
+# itself, and whether the process is the pause before its next start.
 names=()
+commands=()
+pids=()
+endings=()
+pausing=()
 
 # Stops what this script started and waits until it has ended; by force if asking does not help.
 stop_all() {
@@ -87,12 +96,14 @@ stop_all() {
     trap - EXIT
     trap '' INT TERM
     for ((index = ${#pids[@]} - 1; index >= 0; index--)); do
+        [ -n "${pids[index]}" ] || continue
         kill -TERM "${pids[index]}" 2>/dev/null || true
         # One that was frozen (kill -STOP) would not hear of it.
         kill -CONT "${pids[index]}" 2>/dev/null || true
     done
     for index in "${!pids[@]}"; do
         pid="${pids[index]}"
+        [ -n "$pid" ] || continue
         while kill -0 "$pid" 2>/dev/null && ((tenths++ < STOP_TENTHS)); do
             sleep 0.1
         done
@@ -112,18 +123,25 @@ on_exit() {
 # launch <name> <setting...> <program...>: starts a service with these settings; its log is named
 # after it.
 launch() {
-    local name="$1" log="$LOGS/$1.log"
+    names+=("$1")
     shift
-    env "$@" >>"$log" 2>&1 &
-    pids+=($!)
-    names+=("$name")
+    commands+=("$(printf '%q ' env "$@")")
+    endings+=("")
+    pausing+=("")
+    begin $((${#names[@]} - 1))
+}
+
+# begin <number>: starts the service, for the first time or again.
+begin() {
+    eval "exec ${commands[$1]}" >>"$LOGS/${names[$1]}.log" 2>&1 &
+    pids[$1]=$!
 }
 
 # healthy <name> <pid> <port>: waits for the service, but not for ever.
 healthy() {
-    local name="$1" pid="$2" port="$3" tries
-    for ((tries = 0; tries < START_TENTHS; tries++)); do
-        if curl -fsS -o /dev/null "http://127.0.0.1:$port/health/ready" 2>/dev/null; then
+    local name="$1" pid="$2" port="$3" end=$((SECONDS + START_SECONDS))
+    while ((SECONDS < end)); do
+        if curl -fsS --max-time 2 -o /dev/null "http://127.0.0.1:$port/health/ready" 2>/dev/null; then
             return
         fi
         if ! kill -0 "$pid" 2>/dev/null; then
@@ -132,7 +150,47 @@ healthy() {
         fi
         sleep 0.1
     done
-    fail "$name did not become healthy within $((START_TENTHS / 10)) s; its log is $LOGS/$name.log"
+    fail "$name did not become healthy within $START_SECONDS s; its log is $LOGS/$name.log"
+}
+
+# ended <number>: the service has ended by itself, or the pause before its next start is over.
+ended() {
+    local index="$1" name="${names[$1]}" time past=()
+    if [ -n "${pausing[index]}" ]; then
+        pausing[index]=""
+        begin "$index"
+        return
+    fi
+    for time in ${endings[index]}; do
+        ((SECONDS - time >= 60)) || past+=("$time")
+    done
+    if ((${#past[@]} >= ${#PAUSES[@]})); then
+        pids[index]=""
+        echo "start.sh: $name ends again and again, and is left alone; its log is $LOGS/$name.log" >&2
+        [ "$name" != central ] || echo "start.sh: the shops go on with their copies; nothing can be sold" >&2
+        return
+    fi
+    endings[index]="${past[*]} $SECONDS"
+    time="${PAUSES[${#past[@]}]}"
+    echo "start.sh: $name has ended, and is started again in $time s; its log is $LOGS/$name.log" >&2
+    sleep "$time" &
+    pids[index]=$!
+    pausing[index]=yes
+}
+
+# Sees to it that what ends by itself is started again, until nothing is left that could be. The
+# shell's own list of its jobs is asked: a process id by itself may be another's meanwhile.
+watch() {
+    local index running
+    while [[ "${pids[*]}" == *[0-9]* ]]; do
+        # Silent, or the shell would say in its own words who was killed.
+        { sleep 0.5; running="$(jobs -p -r)"; } 2>/dev/null
+        running=" ${running//$'\n'/ } "
+        for index in "${!pids[@]}"; do
+            [ -z "${pids[index]}" ] || [[ "$running" == *" ${pids[index]} "* ]] || ended "$index"
+        done
+    done
+    fail "nothing runs any more"
 }
 
 shops() {
@@ -177,7 +235,7 @@ Try it:
 EOF
     [ "${FAULT_INJECTION:-false}" = false ] || echo "FAULT_INJECTION is on: calls can be made to fail on purpose."
     [ "$traffic" = no ] || echo "The shops are trading; see $LOGS/traffic.log."
-    echo "Ctrl-C stops everything."
+    echo "What ends by itself is started again. Ctrl-C stops everything."
 }
 
 find_tools
@@ -216,9 +274,4 @@ if [ "$traffic" = yes ]; then
 fi
 welcome
 
-# Ends when any of them ends by itself; then the rest is stopped too.
-set +e
-wait -n -p ended "${pids[@]}"
-for index in "${!pids[@]}"; do
-    [ "${pids[index]}" != "${ended:-}" ] || fail "${names[index]} has ended; its log is in $LOGS/"
-done
+watch

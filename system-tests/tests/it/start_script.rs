@@ -1,8 +1,9 @@
-//! `start.sh` starts all or nothing, and what it started it stops.
+//! `start.sh` starts all or nothing, what ends by itself it starts again, and what it started it stops.
 //!
-//! The script runs in a folder of its own, with stand-ins for Cargo, curl and the services: a
+//! The script runs in a folder of its own, with stand-ins for Cargo, curl, sleep and the services: a
 //! service says in a file that it was started and that it was asked to stop, and counts as healthy
-//! while its mark is there. So what is tested is the script's own logic, in a second or two.
+//! while its mark is there. A pause says how long it should be, and is short unless it is to be held.
+//! So what is tested is the script's own logic, in a second or two.
 
 use std::fs;
 use std::net::TcpListener;
@@ -36,6 +37,20 @@ port="${url#http://127.0.0.1:}"
 test -e "healthy-${port%%/*}"
 "#;
 
+/// Stands in for sleep. Whole seconds are the pauses before a service is started again: they are noted,
+/// and last while there is a file `hold`.
+const SLEEP: &str = r#"#!/bin/bash
+case "$1" in
+    *.*) ;;
+    *)
+        echo "$1" >>pauses
+        echo "$$ pause" >>started
+        while [ -e hold ]; do /usr/bin/sleep 0.02; done
+        ;;
+esac
+exec /usr/bin/sleep 0.02
+"#;
+
 /// A folder with the script and the stand-ins.
 struct Site {
     dir: TempDir,
@@ -54,6 +69,7 @@ impl Site {
         site.program("start.sh", SCRIPT);
         site.program("home/bin/cargo", "#!/bin/bash\nexit 0\n");
         site.program("home/bin/curl", CURL);
+        site.program("home/bin/sleep", SLEEP);
         for name in ["central-api", "store-api", "traffic"] {
             site.program(&format!("target/release/{name}"), SERVICE);
         }
@@ -94,8 +110,13 @@ impl Site {
 
     /// Starts the script and waits until it says that everything runs.
     async fn start(&self) -> Running {
-        let output = fs::File::create(self.path("output")).unwrap();
-        let child = self.command().stdout(output).spawn().unwrap();
+        let [output, errors] = ["output", "errors"].map(|name| {
+            let file = fs::File::create(self.path(name));
+            file.unwrap()
+        });
+        let child = self.command().stdout(output).stderr(errors).spawn();
+        let errors = self.path("errors");
+        let running = Running(child.unwrap(), errors);
         let output = self.path("output");
         until("the script says that all runs", PATIENCE, || async {
             fs::read_to_string(&output)
@@ -104,7 +125,16 @@ impl Site {
         })
         .await
         .unwrap();
-        Running(child)
+        running
+    }
+
+    /// Waits until the script complains in these words.
+    async fn until_said(&self, words: &str) {
+        until(words, PATIENCE, || async {
+            self.lines("errors").iter().any(|line| line.contains(words))
+        })
+        .await
+        .unwrap();
     }
 
     /// Lines of a file; none if it is not there.
@@ -120,6 +150,20 @@ impl Site {
             (pid.parse().unwrap(), name.to_owned())
         };
         self.lines("started").into_iter().map(parse).collect()
+    }
+
+    /// How often a service was started.
+    fn starts(&self, service: &str) -> usize {
+        let started = self.started().into_iter();
+        started.filter(|(_, name)| name == service).count()
+    }
+
+    /// Waits until a service was started so many times.
+    async fn until_started(&self, service: &str, times: usize) {
+        let what = format!("{service} was started {times} times");
+        until(&what, PATIENCE, || async { self.starts(service) >= times })
+            .await
+            .unwrap();
     }
 
     /// Nothing that was started is left.
@@ -138,7 +182,7 @@ impl Site {
 }
 
 /// The script while it runs; stopped, with all it started, if its test fails.
-struct Running(Child);
+struct Running(Child, PathBuf);
 
 impl Running {
     fn end(mut self) -> Output {
@@ -147,13 +191,10 @@ impl Running {
     }
 
     fn result(&mut self) -> Output {
-        let mut errors = String::new();
-        let mut pipe = self.0.stderr.take().unwrap();
-        std::io::Read::read_to_string(&mut pipe, &mut errors).unwrap();
         Output {
             status: self.0.wait().unwrap(),
             stdout: Vec::new(),
-            stderr: errors.into_bytes(),
+            stderr: fs::read(&self.1).unwrap(),
         }
     }
 }
@@ -288,14 +329,99 @@ async fn a_service_that_does_not_start_is_named_and_the_others_are_stopped() {
 }
 
 #[tokio::test]
-async fn if_one_service_ends_the_script_says_so_and_stops_the_rest() {
+async fn what_ends_by_itself_is_started_again_while_the_others_go_on() {
+    for place in [0, 2] {
+        let site = Site::new();
+        let running = site.start().await;
+        let (pid, name) = site.started()[place].clone();
+        signal("KILL", pid);
+        site.until_started(&name, 2).await;
+        for other in SERVICES.into_iter().filter(|other| *other != name) {
+            assert_eq!(site.starts(other), 1, "{other} was left alone");
+        }
+        let output = running.end();
+        let errors = errors(&output);
+        assert_eq!(output.status.code(), Some(143), "{errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert!(errors.contains(&format!("{name} has ended")), "{errors}");
+        assert_eq!(
+            site.stopped(),
+            SERVICES,
+            "the one that was started again too"
+        );
+        assert_eq!(site.lines("pauses"), ["1"]);
+        site.assert_nothing_left();
+    }
+}
+
+#[tokio::test]
+async fn what_ends_again_and_again_is_left_alone_while_the_others_go_on() {
+    let site = Site::new();
+    let running = site.start().await;
+    fs::write(site.path("broken"), "central").unwrap();
+    let (central, _) = site.started()[0].clone();
+    signal("KILL", central);
+    site.until_said("central ends again and again").await;
+    // The script still looks after the others.
+    let (shop, name) = site.started()[2].clone();
+    signal("KILL", shop);
+    site.until_started(&name, 2).await;
+    let pauses = site.lines("pauses");
+    assert_eq!(pauses[..5], ["1", "2", "4", "8", "15"], "{pauses:?}");
+    assert_eq!(site.starts("central"), 6);
+    let output = running.end();
+    let errors = errors(&output);
+    assert_eq!(output.status.code(), Some(143), "{errors}");
+    assert!(errors.contains("the shops go on"), "{errors}");
+    assert_eq!(site.stopped(), SERVICES[1..]);
+    site.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn if_nothing_is_left_that_could_be_started_the_script_ends() {
     let site = Site::new();
     let mut running = site.start().await;
-    let (pid, name) = site.started()[2].clone();
-    signal("KILL", pid);
+    fs::write(site.path("broken"), SERVICES.join(" ")).unwrap();
+    for (pid, _) in site.started() {
+        signal("KILL", pid);
+    }
     let output = running.result();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(errors(&output).contains(&format!("{name} has ended")));
-    assert_eq!(site.stopped().len(), 4);
+    let errors = errors(&output);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("nothing runs any more"), "{errors}");
+    for name in SERVICES {
+        assert_eq!(site.starts(name), 6, "{name}");
+    }
+    site.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_stop_signal_in_a_pause_starts_nothing_more() {
+    let site = Site::new();
+    let running = site.start().await;
+    fs::write(site.path("hold"), "").unwrap();
+    let (pid, _) = site.started()[0].clone();
+    signal("KILL", pid);
+    site.until_started("pause", 1).await;
+    let output = running.end();
+    assert_eq!(output.status.code(), Some(143), "{}", errors(&output));
+    assert_eq!(site.starts("central"), 1);
+    assert_eq!(site.stopped(), SERVICES[1..]);
+    site.assert_nothing_left();
+}
+
+/// Whoever does not answer has not ended.
+#[tokio::test]
+async fn what_is_frozen_is_not_started_again() {
+    let site = Site::new();
+    let running = site.start().await;
+    let (frozen, _) = site.started()[0].clone();
+    signal("STOP", frozen);
+    // One that ended is noticed, after the other was looked at.
+    let (shop, name) = site.started()[4].clone();
+    signal("KILL", shop);
+    site.until_started(&name, 2).await;
+    assert_eq!(site.starts("central"), 1);
+    running.end();
     site.assert_nothing_left();
 }
