@@ -89,6 +89,15 @@ all_tests() {
     fi
 }
 
+# The programs of cargo-fuzz, which the other steps pass over, still fit what they call. They are only
+# checked: linking needs the fuzzer's options, and a path stands in for its C++ part. The setting
+# makes dependencies the ones of the other steps, as far as it can be. Not --locked: their list follows
+# the workspace's, and what it lacks is added here, to be committed.
+fuzz_targets() {
+    CUSTOM_LIBFUZZER_PATH="$CARGO_TARGET_DIR/libfuzzer.a" CARGO_PROFILE_DEV_DEBUG=0 \
+        cargo check --manifest-path system-tests/fuzz/Cargo.toml --bins
+}
+
 documentation() {
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps
 }
@@ -112,6 +121,7 @@ step "monitoring rules" monitoring_rules
 step "format" cargo fmt --all --check
 step "core is pure" cargo check --locked -p shared --no-default-features
 step "lints" cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+step "fuzz targets" fuzz_targets
 step "documentation" documentation
 step "dependencies" dependencies
 step "tests" all_tests

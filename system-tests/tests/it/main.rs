@@ -12,6 +12,7 @@ mod faults;
 mod histories;
 mod hot_product;
 mod kills;
+mod map;
 mod monitoring;
 mod orders;
 mod other_centrals;
