@@ -16,7 +16,7 @@ use central_api::ledger::{KeyRetention, Ledger, LedgerOptions, Request};
 use shared::clock::{Clock, ManualClock, Timestamp};
 use shared::disk::{Disk, FsDisk};
 use shared::domain::ids::{IdempotencyKey, ProductId};
-use shared::domain::inventory::command::fingerprint;
+use shared::domain::inventory::fingerprint;
 use shared::domain::inventory::{Atomicity, Command, Details, Move, NewProduct, Reason};
 use shared::domain::origin::Origin;
 

@@ -32,7 +32,7 @@ use shared::clock::Timestamp;
 use shared::disk::Disk;
 use shared::disk::sim::{Faults, SimDisk};
 use shared::domain::ids::{IdempotencyKey, ProductId};
-use shared::domain::inventory::command::fingerprint;
+use shared::domain::inventory::fingerprint;
 use shared::domain::inventory::{Atomicity, Command, Details, Move, NewProduct, Reason};
 use shared::domain::origin::Origin;
 

@@ -19,12 +19,12 @@ use proptest::prelude::*;
 use shared::clock::Timestamp;
 use shared::domain::Decision;
 use shared::domain::ids::ProductId;
-use shared::domain::inventory::command::{Changes, fingerprint};
+use shared::domain::inventory::command::Changes;
 use shared::domain::inventory::state::Entry;
 use shared::domain::inventory::{
     Atomicity, Basis, Command, CountLine, Deletion, Details, Edit, Event, EventKind, ImportRow,
     ImportStock, Inventory, ItemResult, Move, MovementKind, NewProduct, Product, Reason, Rejection,
-    Stock, decide,
+    Stock, decide, fingerprint,
 };
 use shared::domain::money::Money;
 use shared::domain::origin::Origin;

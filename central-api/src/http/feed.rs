@@ -2,7 +2,8 @@
 //!
 //! One protocol and one code for both: what differs is which offsets count ([`Stream`]), where a lost
 //! reader begins again, and who may read. A key that is bound to a shop may not follow the orders,
-//! since they are everybody's and a feed with gaps would be none.
+//! since they are everybody's and a feed with gaps would be none. Only the descriptions are written out
+//! twice: what describes a route is an attribute, and cannot be shared.
 //!
 //! A reader subscribes to the head, reads, and only then waits, so no wake-up is lost. Everybody who
 //! waits at the head gets the same bytes. The question and the headers of the answer are

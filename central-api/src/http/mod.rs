@@ -25,6 +25,7 @@ pub mod live;
 mod order_body;
 mod order_cursor;
 pub mod order_history;
+pub mod order_placing;
 pub mod order_reads;
 pub mod orders;
 mod product_body;
@@ -125,7 +126,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(products::list, products::create).layer(from_fn(compress)))
         .routes(routes!(products::search).layer(from_fn(compress)))
         .routes(routes!(products::get, products::edit, products::delete))
-        .routes(routes!(order_reads::list, orders::place).layer(from_fn(compress)))
+        .routes(routes!(order_reads::list, order_placing::place).layer(from_fn(compress)))
         .routes(routes!(order_reads::get, orders::edit))
         .routes(routes!(orders::set_status))
         .routes(routes!(orders::confirm))

@@ -32,8 +32,9 @@ use tokio::time::Instant;
 use super::herald::Replies;
 use super::inbox::{Inbox, Reply, Submission, Taken};
 use super::latecomers::Latecomers;
+use super::publication::Publication;
 use super::published::Published;
-use super::writer::{Draft, Publication, Writer};
+use super::writer::{Draft, Writer};
 use crate::journal::{Flush, Journal, JournalError};
 use crate::metrics::FrameTally;
 

@@ -23,8 +23,9 @@ use super::fold::Fold;
 use super::inbox::{Inbox, Refused, Reply, Submission};
 use super::keys::KeyRetention;
 use super::pipeline;
+use super::publication::Decided;
 use super::published::Published;
-use super::writer::{Answer, Decided, Request, Writer};
+use super::writer::{Answer, Request, Writer};
 use crate::journal::{Body, Journal, JournalError, LogGen, Record};
 
 /// What a ledger needs from outside.

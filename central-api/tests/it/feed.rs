@@ -5,24 +5,17 @@ mod stream;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use central_api::http::{self, AppState};
-use central_api::startup::open_ledger;
-use http_body_util::BodyExt as _;
+use central_api::journal::Stream;
+use central_api::ledger::Ledger;
 use serde_json::Value;
-use shared::service::system_clock::SystemClock;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
+use crate::feeds::{self, offsets, texts};
 use crate::harness::{eventually, fields};
-use crate::served::{
-    ADMIN, PATIENCE, Reply, Served, config, create, decide, movement, movements, simulated,
-};
+use crate::served::{ADMIN, PATIENCE, Reply, Served, create, decide, movement, movements};
 
 const FEED: &str = "/v1/inventory/events";
 
@@ -41,46 +34,9 @@ async fn ask(central: &Served, query: &str) -> Reply {
     central.get(&format!("{FEED}?{query}")).await
 }
 
-/// The events of an answer as they came.
-fn texts(reply: &Reply) -> String {
-    let body = std::str::from_utf8(&reply.bytes).unwrap();
-    let inner = body.strip_prefix("{\"events\":[").unwrap();
-    inner.rsplit_once("],\"nextOffset\"").unwrap().0.to_owned()
-}
-
-fn offsets(answer: &Value) -> Vec<u64> {
-    let events = answer["events"].as_array().unwrap();
-    let offset = |event: &Value| event["offset"].as_u64().unwrap();
-    events.iter().map(offset).collect()
-}
-
-/// A whole answer, checked as a follower checks it: next offset, what it says of the head, digest.
 #[track_caller]
 fn sound(central: &Served, reply: &Reply, from: u64) -> Vec<u64> {
-    let answer = reply.expect(200);
-    let head = central.ledger.published().head();
-    let found = offsets(&answer);
-    let next = from + found.len() as u64;
-    assert_eq!(found, (from..next).collect::<Vec<_>>());
-    assert_eq!(answer["nextOffset"], next);
-    assert_eq!(answer["count"], found.len());
-    assert_eq!(answer["hasMore"], next < head.offset);
-    assert_eq!(answer["headOffset"], head.offset);
-    assert_eq!(answer["oldestOffset"], 0);
-    let log_gen = central.ledger.published().log_gen().to_string();
-    assert_eq!(answer["gen"], log_gen);
-    if next == head.offset {
-        assert_eq!(answer["upToDate"], true);
-        assert_eq!(answer["digest"], format!("{:016x}", head.digest));
-    } else {
-        let members = answer.as_object().unwrap();
-        assert!(!members.contains_key("upToDate") && !members.contains_key("digest"));
-    }
-    assert_eq!(reply.header("log-gen"), log_gen);
-    assert_eq!(reply.header("log-head"), head.offset.to_string());
-    assert_eq!(reply.header("vary"), "Accept-Encoding");
-    assert!(!reply.header("etag").is_empty());
-    found
+    feeds::sound(central, reply, from, Stream::Inventory)
 }
 
 #[tokio::test]
@@ -188,21 +144,10 @@ async fn every_wrong_parameter_is_named_and_all_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn waits_are_as_long_as_they_were_asked_for_and_never_longer_than_promised() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = config(dir.path().to_owned());
-    let opened = open_ledger(&config, Vec::new(), Arc::new(SystemClock))
-        .await
-        .unwrap();
-    decide(&opened.ledger, create(["A".to_owned()], 1)).await;
-    let shutdown = CancellationToken::new();
-    let router = http::router(AppState::new(
-        opened.ledger,
-        &config,
-        simulated(&config),
-        shutdown,
-    ));
-    // The clock jumps to the next timer as soon as nothing else is to be done.
-    for (query, seconds, status) in [
+    let begin = async |ledger: &Ledger| {
+        decide(ledger, create(["A".to_owned()], 1)).await;
+    };
+    let cases = [
         ("offset=1", 0, 200),
         ("offset=1&wait=0", 0, 200),
         ("offset=1&wait=1", 1, 200),
@@ -214,26 +159,8 @@ async fn waits_are_as_long_as_they_were_asked_for_and_never_longer_than_promised
         ("offset=2&wait=3", 3, 409),
         ("offset=2&wait=60", 5, 409),
         ("offset=9007199254740991&wait=60", 5, 409),
-    ] {
-        let request = ::http::Request::get(format!("{FEED}?{query}"))
-            .header("x-api-key", ADMIN)
-            .body(Body::empty())
-            .unwrap();
-        let begun = Instant::now();
-        let answer = router.clone().oneshot(request).await.unwrap();
-        assert_eq!(answer.status(), status, "{query}");
-        assert_eq!(begun.elapsed().as_secs(), seconds, "{query}");
-        if status == 409 {
-            let body = answer.into_body().collect().await.unwrap().to_bytes();
-            let problem: Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!(problem["code"], "offset_ahead");
-            assert_eq!(problem["headOffset"], 1);
-        }
-    }
-    drop(router);
-    let threads = opened.threads;
-    let stopped = tokio::task::spawn_blocking(move || threads.stop());
-    stopped.await.unwrap();
+    ];
+    feeds::waits(FEED, begin, &cases).await;
 }
 
 /// A refusal that sends the reader to a snapshot.

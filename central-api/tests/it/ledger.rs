@@ -13,7 +13,7 @@ use central_api::ledger::{Answer, KeyRetention, Request, Writer};
 use shared::clock::Timestamp;
 use shared::disk::{Disk, FsDisk};
 use shared::domain::ids::{IdempotencyKey, ProductId};
-use shared::domain::inventory::command::fingerprint;
+use shared::domain::inventory::fingerprint;
 use shared::domain::inventory::{
     Atomicity, Command, Details, Inventory, ItemResult, Move, NewProduct, Reason,
 };

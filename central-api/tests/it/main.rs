@@ -6,8 +6,6 @@
     reason = "a test stops at the first surprise"
 )]
 
-#[path = "../../../shared/src/service/metrics/exposition.rs"]
-mod exposition;
 mod harness;
 
 mod admin_products;
@@ -21,6 +19,7 @@ mod dropped_answers;
 mod fake_stripe;
 mod faults;
 mod feed;
+mod feeds;
 mod first_key;
 mod head;
 mod headers;

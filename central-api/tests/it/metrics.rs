@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use central_api::http::document;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::testing::PATIENCE;
+use shared::testing::exposition::Exposition;
+use tokio::time::Instant;
 
-use crate::exposition::Exposition;
 use crate::harness::{TestCentral, eventually, header};
 
 const DOCS: &str = include_str!("../../../docs/metrics.md");

@@ -2,24 +2,18 @@
 
 mod lost;
 
-use std::sync::Arc;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use axum::body::Body;
-use central_api::http::{self, AppState};
-use central_api::startup::open_ledger;
-use http_body_util::BodyExt as _;
+use central_api::journal::Stream;
+use central_api::ledger::Ledger;
 use serde_json::Value;
-use shared::service::system_clock::SystemClock;
 use tempfile::TempDir;
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tokio::time::timeout;
 
+use crate::feeds::{self, STREAM, Streamed, texts};
 use crate::harness::{eventually, fields};
-use crate::served::{ADMIN, PATIENCE, READER, Reply, Served, config, decide, movement, simulated};
+use crate::served::{PATIENCE, READER, Reply, Served, decide, movement};
 use crate::shop::{approved, place, placed, readdressed, stocked};
 
 const FEED: &str = "/v1/orders/events";
@@ -62,40 +56,15 @@ async fn ask(central: &Served, query: &str) -> Reply {
     central.get(&format!("{FEED}?{query}")).await
 }
 
-/// The events of an answer as they came.
-fn texts(reply: &Reply) -> String {
-    let body = std::str::from_utf8(&reply.bytes).unwrap();
-    let inner = body.strip_prefix("{\"events\":[").unwrap();
-    inner.rsplit_once("],\"nextOffset\"").unwrap().0.to_owned()
-}
-
-/// A whole answer, checked as a follower checks it. Returns how many events it has.
+/// A whole answer, sound and of orders. Returns how many events it has.
 #[track_caller]
 fn sound(central: &Served, reply: &Reply, from: u64) -> u64 {
-    let answer = reply.expect(200);
-    let published = central.ledger.published();
-    let head = published.head().orders;
-    let events = answer["events"].as_array().unwrap();
-    let next = from + events.len() as u64;
-    let offsets = events.iter().map(|event| event["offset"].as_u64().unwrap());
-    assert!(offsets.eq(from..next), "{answer}");
-    assert_eq!(answer["nextOffset"], next);
-    assert_eq!(answer["count"], events.len());
-    assert_eq!(answer["hasMore"], next < head);
-    assert_eq!(answer["headOffset"], head);
-    assert_eq!(answer["oldestOffset"], 0);
-    assert_eq!(answer["gen"], published.log_gen().to_string());
-    assert_eq!(answer.get("upToDate").is_some(), next == head);
-    assert_eq!(answer.get("digest"), None, "that is the inventory's");
-    assert_eq!(reply.header("log-gen"), published.log_gen().to_string());
-    assert_eq!(reply.header("log-head"), head.to_string());
-    assert_eq!(reply.header("vary"), "Accept-Encoding");
-    assert!(!reply.header("etag").is_empty());
-    for event in events {
+    let found = feeds::sound(central, reply, from, Stream::Orders);
+    for event in reply.json()["events"].as_array().unwrap() {
         assert_eq!(event["orderId"], event["data"]["orderId"]);
         assert_eq!(event["version"], event["data"]["version"]);
     }
-    next - from
+    found.len() as u64
 }
 
 #[tokio::test]
@@ -293,17 +262,11 @@ async fn caches_may_keep_what_cannot_change_and_hardly_anything_else() {
 
 #[tokio::test(start_paused = true)]
 async fn waits_are_as_long_as_they_were_asked_for_and_never_longer_than_promised() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = config(dir.path().to_owned());
-    let opened = open_ledger(&config, Vec::new(), Arc::new(SystemClock))
-        .await
-        .unwrap();
-    stocked(&opened.ledger, &["A"], 10).await;
-    placed(&opened.ledger, place("1", "ada", None)).await;
-    let shutdown = CancellationToken::new();
-    let state = AppState::new(opened.ledger, &config, simulated(&config), shutdown);
-    let router = http::router(state);
-    for (query, seconds, status) in [
+    let begin = async |ledger: &Ledger| {
+        stocked(ledger, &["A"], 10).await;
+        placed(ledger, place("1", "ada", None)).await;
+    };
+    let cases = [
         ("offset=1", 0, 200),
         ("offset=1&wait=1", 1, 200),
         ("offset=1&wait=61", 60, 200),
@@ -311,23 +274,8 @@ async fn waits_are_as_long_as_they_were_asked_for_and_never_longer_than_promised
         ("offset=2", 0, 409),
         ("offset=2&wait=3", 3, 409),
         ("offset=2&wait=60", 5, 409),
-    ] {
-        let request = ::http::Request::get(format!("{FEED}?{query}"))
-            .header("x-api-key", ADMIN)
-            .body(Body::empty())
-            .unwrap();
-        let begun = Instant::now();
-        let answer = router.clone().oneshot(request).await.unwrap();
-        assert_eq!(answer.status(), status, "{query}");
-        assert_eq!(begun.elapsed().as_secs(), seconds, "{query}");
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body["headOffset"], 1);
-    }
-    drop(router);
-    let threads = opened.threads;
-    let stopped = tokio::task::spawn_blocking(move || threads.stop());
-    stopped.await.unwrap();
+    ];
+    feeds::waits(FEED, begin, &cases).await;
 }
 
 #[tokio::test]
@@ -384,29 +332,15 @@ async fn a_stream_has_the_same_events_and_goes_on_after_the_last_one_seen() {
     let central = shop(&dir).await;
     let page = ask(&central, "offset=0").await;
     for (last, first) in [(None, 0), (Some("4"), 5)] {
-        let request = central.client.get(central.url(&format!("{FEED}?offset=0")));
-        let mut request = request.header("x-api-key", ADMIN);
-        request = request.header("accept", "text/event-stream");
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
+        let seen = last.map(|last| ("last-event-id", last));
+        let headers: Vec<_> = [STREAM].into_iter().chain(seen).collect();
+        let mut stream = Streamed::open(&central, FEED, "offset=0", &headers).await;
+        let mut data = Vec::new();
+        for id in first..16 {
+            let (found, event) = stream.next().await.unwrap();
+            assert_eq!(found, id);
+            data.push(event);
         }
-        let mut answer = request.send().await.unwrap();
-        let mut text = String::new();
-        while text.matches("\n\n").count() < 16 - first {
-            let part = timeout(PATIENCE, answer.chunk()).await.unwrap().unwrap();
-            text.push_str(std::str::from_utf8(&part.unwrap()).unwrap());
-        }
-        let of = |name: &'static str| {
-            let lines = text.lines();
-            lines.filter_map(move |line| line.strip_prefix(name))
-        };
-        assert!(
-            of("id: ")
-                .map(str::to_owned)
-                .eq((first..16).map(|id| id.to_string())),
-            "{text}"
-        );
-        let data: Vec<&str> = of("data: ").collect();
         assert!(texts(&page).ends_with(&data.join(",")), "the same bytes");
     }
     central.stop().await;

@@ -12,7 +12,7 @@ use central_api::ledger::{
 };
 use futures_util::future::{join_all, poll_immediate};
 use shared::domain::ids::IdempotencyKey;
-use shared::domain::inventory::command::fingerprint;
+use shared::domain::inventory::fingerprint;
 use shared::domain::inventory::{Atomicity, Command, ItemResult, Move, Reason, Rejection};
 use shared::domain::origin::Origin;
 use shared::service::system_clock::SystemClock;

@@ -1,7 +1,7 @@
 //! A command: what one decision is about.
 
 use super::ids::StoreId;
-use super::inventory::command::{self, Print};
+use super::inventory::Print;
 use super::{inventory, order};
 
 /// A command: what one decision is about.
@@ -42,7 +42,7 @@ impl Command {
     #[must_use]
     pub fn fingerprint(&self, store: Option<&StoreId>) -> u64 {
         match self {
-            Self::Inventory(inventory) => command::fingerprint(inventory, store),
+            Self::Inventory(inventory) => inventory::fingerprint(inventory, store),
             Self::Order(order) => {
                 let mut print = Print::new();
                 print.text(order.kind());

@@ -1,5 +1,5 @@
-//! What the tests of both services need to talk to one: a client, patience, and a service's own
-//! description held against what it says.
+//! What the tests of both services need to talk to one: a client, patience, a service's own
+//! description held against what it says, and its metrics read back.
 //!
 //! Behind the feature `testing`, which only tests turn on. Nothing in here knows a route or a body:
 //! harnesses that start a service, and the faults they make, are each service's own.
@@ -10,6 +10,7 @@
 )]
 
 pub mod description;
+pub mod exposition;
 pub mod schema_check;
 
 use std::time::{Duration, Instant};

@@ -9,6 +9,7 @@ pub mod events;
 pub mod examples;
 pub mod health;
 pub mod inventory;
+mod order_calls;
 pub mod orders;
 pub mod relay;
 pub mod relay_snapshot;

@@ -13,38 +13,21 @@
 //! What must stay true: a store speaks for itself only. Lists are of its own orders; whose order an
 //! id names is for central to judge, by the store's key.
 
-use std::time::Duration;
-
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, Method};
+use axum::http::Method;
 use axum::response::Response;
-use bytes::Bytes;
-use serde_json::{Map, Value};
-use shared::domain::ids::StoreId;
-use shared::service::auth::{Caller, Scope};
-use shared::service::extract::{parse_json, read_body};
+use shared::service::auth::Caller;
 use shared::service::openapi::order_reads::{OrderHistory, OrderList, OrderListParams};
 use shared::service::openapi::orders::{
     AddressChange, OrderBody, OrderRequest, StatusChange, StepRequest,
 };
 use shared::service::openapi::{examples, order_examples};
 use shared::service::request_context::RequestContext;
-use shared::wire::headers::{LOG_HEAD, SYNC_VISIBLE};
-use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::problem::Problem;
 
 use super::AppState;
-use super::update_body::{rename_key, speak_for};
-use super::updates::{passed_on, readdressed, refused, unanswered};
-use super::visible::until;
-use super::write_headers::WriteHeaders;
-use crate::central::http::problem_code;
-use crate::central::{Call, CallFault, Central as _, Reply};
-
-/// Where central has its orders.
-const ORDERS: &str = "v1/orders";
-/// How central begins the name of an order.
-const ID_START: &str = "ord-";
+use super::order_calls::{Ask, ORDERS, own_orders, path_of, read, write};
+use super::update_body::speak_for;
 
 shared::problem_set! {
     /// What placing an order can come to instead.
@@ -286,221 +269,4 @@ async fn step(
         within: state.config.central.deadline,
     };
     write(state, caller, context, request, ask, |_| Ok(())).await
-}
-
-/// Where a write goes.
-struct Ask {
-    method: Method,
-    path: String,
-    /// Time for all of it.
-    within: Duration,
-    /// Whether it makes an order; else it is about one.
-    is_new: bool,
-}
-
-async fn write(
-    state: &AppState,
-    caller: &Caller,
-    context: &RequestContext,
-    request: Request,
-    ask: Ask,
-    change: impl FnOnce(&mut Map<String, Value>) -> Result<(), Problem>,
-) -> Result<Response, Problem> {
-    caller.require(Scope::Store)?;
-    let store = &state.config.store_id;
-    caller.check_store(Some(store))?;
-    let headers = WriteHeaders::of(request.headers());
-    let body = read_body(request).await?;
-    let mut fields: Map<String, Value> = if body.trim_ascii().is_empty() {
-        Map::new()
-    } else {
-        parse_json(&body).map_err(|problem| headers.beside(problem))?
-    };
-    change(&mut fields)?;
-    rename_key(&mut fields, store);
-    let key = headers.own_key(store);
-    let call = Call {
-        is_repeatable: key.is_some() || fields.contains_key("idempotencyKey"),
-        attempt: ask.is_new.then_some(ask.within),
-        may_be_forbidden: !ask.is_new,
-        body: Some(Value::Object(fields).to_string().into()),
-        key,
-        if_match: headers.if_match,
-        ..call(context, ask.method, ask.path)
-    };
-    let reply = match asked(state, context, &call, ask.within).await {
-        Ok(reply) => reply,
-        Err(refusal) => return Ok(refusal),
-    };
-    let head = reply.headers.get(LOG_HEAD);
-    let head = head.and_then(|head| head.to_str().ok()?.parse::<u64>().ok());
-    let mut response = answer(reply);
-    if let Some(head) = head {
-        let seen = until(state, |shown| shown.catalogue.head().offset >= head).await;
-        let seen = HeaderValue::from_static(if seen { "true" } else { "false" });
-        response.headers_mut().insert(SYNC_VISIBLE, seen);
-        if let Some(tip) = state.live.tip() {
-            state.write_freshness(tip.position.offset, response.headers_mut());
-        }
-    }
-    Ok(response)
-}
-
-async fn read(
-    state: &AppState,
-    caller: &Caller,
-    context: &RequestContext,
-    path: String,
-) -> Result<Response, Problem> {
-    caller.require(Scope::Read)?;
-    caller.check_store(Some(&state.config.store_id))?;
-    let call = call(context, Method::GET, path);
-    let reply = asked(state, context, &call, state.config.central.deadline).await;
-    Ok(reply.map_or_else(std::convert::identity, answer))
-}
-
-fn call(context: &RequestContext, method: Method, path: String) -> Call {
-    Call {
-        method,
-        path,
-        body: None,
-        key: None,
-        if_match: None,
-        is_repeatable: true,
-        attempt: None,
-        may_be_forbidden: true,
-        correlation: Some(context.correlation_header().clone()),
-        traceparent: context.traceparent().cloned(),
-    }
-}
-
-/// Central's answer, or the answer instead. What does not speak as central does is something on the
-/// way, which may have passed the request on before, or not.
-async fn asked(
-    state: &AppState,
-    context: &RequestContext,
-    call: &Call,
-    within: Duration,
-) -> Result<Reply, Response> {
-    let reply = state.central.call(call, within).await;
-    let reply = reply.and_then(|reply| {
-        let speaks = if reply.status.is_success() {
-            is_answer(&reply.body, call.method != Method::GET)
-        } else {
-            problem_code(&reply.body).is_some()
-        };
-        speaks
-            .then_some(reply)
-            .ok_or(CallFault::Unknown { timed_out: false })
-    });
-    match reply {
-        Ok(reply) if reply.status.is_success() => Ok(reply),
-        Ok(reply) => Ok(readdressed(reply, context)),
-        Err(fault) => Err(refused(&fault, unanswered(&fault))),
-    }
-}
-
-/// Whether this can be what central answers with: to a write, an order.
-fn is_answer(body: &Bytes, is_order: bool) -> bool {
-    let body = serde_json::from_slice::<Map<String, Value>>(body);
-    body.is_ok_and(|body| !is_order || body.get("orderId").is_some_and(Value::is_string))
-}
-
-/// Central's answer, with the order where this store has it.
-fn answer(reply: Reply) -> Response {
-    let mut response = passed_on(reply);
-    let headers = response.headers_mut();
-    if let Some(here) = headers.get(LOCATION).and_then(here) {
-        headers.insert(LOCATION, here);
-    }
-    response
-}
-
-/// Where this store has what central has there.
-fn here(location: &HeaderValue) -> Option<HeaderValue> {
-    let path = location.to_str().ok()?.strip_prefix("/v1/orders/")?;
-    HeaderValue::try_from(format!("/v1/store/orders/{path}")).ok()
-}
-
-/// The query with this store in it.
-///
-/// # Errors
-/// 403 if it names another.
-fn own_orders(query: &str, store: &StoreId) -> Result<String, Problem> {
-    // Only the query of it is used.
-    let mut url: reqwest::Url = "http://central/".parse().map_err(|_| no_query())?;
-    url.set_query(Some(query));
-    let named: Vec<String> = url
-        .query_pairs()
-        .filter(|(name, _)| name == "storeId")
-        .map(|(_, value)| value.into_owned())
-        .collect();
-    if named.iter().any(|named| named != store.as_str()) {
-        let sentence = "this is another store's service than the query's storeId names";
-        return Err(Problem::new(ProblemCode::Forbidden, sentence));
-    }
-    if named.is_empty() {
-        url.query_pairs_mut().append_pair("storeId", store.as_str());
-    }
-    Ok(url.query().unwrap_or_default().to_owned())
-}
-
-fn no_query() -> Problem {
-    let detail = Detail::new("query", "is not a query");
-    Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
-}
-
-/// Where central has the order of this name.
-///
-/// # Errors
-/// 404 for what central would not call an order; so nothing else can be reached through this.
-fn path_of(id: &str, rest: &str) -> Result<String, Problem> {
-    let token = id.strip_prefix(ID_START).unwrap_or_default();
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        let sentence = "there is no such order";
-        return Err(Problem::new(ProblemCode::OrderNotFound, sentence));
-    }
-    Ok(format!("{ORDERS}/{id}{rest}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_orders_name_leads_to_an_order() {
-        assert_eq!(
-            path_of("ord-01kf", "/events").unwrap(),
-            "v1/orders/ord-01kf/events"
-        );
-        for id in [
-            "events",
-            "ord-",
-            "ord-1/../x",
-            "ord-1?x",
-            "..",
-            "ord-1%2e",
-            "ord-\u{e9}",
-        ] {
-            assert_eq!(
-                path_of(id, "").unwrap_err().code,
-                ProblemCode::OrderNotFound,
-                "{id}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_list_is_of_this_stores_orders() {
-        let store = StoreId::parse("a&b=c").unwrap();
-        assert_eq!(
-            own_orders("limit=2", &store).unwrap(),
-            "limit=2&storeId=a%26b%3Dc"
-        );
-        assert_eq!(own_orders("", &store).unwrap(), "storeId=a%26b%3Dc");
-        let named = "storeId=a%26b%3Dc&limit=2";
-        assert_eq!(own_orders(named, &store).unwrap(), named);
-        let other = own_orders("storeId=other", &store).unwrap_err();
-        assert_eq!(other.code, ProblemCode::Forbidden);
-    }
 }

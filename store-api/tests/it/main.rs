@@ -6,8 +6,6 @@
     reason = "a test stops at the first surprise"
 )]
 
-#[path = "../../../shared/src/service/metrics/exposition.rs"]
-mod exposition;
 mod fake_central;
 mod harness;
 

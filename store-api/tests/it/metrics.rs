@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use shared::testing::exposition::Exposition;
 use store_api::http::document;
 
-use crate::exposition::Exposition;
 use crate::fake_central::FakeCentral;
 use crate::harness::{TestStore, eventually, header, settings};
 

@@ -3,7 +3,7 @@
 use std::sync::mpsc::channel;
 
 use shared::domain::ids::{IdempotencyKey, ProductId};
-use shared::domain::inventory::command::fingerprint;
+use shared::domain::inventory::fingerprint;
 use shared::domain::inventory::{Atomicity, Command, Move, Reason};
 use shared::domain::origin::Origin;
 use shared::service::system_clock::SystemClock;

@@ -1,7 +1,7 @@
 //! Readers of the log beside others.
 
 use shared::domain::ids::{IdempotencyKey, ProductId};
-use shared::domain::inventory::command::fingerprint;
+use shared::domain::inventory::fingerprint;
 use shared::domain::inventory::{Atomicity, Command, Details, NewProduct};
 use shared::domain::origin::Origin;
 use shared::service::system_clock::SystemClock;

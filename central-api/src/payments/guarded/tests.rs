@@ -70,6 +70,7 @@ fn charge() -> ChargeRequest {
 fn refund() -> RefundRequest {
     RefundRequest {
         key: PaymentKey::parse("k-refund").unwrap(),
+        key_number: 1,
         reference: "r".into(),
         amount: Money::from_minor(100).unwrap(),
         currency: "USD".into(),

@@ -6,8 +6,8 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::stream::STREAM;
 use super::{FEED, ask, lost, offsets, sound, stocked};
+use crate::feeds::STREAM;
 use crate::harness::{KEY, TestCentral, header, settings};
 use crate::served::{Served, decide, movement};
 use crate::verify::damage::Folder;

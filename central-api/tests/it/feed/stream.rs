@@ -1,56 +1,11 @@
 //! The feed as a stream of server-sent events.
 
 use serde_json::Value;
-use tokio::time::timeout;
 
-use super::{FEED, ask, lost, stocked, texts};
+use super::{FEED, ask, lost, stocked};
+use crate::feeds::{STREAM, Streamed, texts};
 use crate::harness::header;
-use crate::served::{ADMIN, PATIENCE, Served, decide, movement};
-
-/// A stream of events, read as a browser reads it.
-struct Stream {
-    response: reqwest::Response,
-    text: String,
-}
-
-impl Stream {
-    async fn open(central: &Served, query: &str, headers: &[(&str, &str)]) -> Self {
-        let request = central.client.get(central.url(&format!("{FEED}?{query}")));
-        let mut request = request.header("x-api-key", ADMIN);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status(), 200, "{query} {headers:?}");
-        assert_eq!(header(&response, "content-type"), Some("text/event-stream"));
-        assert_eq!(header(&response, "cache-control"), Some("no-store"));
-        let text = String::new();
-        Self { response, text }
-    }
-
-    /// Id and data of the next event; `None` at the end of the stream.
-    async fn next(&mut self) -> Option<(u64, String)> {
-        loop {
-            if let Some((block, rest)) = self.text.split_once("\n\n") {
-                let value = |name: &str| {
-                    let mut lines = block.lines();
-                    lines.find_map(|line| line.strip_prefix(name).map(str::to_owned))
-                };
-                let event = value("id: ").zip(value("data: "));
-                self.text = rest.to_owned();
-                match event {
-                    Some((id, data)) => return Some((id.parse().unwrap(), data)),
-                    None => continue,
-                }
-            }
-            let part = timeout(PATIENCE, self.response.chunk()).await.unwrap();
-            let part = part.unwrap()?;
-            self.text.push_str(std::str::from_utf8(&part).unwrap());
-        }
-    }
-}
-
-pub(super) const STREAM: (&str, &str) = ("accept", "text/event-stream");
+use crate::served::{ADMIN, decide, movement};
 
 #[tokio::test]
 async fn a_stream_gives_the_same_events_and_goes_on_after_the_last_one_seen() {
@@ -58,7 +13,7 @@ async fn a_stream_gives_the_same_events_and_goes_on_after_the_last_one_seen() {
     let central = stocked(&dir, 250).await;
     let page = ask(&central, "offset=0&limit=1000").await;
     let answer = page.expect(200);
-    let mut stream = Stream::open(&central, "offset=0", &[STREAM]).await;
+    let mut stream = Streamed::open(&central, FEED, "offset=0", &[STREAM]).await;
     let mut streamed = Vec::new();
     for offset in 0..253 {
         let (id, data) = stream.next().await.unwrap();
@@ -78,12 +33,12 @@ async fn a_stream_gives_the_same_events_and_goes_on_after_the_last_one_seen() {
     // A browser that comes back names the last event it has; its URL still says where it began.
     for (last, first) in [("0", 1), ("100", 101), ("252", 253)] {
         let headers = [STREAM, ("last-event-id", last)];
-        let mut stream = Stream::open(&central, "offset=0", &headers).await;
+        let mut stream = Streamed::open(&central, FEED, "offset=0", &headers).await;
         assert_eq!(stream.next().await.unwrap().0, first, "after {last}");
     }
     // At the head there is nothing yet, and then there is.
     let headers = [STREAM, ("last-event-id", "253")];
-    let mut resumed = Stream::open(&central, "offset=0", &headers).await;
+    let mut resumed = Streamed::open(&central, FEED, "offset=0", &headers).await;
     decide(&central.ledger, movement("C", -1)).await;
     assert_eq!(resumed.next().await.unwrap().0, 254);
     assert_eq!(stream.next().await.unwrap().0, 254);

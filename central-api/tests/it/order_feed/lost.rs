@@ -3,11 +3,9 @@
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use super::{FEED, shop};
+use super::{FEED, STREAM, shop};
 use crate::feed::continuity::age;
 use crate::harness::{KEY, TestCentral, header, settings};
-
-const STREAM: (&str, &str) = ("accept", "text/event-stream");
 
 /// Places orders of one unit of `A` each; returns their ids.
 async fn bought(central: &TestCentral, name: &str, count: usize) -> Vec<String> {

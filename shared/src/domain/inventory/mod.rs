@@ -20,6 +20,7 @@ pub mod command;
 pub mod decide;
 pub mod draft;
 pub mod event;
+mod fingerprint;
 mod holding;
 pub mod product;
 pub mod reservation;
@@ -32,6 +33,7 @@ pub use command::{
 pub use decide::decide;
 pub use draft::Draft;
 pub use event::{Event, EventKind, Movement, MovementKind, Reason};
+pub use fingerprint::{Print, fingerprint};
 pub use product::{Details, Product, Stock};
 pub use reservation::{Line, Reservation, ReservationState, Reservations};
 pub use state::{Entry, Inventory};

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::payment::{PaymentOutcome, RefundOutcome};
 use super::{Address, OrderStatus};
 use crate::domain::ids::{CustomerId, OrderId, PaymentId, ReservationId, StoreId};
-use crate::domain::inventory::Line;
-use crate::domain::inventory::command::Print;
+use crate::domain::inventory::{Line, Print};
 use crate::domain::money::Money;
 
 /// An order to be placed: its units are held in the same decision, or it fails in it.

@@ -22,8 +22,6 @@
 //! the services.
 
 mod breaker;
-#[cfg(test)]
-mod exposition;
 mod process;
 mod reading;
 mod requests;
@@ -145,4 +143,5 @@ pub fn histograms(
 }
 
 #[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests;

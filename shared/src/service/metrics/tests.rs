@@ -3,10 +3,10 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use tokio::net::TcpListener;
 
-use super::exposition::Exposition;
 use super::*;
 use crate::service::request_context::{FinishedRequest, RequestObserver};
 use crate::service::workers::Workers;
+use crate::testing::exposition::Exposition;
 
 fn read(metrics: &Metrics) -> Exposition {
     Exposition::parse(&metrics.text().unwrap()).unwrap()

@@ -1,4 +1,4 @@
-//! Reads Prometheus' text format back, strictly; for tests only, here and in the services.
+//! Reads Prometheus' text format back, strictly.
 //!
 //! What a scraper would put up with is refused too: a family in two places, samples before their type,
 //! a series twice, buckets that do not add up.
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What was served.
 #[derive(Debug, Default)]
-pub(crate) struct Exposition(BTreeMap<String, Served>);
+pub struct Exposition(BTreeMap<String, Served>);
 
 /// One family.
 #[derive(Debug)]
@@ -26,7 +26,10 @@ struct Sample {
 
 impl Exposition {
     /// Reads `text`.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// The line that is wrong, and how; or the family that contradicts itself.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut found = Self::default();
         let mut current = String::new();
         let mut help: Option<(String, String)> = None;
@@ -72,7 +75,8 @@ impl Exposition {
     }
 
     /// The value of a series; `None` if it is not served. `labels` are all that it has.
-    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    #[must_use]
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let family = ["_bucket", "_sum", "_count"]
             .iter()
             .filter_map(|suffix| self.0.get(name.strip_suffix(suffix)?))
@@ -87,7 +91,8 @@ impl Exposition {
     }
 
     /// Every value that a label has anywhere.
-    pub(crate) fn label_values(&self, label: &str) -> BTreeSet<&str> {
+    #[must_use]
+    pub fn label_values(&self, label: &str) -> BTreeSet<&str> {
         let samples = self.0.values().flat_map(|served| &served.samples);
         samples
             .filter_map(|sample| sample.labels.get(label).map(String::as_str))
@@ -95,7 +100,8 @@ impl Exposition {
     }
 
     /// Names, types, labels and help: what dashboards and alerts depend on, one family a line.
-    pub(crate) fn shape(&self) -> String {
+    #[must_use]
+    pub fn shape(&self) -> String {
         let lines = self.0.iter().map(|(name, served)| {
             let labels: BTreeSet<&str> = served
                 .samples
@@ -111,7 +117,7 @@ impl Exposition {
     }
 
     /// The names of all families.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 }

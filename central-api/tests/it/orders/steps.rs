@@ -1,0 +1,195 @@
+//! Orders that are taken on: confirmed, called off, completed, paid back.
+
+use super::*;
+
+#[tokio::test]
+async fn calling_off_gives_stock_and_money_back_once() {
+    let shop = Shop::open().await;
+    // Before it is known whether it is paid, when it is paid, and when its units have left.
+    for (key, method, confirm) in [
+        ("unknown", "card_timeout", true),
+        ("late", "card_lost_answer", true),
+        ("paid", "card", false),
+        ("confirmed", "card", true),
+    ] {
+        let placed = shop.place(key, |body| {
+            body["paymentMethod"] = json!(method);
+            body["confirm"] = json!(confirm);
+        });
+        let order = placed.await.json();
+        for attempt in 0..3 {
+            let cancelled = shop
+                .take(&order, "cancel", &format!("{key}-{attempt}"))
+                .await;
+            assert_eq!(cancelled.expect(200)["status"], "cancelled", "{key}");
+        }
+        shop.at_rest().await;
+        assert_eq!(shop.stock("A").await, (10, 0, 10), "{key}");
+        let (_, charged, refunded) = shop.charged(&order);
+        assert_eq!(charged, refunded, "{key}");
+        let refused = shop.take(&order, "confirm", &format!("{key}-c")).await;
+        let problem = refused.expect(409);
+        assert_eq!(problem["code"], "illegal_transition");
+        assert_eq!(problem["allowed"], json!([]));
+    }
+    shop.central.stop().await;
+}
+
+#[tokio::test]
+async fn statuses_are_taken_by_word_and_only_where_they_can_follow() {
+    let shop = Shop::open().await;
+    let order = shop
+        .place("k", |body| body["confirm"] = json!(false))
+        .await
+        .expect(201);
+    assert_eq!(order["status"], "paid");
+    assert_eq!(shop.stock("A").await, (10, 2, 8));
+    let path = format!("/v1/orders/{}/status", order["orderId"].as_str().unwrap());
+    let put = |status: &str, key: &str| {
+        let body = json!({"status": status, "idempotencyKey": key});
+        let (central, path) = (&shop.central, &path);
+        async move {
+            central
+                .send(reqwest::Method::PUT, path, &[], Some(&body))
+                .await
+        }
+    };
+    let early = put("COMPLETED", "a").await.expect(409);
+    assert_eq!(early["allowed"], json!(["confirmed", "cancelled"]));
+    assert_eq!(put("paid", "b").await.expect(200)["status"], "paid");
+    // Who saw another version is told so, also where there is nothing to do.
+    let stale = json!({"status": "paid", "version": 1});
+    let put_stale = shop
+        .central
+        .send(reqwest::Method::PUT, &path, &[], Some(&stale));
+    assert_eq!(put_stale.await.expect(409)["code"], "version_conflict");
+    let (stale, header) = (json!({"status": "paid"}), [("if-match", "\"1\"")]);
+    let put_stale = shop
+        .central
+        .send(reqwest::Method::PUT, &path, &header, Some(&stale));
+    assert_eq!(put_stale.await.expect(412)["code"], "precondition_failed");
+    assert_eq!(
+        put("pending", "c").await.expect(409)["code"],
+        "illegal_transition"
+    );
+    assert_eq!(
+        put("shipped", "d").await.expect(400)["details"][0]["field"],
+        "status"
+    );
+    assert_eq!(
+        put("CONFIRMED", "e").await.expect(200)["status"],
+        "confirmed"
+    );
+    assert_eq!(
+        put("completed", "f").await.expect(200)["status"],
+        "completed"
+    );
+    assert_eq!(
+        put("cancelled", "g").await.expect(409)["orderStatus"],
+        "completed"
+    );
+    assert_eq!(shop.stock("A").await, (8, 0, 8));
+    shop.central.stop().await;
+}
+
+#[tokio::test]
+async fn confirming_and_cancelling_at_the_same_time_has_one_winner() {
+    let shop = Shop::open().await;
+    for round in 0..10 {
+        let key = format!("k{round}");
+        let order = shop.place(&key, |body| {
+            body["confirm"] = json!(false);
+            body["items"] = json!([{"productId": "A", "quantity": 1}]);
+        });
+        let order = order.await.expect(201);
+        let id = order["orderId"].as_str().unwrap();
+        let version = order["version"].clone();
+        let step = |step: &str| {
+            let path = format!("/v1/orders/{id}/{step}");
+            let body = json!({"version": version, "idempotencyKey": format!("{step}-{round}")});
+            let central = &shop.central;
+            async move { central.post(&path, &[], &body).await.status.as_u16() }
+        };
+        let (confirmed, cancelled) = tokio::join!(step("confirm"), step("cancel"));
+        let mut codes = [confirmed, cancelled];
+        codes.sort_unstable();
+        assert_eq!(codes, [200, 409]);
+        shop.take(&order, "cancel", &format!("end-{round}"))
+            .await
+            .expect(200);
+    }
+    shop.at_rest().await;
+    assert_eq!(shop.stock("A").await, (10, 0, 10));
+    let total = shop.bank.total();
+    assert_eq!(total.charged_minor, total.refunded_minor);
+    shop.central.stop().await;
+}
+
+#[tokio::test]
+async fn a_shop_moves_its_own_orders_only() {
+    let shop = Shop::open().await;
+    let own = shop
+        .place("own", |body| body["storeId"] = json!("store-s1"))
+        .await
+        .expect(201);
+    let other = shop
+        .place("other", |body| body["storeId"] = json!("store-s2"))
+        .await
+        .expect(201);
+    let cancel = |order: &Value| {
+        let path = format!("/v1/orders/{}/cancel", order["orderId"].as_str().unwrap());
+        let central = &shop.central;
+        async move {
+            let headers = [("x-api-key", SHOP), ("idempotency-key", "x")];
+            central.post(&path, &headers, &json!({})).await
+        }
+    };
+    cancel(&other).await.expect(403);
+    cancel(&own).await.expect(200);
+    let named = json!({
+        "customerId": "ann", "storeId": "store-s2", "items": [{"productId": "A", "quantity": 1}],
+    });
+    let headers = [("x-api-key", SHOP), ("idempotency-key", "y")];
+    shop.central
+        .post("/v1/orders", &headers, &named)
+        .await
+        .expect(403);
+    shop.central.stop().await;
+}
+
+#[tokio::test]
+async fn a_refund_goes_as_far_as_the_charge() {
+    let shop = Shop::open().await;
+    let order = shop.place("k", |_| {}).await.expect(201);
+    let payment = order["payment"]["paymentId"].as_str().unwrap();
+    let path = format!("/v1/payments/{payment}/refund");
+    let refund = |amount: Value, key: &str| {
+        let body = json!({"amount": amount, "idempotencyKey": key});
+        let (central, path) = (&shop.central, &path);
+        async move { central.post(path, &[], &body).await }
+    };
+    refund(json!(5.01), "a").await.expect(409);
+    refund(json!(0), "b").await.expect(400);
+    refund(json!(2), "c").await.expect(200);
+    shop.at_rest().await;
+    let replayed = refund(json!(2), "c").await;
+    assert_eq!(replayed.header("idempotent-replayed"), "true");
+    assert_eq!(shop.charged(&order), (1, 500, 200));
+    refund(Value::Null, "d").await.expect(200);
+    shop.at_rest().await;
+    assert_eq!(shop.charged(&order), (1, 500, 500));
+    assert_eq!(
+        refund(Value::Null, "e").await.expect(409)["code"],
+        "not_refundable"
+    );
+    let headers = [("x-api-key", SHOP), ("idempotency-key", "f")];
+    shop.central
+        .post(&path, &headers, &json!({}))
+        .await
+        .expect(403);
+    let nobody = "/v1/payments/pay-nobody/refund";
+    let headers = [("idempotency-key", "g")];
+    let unknown = shop.central.post(nobody, &headers, &json!({})).await;
+    assert_eq!(unknown.expect(404)["code"], "payment_not_found");
+    shop.central.stop().await;
+}
