@@ -54,8 +54,8 @@ impl OrderIndex {
     /// `head`. A record of another order may be among them.
     ///
     /// # Errors
-    /// The log or a run cannot be read; [`JournalError::Busy`] while more of the log is to be indexed
-    /// than one reader should read.
+    /// The log or a run cannot be read; [`JournalError::Busy`] if a run is damaged, or more of the log
+    /// is to be indexed than one reader should read: the runs are written again soon.
     pub(super) fn candidates(
         &self,
         journal: &dyn JournalReader,
@@ -69,7 +69,10 @@ impl OrderIndex {
         let hash = hash(id);
         let mut runs = known.runs.iter().flatten();
         let searched = runs.try_for_each(|run| run.search(journal, hash, &mut found));
-        self.noting_damage(searched)?;
+        self.noting_damage(searched).map_err(|error| match error {
+            JournalError::Damaged { .. } => JournalError::Busy,
+            error => error,
+        })?;
         found.sort_unstable_by(|one, other| other.cmp(one));
         found.dedup();
         Ok(found)
@@ -81,7 +84,8 @@ impl OrderIndex {
     }
 
     fn noting_damage<T>(&self, read: Result<T, JournalError>) -> Result<T, JournalError> {
-        if matches!(read, Err(JournalError::Damaged { .. })) {
+        if let Err(error @ JournalError::Damaged { .. }) = &read {
+            tracing::error!(%error, "the index of old orders is damaged and is made again");
             self.damaged.store(true, Ordering::Relaxed);
         }
         read
@@ -95,7 +99,6 @@ impl OrderIndex {
         let _turn = self.writing.lock();
         loop {
             if self.damaged.swap(false, Ordering::Relaxed) {
-                tracing::warn!("the index of old orders is damaged and is made again");
                 self.known.lock().give_up(journal, head)?;
             }
             let runs = self.known.lock().usable(journal, head)?;
