@@ -170,7 +170,12 @@ impl Known {
             return Ok(());
         }
         let recent = &mut self.recent;
-        self.looked_to = read(journal, self.looked_to, head, recent)?;
+        match read(journal, self.looked_to, head, recent) {
+            Ok(reached) => self.looked_to = reached,
+            // Dropped by retention since `covered` was asked for.
+            Err(JournalError::Gone { .. }) => return Err(JournalError::Busy),
+            Err(error) => return Err(error),
+        }
         if self.looked_to < head {
             // Whoever writes the runs is on the way to here.
             return Err(JournalError::Busy);
