@@ -6,6 +6,9 @@
 //! while everything happens that it is about: sales, refusals, repetitions, orders that go well and badly,
 //! a shop that is gone. An alert is empty as long as all is well; it is evaluated without its comparison,
 //! and must have something to compare.
+//!
+//! Longer than most files, because the work that the figures are about is here as well: who changes a
+//! panel sees at once what happens while it is looked at, and no other test needs that work.
 
 use std::collections::BTreeSet;
 use std::fs;
