@@ -1,5 +1,5 @@
-//! What the tests of both services need to talk to one: a client, patience, a service's own
-//! description held against what it says, and its metrics read back.
+//! What the tests of both services need to talk to one: a client, patience, its metrics read back, and
+//! what it says held against its own description, or against what another system was recorded saying.
 //!
 //! Behind the feature `testing`, which only tests turn on. Nothing in here knows a route or a body:
 //! harnesses that start a service, and the faults they make, are each service's own.
@@ -11,6 +11,7 @@
 
 pub mod description;
 pub mod exposition;
+pub mod recorded;
 pub mod schema_check;
 
 use std::time::{Duration, Instant};
