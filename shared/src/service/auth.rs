@@ -318,14 +318,6 @@ impl ApiKeys {
         self.by_digest.is_empty()
     }
 
-    /// Whether there is a key that may do everything.
-    #[must_use]
-    pub fn has_admin(&self) -> bool {
-        self.by_digest
-            .values()
-            .any(|caller| caller.scope() == Scope::Admin)
-    }
-
     /// The owner of the key with `digest`.
     #[must_use]
     pub fn find(&self, digest: &KeyDigest) -> Option<&Caller> {

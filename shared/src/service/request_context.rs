@@ -92,12 +92,6 @@ impl RequestContext {
         RequestId::parse(self.request_id_str()).expect("checked when it was taken over")
     }
 
-    /// The request id as a header.
-    #[must_use]
-    pub const fn request_id_header(&self) -> &HeaderValue {
-        &self.request
-    }
-
     /// The correlation id, if the caller sent one.
     #[must_use]
     pub fn correlation_id(&self) -> Option<CorrelationId> {

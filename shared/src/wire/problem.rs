@@ -111,8 +111,6 @@ codes! {
     ProductNotFound = "product_not_found", "There is no such product.";
     /// Too many requests.
     RateLimited = "rate_limited", "Too many requests.";
-    /// Reads and feed work, writes do not.
-    ReadOnly = "read_only", "The service takes no writes at the moment.";
     /// The id for a new reservation is taken.
     ReservationExists = "reservation_exists", "The reservation exists already.";
     /// The units are no longer held.
@@ -199,7 +197,6 @@ impl ProblemCode {
             | Self::PaymentUnavailable
             | Self::NotSyncedYet
             | Self::Overloaded
-            | Self::ReadOnly
             | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -217,7 +214,6 @@ impl ProblemCode {
             | Self::Overloaded
             | Self::PaymentUnavailable
             | Self::RateLimited
-            | Self::ReadOnly
             | Self::ShuttingDown
             | Self::Timeout => true,
             Self::BadRequest
@@ -315,7 +311,6 @@ impl ProblemCode {
             | Self::ProductExists
             | Self::ProductNotFound
             | Self::RateLimited
-            | Self::ReadOnly
             | Self::ShuttingDown
             | Self::StockOutOfRange
             | Self::Unauthorized

@@ -39,8 +39,8 @@ fn routes() -> Router {
             get(|| async { Problem::new(ProblemCode::Overloaded, "no").retry_after(7) }),
         )
         .route(
-            "/read-only",
-            get(|| async { Problem::new(ProblemCode::ReadOnly, "no") }),
+            "/stopping",
+            get(|| async { Problem::new(ProblemCode::ShuttingDown, "no") }),
         )
         .route(
             "/cached",
@@ -259,7 +259,7 @@ const ERRORS: [(&str, u16, &str, &str); 10] = [
         "www-authenticate: Bearer realm=\"holdfast\"",
     ),
     ("GET /busy", 503, "overloaded", "retry-after: 7"),
-    ("GET /read-only", 503, "read_only", "retry-after: 1"),
+    ("GET /stopping", 503, "shutting_down", "retry-after: 1"),
     (
         "GET /cached",
         409,
