@@ -30,12 +30,22 @@ pub const PRICE_MINOR: i64 = 1_000_000_000_000;
 pub const BATCH_LINES: usize = 1_000;
 /// Largest decoded request body in bytes, except for imports, which are streamed.
 pub const BODY_BYTES: usize = 1024 * 1024;
+/// Members that are no fields of a call and are named one by one; more are only counted, so that an
+/// answer does not grow with a body of nothing else.
+pub const UNKNOWN_FIELDS_NAMED: usize = 100;
 /// Longest row of an import in bytes.
 pub const IMPORT_ROW_BYTES: usize = 64 * 1024;
 /// Rows of an import that become one decision.
 pub const IMPORT_CHUNK_ROWS: usize = 1_000;
 /// Row faults that an import answers with; more are counted, not listed.
 pub const IMPORT_ERRORS_LISTED: usize = 1_000;
+/// Faults of one row that are kept: a row of nothing but unknown fields could have thousands.
+pub const IMPORT_ROW_FAULTS: usize = 16;
+/// Chunks of an import that are read ahead, and that may wait for the writer: enough to share a sync,
+/// few enough that tills do not notice.
+pub const IMPORT_CHUNKS_AHEAD: usize = 4;
+/// Rows of a file in which one bad row refuses all: one decision, about ten megabytes of log.
+pub const IMPORT_ALL_ROWS: usize = 10_000;
 /// Largest import in decoded bytes (a million products of a kilobyte).
 pub const IMPORT_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
@@ -76,6 +86,8 @@ pub const ORDERS_ENDED_KEPT: usize = 1_000_000;
 /// Orders of the log that are held in memory while they are indexed. Between two snapshots there are
 /// far fewer.
 pub const ORDERS_INDEXED_AT_ONCE: usize = 1_000_000;
+/// Pages that watch an order through one store at the same time; each has a connection to central.
+pub const ORDER_STREAMS: usize = 64;
 /// Items of one order.
 pub const ORDER_ITEMS: usize = 200;
 /// Longest shipping address in bytes of JSON.
@@ -109,11 +121,54 @@ pub const FEED_AHEAD_WAIT: Duration = Duration::from_secs(5);
 pub const LIVE_EVENTS_BEHIND: u64 = 10_000;
 /// Bytes of recent events that central keeps encoded in memory.
 pub const FEED_RING_BYTES: usize = 64 * 1024 * 1024;
+/// Chunk ends whose digest central remembers: at a thousand frames a second, about a minute.
+pub const DIGESTS_KEPT: usize = 65_536;
 
 /// Stores whose reports central remembers; past that the one that was silent longest is forgotten.
 pub const STORES_KNOWN: usize = 100_000;
 /// Stores whose lag is served one by one to whoever scrapes, the first by id; the sums are of all.
 pub const STORES_MEASURED: usize = 1_000;
+/// Longest text in a store's report, in bytes.
+pub const REPORT_TEXT_BYTES: usize = 64;
+/// Milliseconds of silence after which a store counts as offline.
+pub const STORE_SILENCE_MS: i64 = 30_000;
+
+/// Time for a store's report to central, or its question what central is; the next one comes anyway.
+pub const HEARTBEAT: Duration = Duration::from_secs(3);
+/// How long a read or the answer to a write waits for a store's copy.
+pub const VISIBLE_WAIT: Duration = Duration::from_secs(1);
+/// How much longer than its wait a store's long poll may take.
+pub const POLL_GRACE: Duration = Duration::from_secs(15);
+/// Longest wait of a store between two questions to a central that does not answer.
+pub const FOLLOW_AGAIN_MAX: Duration = Duration::from_secs(5);
+/// Largest answer of the feed that a store reads: a thousand events of the largest kind, and a batch
+/// behind them.
+pub const FEED_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Largest answer to a call that a store reads: a page of a thousand products of the largest kind.
+pub const REPLY_BYTES: usize = 16 * 1024 * 1024;
+/// Time in which the next bytes of a snapshot that has begun to come must come: giving one up costs
+/// all of it. A stream of events has a sign of life every ten seconds, so it is silent for less.
+pub const ANSWER_STALL: Duration = Duration::from_secs(20);
+/// Time to connect to central or to the payment provider, unless the time for a whole call is shorter.
+pub const CONNECT: Duration = Duration::from_secs(2);
+/// Time that a client of ours keeps an idle connection; below [`KEEP_ALIVE_IDLE`], so that it is the
+/// client who closes.
+pub const CLIENT_IDLE: Duration = Duration::from_secs(45);
+const _: () = assert!(CLIENT_IDLE.as_millis() < KEEP_ALIVE_IDLE.as_millis());
+/// Pieces of a snapshot between the network and the thread that parses it.
+pub const SYNC_PIECES: usize = 64;
+/// Events that are read from a log's beginning when there is no snapshot.
+pub const REPLAY_EVENTS: u64 = 200_000;
+/// Answers of the feed that may wait for a store's disk.
+pub const KEEPER_QUEUE: usize = 256;
+/// How long the follower waits for a place there before it counts the disk as broken.
+pub const KEEPER_WAIT: Duration = Duration::from_secs(5);
+/// Bytes of recent events that a store keeps in memory for those who follow it.
+pub const RELAY_TAIL_BYTES: usize = 16 * 1024 * 1024;
+/// Generations of the log that a store remembers; one per start of central.
+pub const GENERATIONS_KEPT: usize = 1_000;
+/// Parts of an export or a snapshot that may wait for a slow reader.
+pub const PARTS_AHEAD: usize = 4;
 
 /// Age up to which a catalogue snapshot is given to the next reader, however much has happened since.
 pub const EXPORT_REUSE: Duration = Duration::from_secs(5);
@@ -151,6 +206,8 @@ pub const WRITER_QUEUE: usize = 16_384;
 /// How long a command may wait for the writer, or a frame for its sync, before the service says that
 /// it is unhealthy. A disk that works answers a thousand times sooner.
 pub const WRITER_HELD_UP: Duration = Duration::from_secs(10);
+/// How long a caller waits for its decision. Far above any sync; past it, nobody knows.
+pub const DECISION_WAIT: Duration = Duration::from_secs(10);
 /// Longest time for which a compare-and-set that is stale waits to be told, while many others race
 /// for the same product. With 64 of them each sells once in some 25 ms.
 pub const CONFLICT_WAIT: Duration = Duration::from_millis(25);
@@ -190,6 +247,8 @@ pub const HEADER_BYTES: usize = 16 * 1024;
 pub const LISTEN_BACKLOG: u32 = 4_096;
 /// Open connections per listener.
 pub const CONNECTIONS: u32 = 32_768;
+/// Open connections on the port of the metrics.
+pub const SCRAPERS: u32 = 16;
 /// Time from the stop signal to the end, however busy.
 pub const DRAIN: Duration = Duration::from_secs(20);
 /// Longest time an answer may take to be written to a slow reader.

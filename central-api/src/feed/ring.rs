@@ -12,12 +12,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use shared::limits;
 
 use crate::journal::record::EventSpan;
 use crate::journal::{Frame, Stream};
-
-/// Chunk ends whose digest is remembered: at a thousand frames a second, about a minute.
-const DIGESTS_KEPT: usize = 65_536;
 
 /// Some consecutive events.
 #[derive(Debug)]
@@ -111,7 +109,7 @@ impl Ring {
     pub fn push(&self, chunk: Chunk, end: (u64, u64)) {
         let mut inner = self.inner.write();
         inner.digests.push_back(end);
-        if inner.digests.len() > DIGESTS_KEPT {
+        if inner.digests.len() > limits::DIGESTS_KEPT {
             inner.digests.pop_front();
         }
         if chunk.spans.is_empty() {

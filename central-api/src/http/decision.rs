@@ -6,13 +6,13 @@
 //! decided one by one hand their requests to the ledger themselves.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::response::Response;
 use http::HeaderValue;
 use shared::domain::Command;
 use shared::domain::ids::{IdempotencyKey, StoreId};
 use shared::domain::origin::Origin;
+use shared::limits;
 use shared::service::auth::Caller;
 use shared::service::request_context::RequestContext;
 use shared::wire::headers::IDEMPOTENT_REPLAYED;
@@ -20,9 +20,6 @@ use shared::wire::problem::Problem;
 
 use super::{AppState, refusal};
 use crate::ledger::{Decided, Outcome, Request as LedgerRequest, SubmitError};
-
-/// How long a caller waits for its decision. Far above any sync; past it, nobody knows.
-const DECISION_WAIT: Duration = Duration::from_secs(10);
 
 /// Who asks, for which store, under which key.
 pub(super) fn origin(
@@ -72,7 +69,7 @@ pub(super) async fn decide(
 pub(super) async fn bounded<T>(
     answer: impl Future<Output = Result<T, SubmitError>>,
 ) -> Result<T, Problem> {
-    match tokio::time::timeout(DECISION_WAIT, answer).await {
+    match tokio::time::timeout(limits::DECISION_WAIT, answer).await {
         Ok(answer) => answer.map_err(refusal::unanswered),
         Err(_) => Err(refusal::unanswered(SubmitError::Unknown)),
     }

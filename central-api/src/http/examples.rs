@@ -253,7 +253,11 @@ pub fn store() -> Value {
 
 /// Who follows.
 pub fn stores() -> Value {
-    json!({"stores": [store()], "headOffset": 4, "asOfOffset": 4, "gen": "8a7fd1e200aa31c4"})
+    json!({
+        "stores": [store()],
+        "pagination": {"offset": 0, "limit": 50, "total_count": 1, "has_more": false},
+        "headOffset": 4, "asOfOffset": 4, "gen": "8a7fd1e200aa31c4",
+    })
 }
 
 /// Products to be created, seed 003's way.
@@ -306,7 +310,7 @@ pub fn info() -> Value {
             "reservationTtlSecondsDefault": 900, "reservationTtlSecondsMax": 86_400,
             "reservationLifeSecondsMax": 604_800,
         },
-        "retention": {"idempotencyHours": 168, "eventHours": 0},
+        "retention": {"idempotencyHours": 168, "idempotencyKeys": 2_000_000, "eventHours": 0},
         "features": ["inventory", "products", "feed", "snapshots", "counts", "history", "orders", "import", "export", "stores", "reservations"],
         "faultInjection": false,
     })

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Uri};
+use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::encoding::{Coding, Packer};
 use shared::service::query::QueryParams;
@@ -20,9 +21,6 @@ use tokio::sync::mpsc;
 use super::inventory::ListProblems;
 use super::{AppState, examples};
 use crate::export::{self, ExportFormat};
-
-/// Parts of an export that may wait for a slow reader.
-const PARTS_AHEAD: usize = 4;
 
 /// The whole catalogue as a file; reservations and orders are not in it.
 ///
@@ -57,7 +55,7 @@ pub async fn get_export(
     // Read before the products are: whoever follows the feed from here on misses nothing.
     let published = state.ledger.published();
     let (log_gen, head) = (published.log_gen().to_string(), published.head().offset);
-    let (parts, waiting) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(PARTS_AHEAD);
+    let (parts, waiting) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(limits::PARTS_AHEAD);
     let ledger = state.ledger.clone();
     tokio::task::spawn_blocking(move || {
         let mut products = ledger.view().collect();

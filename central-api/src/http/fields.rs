@@ -99,9 +99,6 @@ impl<'de> Visitor<'de> for UniqueVisitor {
     }
 }
 
-/// Members that are no fields of a call and are named one by one; more are only counted, so that an
-/// answer does not grow with a body of nothing else.
-const UNKNOWN_NAMED: usize = 100;
 /// Said of an idempotency key that is needed and not there.
 pub(super) const KEY_MISSING: &str = "is required, here or as the Idempotency-Key header";
 
@@ -163,7 +160,7 @@ impl<'a, 'f> Fields<'a, 'f> {
     pub fn only(&mut self, known: &[&str]) {
         let members = self.members.keys();
         let mut unknown = members.filter(|name| !known.contains(&name.as_str()));
-        for name in unknown.by_ref().take(UNKNOWN_NAMED) {
+        for name in unknown.by_ref().take(limits::UNKNOWN_FIELDS_NAMED) {
             self.fault(name, "is not a field of this call");
         }
         match unknown.count() {

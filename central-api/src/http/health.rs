@@ -183,7 +183,11 @@ struct InfoLimits {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct InfoRetention {
+    /// Hours for which an idempotency key is remembered.
     idempotency_hours: u32,
+    /// Keys that are remembered; of more, the oldest are forgotten before their time.
+    idempotency_keys: usize,
+    /// Hours for which events are kept; 0 is for ever.
     event_hours: u32,
 }
 
@@ -219,6 +223,7 @@ pub async fn info(State(state): State<AppState>) -> Json<Info> {
         },
         retention: InfoRetention {
             idempotency_hours: state.shared.idempotency_retention_hours,
+            idempotency_keys: limits::IDEMPOTENCY_KEYS,
             event_hours: state.shared.event_retention_hours,
         },
         features: FEATURES.to_vec(),

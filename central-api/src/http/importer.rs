@@ -31,14 +31,9 @@ use super::import_report::{ImportReport, Progress, refused_whole};
 use crate::import::{FileError, Format, Row, RowError, read};
 use crate::ledger::Decided;
 
-/// Chunks that are read ahead, and chunks that may wait for the writer: enough to share a sync, few
-/// enough that tills do not notice.
-const CHUNKS_AHEAD: usize = 4;
 /// How often and how long an import waits for a busy writer before it gets in line all the same.
 const GIVE_WAY_TIMES: usize = 200;
 const GIVE_WAY: std::time::Duration = std::time::Duration::from_millis(10);
-/// Rows of a file in which one bad row refuses all: one decision, about ten megabytes of log.
-const ALL_ROWS: usize = 10_000;
 /// Longest suffix that a chunk's key gets.
 pub(super) const KEY_SUFFIX_BYTES: usize = 12;
 
@@ -70,15 +65,16 @@ impl Importer {
         file: impl Read + Send + 'static,
     ) -> Result<(ImportReport, bool), Problem> {
         let format = self.rules.format;
-        let (chunks, mut waiting) = mpsc::channel::<Vec<Row>>(CHUNKS_AHEAD);
+        let (chunks, mut waiting) = mpsc::channel::<Vec<Row>>(limits::IMPORT_CHUNKS_AHEAD);
         let reader = tokio::task::spawn_blocking(move || read_chunks(format, file, &chunks));
         let mut progress = Progress::default();
         let mut whole = Vec::new();
         if self.rules.all {
             while let Some(mut rows) = waiting.recv().await {
                 whole.append(&mut rows);
-                if whole.len() > ALL_ROWS {
-                    let sentence = format!("with mode=all a file has at most {ALL_ROWS} rows");
+                let most = limits::IMPORT_ALL_ROWS;
+                if whole.len() > most {
+                    let sentence = format!("with mode=all a file has at most {most} rows");
                     return Err(Problem::new(ProblemCode::InvalidRequest, sentence));
                 }
             }
@@ -116,7 +112,7 @@ impl Importer {
         let mut under_way = VecDeque::new();
         let mut number = 0_u32;
         while let Some(rows) = waiting.recv().await {
-            if under_way.len() >= CHUNKS_AHEAD
+            if under_way.len() >= limits::IMPORT_CHUNKS_AHEAD
                 && let Some(oldest) = under_way.pop_front()
             {
                 progress.settle(oldest).await?;

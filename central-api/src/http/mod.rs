@@ -28,6 +28,7 @@ pub mod order_history;
 pub mod order_placing;
 pub mod order_reads;
 pub mod orders;
+mod paging;
 mod product_body;
 pub mod product_holds;
 pub mod products;
@@ -44,6 +45,7 @@ pub mod schema_reservations;
 pub mod shortfalls;
 pub mod snapshots;
 mod state;
+pub mod store_list;
 pub mod stores;
 pub mod update_body;
 pub mod updates;
@@ -137,7 +139,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(order_history::get).layer(from_fn(compress)))
         .routes(routes!(feed::get_order_events))
         .routes(routes!(order_reads::payment))
-        .routes(routes!(stores::list).layer(from_fn(compress)))
+        .routes(routes!(store_list::list).layer(from_fn(compress)))
         .routes(routes!(stores::heartbeat))
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::reset))

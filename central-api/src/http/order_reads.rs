@@ -33,6 +33,7 @@ use shared::wire::problem::{Problem, ProblemCode};
 use super::AppState;
 use super::order_cursor::Cursor;
 use super::orders::{check_own, find_order, own_order, shown};
+use super::paging::{PageAsk, given_cursor};
 use crate::ledger::order_lists::{OrderFilter, OrderPage, OrderStats, Start};
 use crate::orders::ids::order_of;
 
@@ -230,23 +231,8 @@ fn ask(uri: &Uri, caller: &Caller) -> Result<Ask, Problem> {
         status: params.choice("status", &statuses),
         refund_failed: params.choice("refund", &[("failed", ())]).is_some(),
     };
-    let offset = params.integer("offset", 0..=i64::MAX);
-    let is_walk = params.raw("cursor").is_some();
-    if offset.is_some() && is_walk {
-        params.fault("cursor", "cannot be given together with offset");
-    }
-    let most = if is_walk {
-        limits::PAGE_BY_CURSOR
-    } else {
-        limits::PAGE_BY_OFFSET
-    };
-    let size = |value: i64| usize::try_from(value).unwrap_or(usize::MAX);
-    let limit = params.integer_capped("limit", 1..=i64::try_from(most).unwrap_or(i64::MAX));
-    let limit = limit.map_or(limits::PAGE_DEFAULT, size);
-    let cursor = match params.raw("cursor") {
-        None | Some("") => None,
-        Some(_) => params.parsed_by("cursor", Cursor::parse),
-    };
+    let PageAsk { offset, limit } = PageAsk::read(&mut params);
+    let cursor = given_cursor(&mut params, Cursor::parse);
     if let Some(cursor) = &cursor {
         filter = filter.or(&cursor.filter);
     }
@@ -269,15 +255,12 @@ fn ask(uri: &Uri, caller: &Caller) -> Result<Ask, Problem> {
             },
             limit,
         },
-        None => {
-            let rows = offset.map_or(0, size);
-            Ask {
-                filter,
-                rows,
-                start: Start::Offset(rows),
-                limit,
-            }
-        }
+        None => Ask {
+            filter,
+            rows: offset,
+            start: Start::Offset(offset),
+            limit,
+        },
     })
 }
 

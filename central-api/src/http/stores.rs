@@ -1,10 +1,11 @@
-//! `GET /v1/stores` and `PUT /v1/stores/{id}/heartbeat`: who follows, how far behind, and whether
-//! what they hold is what we hold.
+//! `PUT /v1/stores/{id}/heartbeat`: who follows, how far behind, and whether what they hold is what we
+//! hold. [`store_list`](super::store_list) shows it.
 //!
 //! A heartbeat is a report, not a decision: it is kept in memory and forgotten at a restart, after
 //! which every store reports again within seconds.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::Duration;
 
 use axum::Json;
@@ -24,11 +25,6 @@ use utoipa::ToSchema;
 use super::fields::{Fields, object};
 use super::{AppState, examples};
 use crate::journal::LogGen;
-
-/// Most bytes of a text in a report.
-const TEXT_BYTES: usize = 64;
-/// Silence after which a store counts as offline.
-const OFFLINE_AFTER_MS: i64 = 30_000;
 
 /// What a store reports.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -82,16 +78,14 @@ pub struct StoreView {
     version: String,
 }
 
-/// The answer of the list.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StoreList {
-    stores: Vec<StoreView>,
-    head_offset: u64,
-    /// As every list has it: the head that the lags are counted from.
-    as_of_offset: u64,
-    #[serde(rename = "gen")]
-    log_gen: String,
+/// A part of the stores, by id.
+#[derive(Debug)]
+pub(super) struct StorePage {
+    pub(super) stores: Vec<StoreView>,
+    /// Whether some come behind them.
+    pub(super) has_more: bool,
+    /// All stores that are known.
+    pub(super) total: usize,
 }
 
 /// How the stores follow, in four figures.
@@ -122,7 +116,37 @@ pub struct Follower {
     pub drifted: bool,
 }
 
+impl StoreView {
+    /// Which one.
+    pub(super) const fn store_id(&self) -> &StoreId {
+        &self.store_id
+    }
+}
+
 impl Stores {
+    /// At most `limit` of them from `from` on, by id, but the first `passed_over`, as they follow a
+    /// log that stands at `head`.
+    pub(super) fn page(
+        &self,
+        from: Bound<&StoreId>,
+        passed_over: usize,
+        limit: usize,
+        head: u64,
+        now: Timestamp,
+    ) -> StorePage {
+        let stores = self.0.lock();
+        let mut rest = stores
+            .range::<StoreId, _>((from, Bound::Unbounded))
+            .skip(passed_over);
+        let page = rest.by_ref().take(limit);
+        let page = page.map(|(id, known)| view(id, known, head, now)).collect();
+        StorePage {
+            stores: page,
+            has_more: rest.next().is_some(),
+            total: stores.len(),
+        }
+    }
+
     /// How they follow a log that stands at `head`.
     #[must_use]
     pub fn summary(&self, head: u64, now: Timestamp) -> StoresSummary {
@@ -194,41 +218,12 @@ impl Known {
 }
 
 fn is_online(known: &Known, now: Timestamp) -> bool {
-    now.millis_since(known.at) < OFFLINE_AFTER_MS
+    now.millis_since(known.at) < limits::STORE_SILENCE_MS
 }
 
 shared::problem_set! {
     /// What a report can be refused for.
     HeartbeatProblems = InvalidRequest;
-}
-
-/// Lists the stores that follow.
-///
-/// # Errors
-/// 401 without a key.
-#[utoipa::path(
-    get, path = "/v1/stores", tag = "stores", operation_id = "listStores", security(("apiKey" = [])),
-    responses((status = 200, body = StoreList, example = json!(examples::stores())))
-)]
-pub async fn list(
-    State(state): State<AppState>,
-    caller: Caller,
-) -> Result<Json<StoreList>, Problem> {
-    caller.require(Scope::Read)?;
-    let head = state.ledger.published().head().offset;
-    let now = SystemClock.now();
-    let stores = state.shared.stores.0.lock();
-    let stores = stores
-        .iter()
-        .map(|(id, known)| view(id, known, head, now))
-        .collect();
-    let log_gen = state.ledger.published().log_gen().to_string();
-    Ok(Json(StoreList {
-        stores,
-        head_offset: head,
-        as_of_offset: head,
-        log_gen,
-    }))
 }
 
 /// Takes a store's report.
@@ -310,7 +305,7 @@ fn parse_report(id: &str, body: &[u8]) -> Result<(StoreId, Heartbeat), Problem> 
     let applied_offset = fields.required("appliedOffset", applied_offset);
     let [log_gen, digest, breaker, started_at, version] =
         ["gen", "digest", "breaker", "startedAt", "version"].map(|name| {
-            let text = fields.text(name, TEXT_BYTES);
+            let text = fields.text(name, limits::REPORT_TEXT_BYTES);
             fields.required(name, text)
         });
     for (name, text) in [("gen", log_gen), ("digest", digest)] {

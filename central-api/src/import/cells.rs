@@ -10,9 +10,6 @@ use shared::limits;
 
 use super::RowError;
 
-/// Faults of one row that are kept: a row of nothing but unknown fields could have thousands.
-const ROW_FAULTS: usize = 16;
-
 /// The cells of one row as they are understood.
 pub(super) struct Cells {
     line: u64,
@@ -36,7 +33,7 @@ impl Cells {
     }
 
     pub(super) fn fault(&mut self, column: &str, value: &str, issue: impl Into<String>) {
-        if self.faults.len() >= ROW_FAULTS {
+        if self.faults.len() >= limits::IMPORT_ROW_FAULTS {
             return;
         }
         let (line, column) = (self.line, clip(column));

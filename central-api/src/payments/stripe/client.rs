@@ -15,7 +15,6 @@ use serde::de::DeserializeOwned;
 use shared::domain::ids::CorrelationId;
 use shared::limits;
 use shared::wire::headers;
-use std::time::Duration;
 
 use super::answer::{ErrorBody, Words};
 use crate::payments::outcome::Ending;
@@ -23,10 +22,6 @@ use crate::payments::{Doubt, NotSent, Text};
 
 /// The version of the API that this was written for.
 const VERSION: HeaderValue = HeaderValue::from_static("2024-06-20");
-/// Time to connect.
-const CONNECT: Duration = Duration::from_secs(2);
-/// Time that an idle connection is kept.
-const IDLE: Duration = Duration::from_secs(45);
 
 /// Why the client cannot be made. Shows neither address nor key.
 #[derive(Debug, thiserror::Error)]
@@ -140,8 +135,8 @@ impl Client {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .pool_idle_timeout(IDLE)
+            .connect_timeout(limits::CONNECT)
+            .pool_idle_timeout(limits::CLIENT_IDLE)
             .tcp_nodelay(true)
             .build()
             .map_err(ClientFault::Client)?;

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Metrics;
+use crate::limits;
 use crate::service::problem_response::{method_not_allowed, not_found};
 use crate::service::request_context::RequestContextLayer;
 use crate::service::server::{self, ServerOptions};
@@ -27,8 +28,6 @@ use crate::wire::problem::{Problem, ProblemCode};
 
 /// The text format, and the one version of it that there is.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-/// Connections at a time.
-const CONNECTIONS: u32 = 16;
 /// Time for a scrape that is under way when the service ends.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -117,7 +116,7 @@ async fn serve(listener: TcpListener, metrics: Arc<Metrics>, shutdown: Cancellat
         .method_not_allowed_fallback(method_not_allowed)
         .layer(<RequestContextLayer>::default());
     let options = ServerOptions {
-        connections: CONNECTIONS,
+        connections: limits::SCRAPERS,
         drain: DRAIN,
         ..ServerOptions::default()
     };
