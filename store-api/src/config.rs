@@ -16,6 +16,8 @@ use shared::service::auth::ApiKeys;
 use shared::service::breakers::BreakerArgs;
 use shared::service::cors::Origins;
 
+use crate::central::facts::is_currency;
+
 /// The shop's own inventory service.
 #[derive(Debug, Parser)]
 #[command(name = "store-api", version, about)]
@@ -63,6 +65,9 @@ pub struct Settings {
     /// This store's key at central.
     #[arg(long, env = "CENTRAL_API_KEY", hide_env_values = true)]
     pub central_api_key: Option<String>,
+    /// Currency of all prices, three letters, until central has said it.
+    #[arg(long, env = "CURRENCY", default_value = "USD")]
+    pub currency: String,
     /// Origins whose pages may call from a browser, comma-separated: `https://shop.example`.
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", default_value = "")]
     pub cors_allowed_origins: String,
@@ -149,6 +154,8 @@ pub struct Config {
     pub origins: Origins,
     /// Level and format of the log.
     pub log: (String, String),
+    /// Currency of all prices, until central has said it.
+    pub currency: String,
     /// How central is reached.
     pub central: CentralConfig,
     /// How the feed is followed.
@@ -256,6 +263,7 @@ impl Config {
                 keys,
                 origins,
                 log: (settings.log_level, settings.log_format),
+                currency: settings.currency,
                 central,
                 sync: SyncConfig {
                     interval: Duration::from_secs(settings.sync_interval_seconds),
@@ -289,6 +297,10 @@ fn plain(settings: &Settings, faults: &mut Faults) {
     }
     if settings.metrics_port == settings.port && settings.port != 0 {
         faults.note("METRICS_PORT", "must be another port than PORT");
+    }
+    if !is_currency(&settings.currency) {
+        let issue = format!("{:?} is not three capital letters", settings.currency);
+        faults.note("CURRENCY", issue);
     }
     let wait_max = limits::FEED_WAIT_MAX.as_secs();
     let day = 24 * 3600;
@@ -358,7 +370,10 @@ fn central(settings: &Settings, faults: &mut Faults) -> Option<CentralConfig> {
     });
     let backoff = faults.take("RETRY_BASE_MS, RETRY_CAP_MS", backoff);
     let timeout = millis(settings.central_timeout_ms);
-    let breaker = faults.take("BREAKER_*", settings.breaker.check(timeout));
+    let order_timeout = millis(settings.order_timeout_ms);
+    // Any call may be the probe, so it is the longest that a probe is waited for.
+    let longest = timeout.max(order_timeout);
+    let breaker = faults.take("BREAKER_*", settings.breaker.check(longest));
     // A base URL is joined with paths, so it must end like a folder.
     let slash = if settings.central_api_url.ends_with('/') {
         ""
@@ -370,7 +385,7 @@ fn central(settings: &Settings, faults: &mut Faults) -> Option<CentralConfig> {
         key: key.map(SecretString::from),
         timeout,
         deadline: millis(settings.retry_deadline_ms),
-        order_timeout: millis(settings.order_timeout_ms),
+        order_timeout,
         attempts: settings.retry_max_attempts,
         backoff: backoff?,
         breaker: breaker?,
@@ -389,6 +404,9 @@ mod tests {
         assert_eq!(config.central.url, "http://127.0.0.1:8081/");
         assert_eq!(config.central.breaker.open_for, Duration::from_secs(30));
         assert!(config.central.order_timeout > limits::ORDER_WAIT);
+        // A probe is not given up before the longest call has had its time.
+        assert!(config.central.breaker.probe_timeout > config.central.order_timeout);
+        assert!(config.central.breaker.probe_timeout > config.central.timeout);
     }
 
     #[test]
@@ -399,6 +417,7 @@ mod tests {
             metrics_port: 8083,
             api_keys: "k@@/".into(),
             log_level: "loud".into(),
+            currency: "dollars".into(),
             event_wait_timeout_seconds: 0,
             event_batch_limit: 5000,
             central_api_url: "ftp://x".into(),
@@ -418,6 +437,7 @@ mod tests {
             "METRICS_PORT",
             "API_KEYS",
             "LOG_LEVEL",
+            "CURRENCY",
             "EVENT_WAIT_TIMEOUT_SECONDS",
             "EVENT_BATCH_LIMIT",
             "CENTRAL_API_URL",

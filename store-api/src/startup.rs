@@ -7,22 +7,23 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use shared::clock::Clock;
 use shared::disk::{Disk, FsDisk};
 use shared::domain::inventory::state::Entry;
+use shared::limits;
 use shared::policy::{Backoff, BackoffSettings, Breaker};
 use shared::service::metrics::{HttpMetrics, Listeners, Scraped};
 use shared::service::server::{self, ServerOptions};
 use shared::service::system_clock::SystemClock;
 use shared::service::workers::Workers;
 use shared::view::{Catalogue, Head};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::central::Central;
 use crate::central::contact::ContactNote;
+use crate::central::facts::FactsNote;
 use crate::central::guarded::{GuardSettings, Guarded};
 use crate::central::http::{ClientFault, HttpCentral};
 use crate::config::Config;
@@ -35,11 +36,6 @@ use crate::replica::keeper::Keeper;
 use crate::replica::live::{Incoming, Live, changes};
 use crate::replica::status::Status;
 use crate::{metrics, tasks};
-
-/// Longest wait between two questions to a central that does not answer.
-const FOLLOW_BACKOFF_CAP: Duration = Duration::from_secs(5);
-/// How much longer than its wait a long poll may take.
-const GRACE: Duration = Duration::from_secs(15);
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -196,7 +192,9 @@ pub async fn run(
         keeper: keeper.clone(),
         status,
         contact,
+        facts: FactsNote::default(),
         central,
+        order_streams: Arc::new(Semaphore::new(limits::ORDER_STREAMS)),
         follower: handle,
         clock,
         shutdown: shutdown.clone(),
@@ -286,7 +284,7 @@ fn central(
 
 fn core_settings(config: &Config) -> Result<CoreSettings, StartError> {
     let backoff = Backoff::try_new(BackoffSettings {
-        cap: FOLLOW_BACKOFF_CAP,
+        cap: limits::FOLLOW_AGAIN_MAX,
         ..BackoffSettings::default()
     });
     Ok(CoreSettings {
@@ -294,7 +292,7 @@ fn core_settings(config: &Config) -> Result<CoreSettings, StartError> {
         limit: config.sync.limit,
         check_every: config.sync.interval,
         plain_timeout: config.central.timeout,
-        grace: GRACE,
+        grace: limits::POLL_GRACE,
         backoff: backoff.map_err(|_| StartError::Settings("backoff"))?,
     })
 }

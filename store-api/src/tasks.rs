@@ -1,21 +1,26 @@
-//! What runs beside requests: the heartbeat to central and the upkeep of the index.
+//! What runs beside requests: the heartbeat to central, asking what it says of itself, and the upkeep
+//! of the index.
 
 use std::time::Duration;
 
 use axum::http::Method;
 use bytes::Bytes;
 use serde::Serialize;
+use shared::limits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::central::Call;
+use crate::central::facts::Facts;
+use crate::central::{Call, CallFault, Reply};
 use crate::http::AppState;
 use crate::replica::position::Gen;
 
 /// How often the index of lists is brought up to date when nobody reads a list.
 const INDEX_EVERY: Duration = Duration::from_millis(250);
-/// Time for one heartbeat; the next one comes anyway.
-const HEARTBEAT_WITHIN: Duration = Duration::from_secs(3);
+/// How often somebody looks whether central is to be asked about itself.
+const LEARN_EVERY: Duration = Duration::from_millis(500);
+/// Time until it is asked again after it did not say.
+const LEARN_AGAIN: Duration = Duration::from_secs(5);
 
 /// The tasks, to be ended.
 #[derive(Debug)]
@@ -48,6 +53,9 @@ pub fn start(state: &AppState) -> Tasks {
             }
         });
     }
+    tasks
+        .tracker
+        .spawn(learn(state.clone(), tasks.stop.clone()));
     let (state, stop) = (state.clone(), tasks.stop.clone());
     tasks.tracker.spawn(async move {
         let mut tip = state.live.watch();
@@ -98,10 +106,55 @@ async fn beat(state: &AppState) {
         version: env!("CARGO_PKG_VERSION"),
     };
     let body = serde_json::to_vec(&heartbeat).expect("plain fields are always JSON");
+    let path = format!("v1/stores/{}/heartbeat", state.config.store_id);
+    match ask(state, Method::PUT, path, Some(Bytes::from(body))).await {
+        Ok(reply) => tracing::debug!(status = reply.status.as_u16(), "heartbeat"),
+        Err(fault) => tracing::debug!(%fault, "no heartbeat"),
+    }
+}
+
+/// Asks central about itself, once in each life of its log.
+async fn learn(state: AppState, stop: CancellationToken) {
+    let mut asked: Option<Gen> = None;
+    let mut wait = LEARN_EVERY;
+    while !ended(&stop, wait).await {
+        wait = LEARN_EVERY;
+        let r#gen = state.live.tip().map(|tip| tip.position.r#gen);
+        if r#gen.is_none() || r#gen == asked || !state.contact.is_reachable() {
+            continue;
+        }
+        let reply = ask(&state, Method::GET, "v1/info".to_owned(), None).await;
+        let facts = reply.ok().filter(|reply| reply.status.is_success());
+        let facts = facts.and_then(|reply| Facts::parse(&reply.body));
+        let Some(facts) = facts else {
+            wait = LEARN_AGAIN;
+            continue;
+        };
+        let own = &state.config.currency;
+        if let Some(theirs) = facts.currency.as_ref().filter(|theirs| *theirs != own) {
+            tracing::warn!(%theirs, %own, "prices are in central's currency; CURRENCY names another");
+        }
+        // A relay that has not been told yet is asked again.
+        if facts.retention.is_some() {
+            asked = r#gen;
+        } else {
+            wait = LEARN_AGAIN;
+        }
+        state.facts.learned(facts);
+    }
+}
+
+/// Asks central for what nobody waits for.
+async fn ask(
+    state: &AppState,
+    method: Method,
+    path: String,
+    body: Option<Bytes>,
+) -> Result<Reply, CallFault> {
     let call = Call {
-        method: Method::PUT,
-        path: format!("v1/stores/{}/heartbeat", state.config.store_id),
-        body: Some(Bytes::from(body)),
+        method,
+        path,
+        body,
         key: None,
         is_repeatable: false,
         attempt: None,
@@ -110,13 +163,6 @@ async fn beat(state: &AppState) {
         traceparent: None,
         if_match: None,
     };
-    match state
-        .central
-        .unguarded()
-        .call(&call, HEARTBEAT_WITHIN)
-        .await
-    {
-        Ok(reply) => tracing::debug!(status = reply.status.as_u16(), "heartbeat"),
-        Err(fault) => tracing::debug!(%fault, "no heartbeat"),
-    }
+    let central = state.central.unguarded();
+    central.call(&call, limits::HEARTBEAT).await
 }

@@ -15,8 +15,8 @@ mod outage;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
@@ -28,9 +28,9 @@ use shared::wire::problem::ProblemCode;
 use tokio::time::Instant;
 
 use self::outage::{Outage, Turn};
+use super::answer::problem_code;
 use super::contact::ContactNote;
-use super::http::problem_code;
-use super::{Call, CallFault, Central, FeedReply, Reply, SnapshotStream, SyncFault};
+use super::{Call, CallFault, Central, FeedReply, Reply, SnapshotStream, Streamed, SyncFault};
 use crate::replica::answer::Poll;
 
 /// The numbers of a [`Guarded`].
@@ -134,16 +134,7 @@ impl Guarded {
     async fn attempt(&self, call: &Call, within: Duration) -> (Attempt, Outcome) {
         match self.inner.call(call, within).await {
             Ok(reply) => classify(call, reply),
-            Err(CallFault::NotSent | CallFault::Open { .. }) => {
-                (Attempt::NotSent, Outcome::Failure)
-            }
-            Err(CallFault::KeyRefused) => (Attempt::KeyRefused, Outcome::Success),
-            Err(CallFault::Unknown { timed_out: true }) => {
-                (Attempt::Doubt { timed_out: true }, Outcome::Timeout)
-            }
-            Err(CallFault::Unknown { timed_out: false }) => {
-                (Attempt::Doubt { timed_out: false }, Outcome::Failure)
-            }
+            Err(fault) => unanswered(&fault),
         }
     }
 
@@ -219,6 +210,57 @@ impl Guarded {
     }
 }
 
+impl Guarded {
+    /// Opens a stream behind the breaker. It is judged by how it begins, and never asked for again: the
+    /// one who reads it comes back by itself.
+    async fn guarded_stream(
+        &self,
+        call: &Call,
+        last: Option<HeaderValue>,
+        within: Duration,
+    ) -> Result<Streamed, CallFault> {
+        let permit = self.guard.acquire().map_err(|retry_after| {
+            self.outage.lock().refused += 1;
+            CallFault::Open { retry_after }
+        })?;
+        let (found, outcome) = match self.inner.stream(call, last, within).await {
+            Ok(Streamed::Going(bytes)) => (Ok(Streamed::Going(bytes)), Outcome::Success),
+            Ok(Streamed::Answered(reply)) => {
+                let (attempt, outcome) = classify(call, reply);
+                let answered = match attempt {
+                    Attempt::Answered(reply) | Attempt::Busy(reply) => Ok(reply),
+                    Attempt::NotSent => Err(CallFault::NotSent),
+                    Attempt::Doubt { timed_out } => Err(CallFault::Unknown { timed_out }),
+                    Attempt::KeyRefused => Err(CallFault::KeyRefused),
+                };
+                (answered.map(Streamed::Answered), outcome)
+            }
+            Err(fault) => {
+                let (_, outcome) = unanswered(&fault);
+                (Err(fault), outcome)
+            }
+        };
+        permit.record(outcome);
+        self.tell();
+        self.note(outcome);
+        found
+    }
+}
+
+/// What no answer means for the call and for the breaker.
+const fn unanswered(fault: &CallFault) -> (Attempt, Outcome) {
+    match fault {
+        CallFault::NotSent | CallFault::Open { .. } => (Attempt::NotSent, Outcome::Failure),
+        CallFault::KeyRefused => (Attempt::KeyRefused, Outcome::Success),
+        CallFault::Unknown { timed_out: true } => {
+            (Attempt::Doubt { timed_out: true }, Outcome::Timeout)
+        }
+        CallFault::Unknown { timed_out: false } => {
+            (Attempt::Doubt { timed_out: false }, Outcome::Failure)
+        }
+    }
+}
+
 /// What an answer means for the call and for the breaker.
 fn classify(call: &Call, reply: Reply) -> (Attempt, Outcome) {
     let status = reply.status;
@@ -274,6 +316,15 @@ impl Central for Guarded {
         within: Duration,
     ) -> BoxFuture<'a, Result<Reply, CallFault>> {
         Box::pin(self.guarded_call(call, within))
+    }
+
+    fn stream<'a>(
+        &'a self,
+        call: &'a Call,
+        last: Option<HeaderValue>,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Streamed, CallFault>> {
+        Box::pin(self.guarded_stream(call, last, within))
     }
 }
 

@@ -7,33 +7,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{
-    ACCEPT_ENCODING, AGE, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER, VIA,
-};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, AGE, CONTENT_TYPE, IF_MATCH, LOCATION, VIA};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Url};
 use shared::domain::ids::StoreId;
+use shared::limits;
+use shared::service::sse::LAST_EVENT_ID;
 use shared::wire::headers;
 
+use super::answer::{fault_of, number, problem_code, read_all, refused, reply, sent, stalling};
 use super::contact::ContactNote;
 use super::unpack::{self, packing, unpacked};
-use super::{Call, CallFault, Central, FeedReply, Reply, SnapshotStream, SyncFault, feed};
+use super::{
+    Call, CallFault, Central, FeedReply, Reply, SnapshotStream, Streamed, SyncFault, feed,
+};
 use crate::replica::answer::Poll;
 
-/// Largest answer of the feed: a thousand events of the largest kind, and a batch behind them.
-const FEED_BYTES: usize = 64 * 1024 * 1024;
-/// Largest answer to a call: a page of a thousand products of the largest kind.
-const REPLY_BYTES: usize = 16 * 1024 * 1024;
-/// Time in which the next bytes of a snapshot that has begun to come must come: giving one up costs
-/// all of it.
-const STALL: Duration = Duration::from_secs(20);
-/// Time to connect, unless the time for a whole call is shorter.
-const CONNECT: Duration = Duration::from_secs(2);
-/// Time that an idle connection is kept; below the server's own, so that it is we who close.
-const IDLE: Duration = Duration::from_secs(45);
+/// The type of server-sent events.
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// Central over HTTP.
 #[derive(Clone, Debug)]
@@ -84,8 +76,8 @@ impl HttpCentral {
         let client = Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT.min(plain_timeout))
-            .pool_idle_timeout(IDLE)
+            .connect_timeout(limits::CONNECT.min(plain_timeout))
+            .pool_idle_timeout(limits::CLIENT_IDLE)
             .tcp_nodelay(true)
             .build()?;
         Ok(Self {
@@ -138,8 +130,8 @@ impl HttpCentral {
             .header(ACCEPT_ENCODING, unpack::ACCEPTED);
         let response = request.send().await.map_err(|error| fault_of(&error))?;
         let (status, head) = (response.status(), response.headers().clone());
-        let body = read_all(response, FEED_BYTES).await?;
-        let body = unpacked(packing(&head)?, body, FEED_BYTES).await?;
+        let body = read_all(response, limits::FEED_ANSWER_BYTES).await?;
+        let body = unpacked(packing(&head)?, body, limits::FEED_ANSWER_BYTES).await?;
         if status == StatusCode::OK {
             let via = head
                 .get(VIA)
@@ -184,7 +176,9 @@ impl HttpCentral {
             }
             let head = response.headers().clone();
             if status != StatusCode::OK {
-                let body = read_all(response, REPLY_BYTES).await.unwrap_or_default();
+                let body = read_all(response, limits::REPLY_BYTES)
+                    .await
+                    .unwrap_or_default();
                 return Err(refused(status, problem_code(&body).as_deref(), &head));
             }
             let packing = packing(&head)?;
@@ -207,6 +201,25 @@ impl HttpCentral {
     }
 
     async fn pass_on(&self, call: &Call) -> Result<Reply, CallFault> {
+        let response = sent(self.request_of(call)?).await?;
+        reply(response).await
+    }
+
+    async fn open(&self, call: &Call, last: Option<HeaderValue>) -> Result<Streamed, CallFault> {
+        let mut request = self.request_of(call)?.header(ACCEPT, EVENT_STREAM);
+        if let Some(last) = last {
+            request = request.header(LAST_EVENT_ID, last);
+        }
+        let response = sent(request).await?;
+        let kind = response.headers().get(CONTENT_TYPE);
+        let streams = kind.is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM.as_bytes()));
+        if response.status() == StatusCode::OK && streams {
+            return Ok(Streamed::Going(stalling(response)));
+        }
+        reply(response).await.map(Streamed::Answered)
+    }
+
+    fn request_of(&self, call: &Call) -> Result<reqwest::RequestBuilder, CallFault> {
         let url = self.base.join(&call.path).map_err(|_| CallFault::NotSent)?;
         let mut request = self.request(call.method.clone(), url);
         for (name, value) in [
@@ -224,37 +237,7 @@ impl HttpCentral {
                 .header(CONTENT_TYPE, "application/json")
                 .body(body.clone());
         }
-        let response = request.send().await.map_err(|error| {
-            if error.is_connect() || error.is_builder() {
-                CallFault::NotSent
-            } else {
-                CallFault::Unknown {
-                    timed_out: error.is_timeout(),
-                }
-            }
-        })?;
-        let status = response.status();
-        let mut kept = HeaderMap::new();
-        for name in [
-            CONTENT_TYPE,
-            ETAG,
-            LOCATION,
-            RETRY_AFTER,
-            headers::LOG_HEAD,
-            headers::IDEMPOTENT_REPLAYED,
-            headers::REQUEST_ID,
-        ] {
-            if let Some(value) = response.headers().get(&name) {
-                kept.insert(name, value.clone());
-            }
-        }
-        let body = read_all(response, REPLY_BYTES).await;
-        let body = body.map_err(|_| CallFault::Unknown { timed_out: false })?;
-        Ok(Reply {
-            status,
-            headers: kept,
-            body,
-        })
+        Ok(request)
     }
 }
 
@@ -284,6 +267,19 @@ impl Central for HttpCentral {
                 .unwrap_or(Err(CallFault::Unknown { timed_out: true }))
         })
     }
+
+    fn stream<'a>(
+        &'a self,
+        call: &'a Call,
+        last: Option<HeaderValue>,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Streamed, CallFault>> {
+        Box::pin(async move {
+            tokio::time::timeout(within, self.open(call, last))
+                .await
+                .unwrap_or(Err(CallFault::Unknown { timed_out: true }))
+        })
+    }
 }
 
 /// A fresh id for one attempt.
@@ -292,81 +288,9 @@ pub fn new_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// Reads a body of at most `most` bytes.
-async fn read_all(response: Response, most: usize) -> Result<Bytes, SyncFault> {
-    let mut body = BytesMut::new();
-    let mut stream = response.bytes_stream();
-    while let Some(part) = stream.next().await {
-        body.extend_from_slice(&part.map_err(|error| fault_of(&error))?);
-        if body.len() > most {
-            return Err(SyncFault::new("central's answer is too large"));
-        }
-    }
-    Ok(body.freeze())
-}
-
-/// A body whose next bytes must come before long.
-fn stalling(
-    response: Response,
-) -> futures_util::stream::BoxStream<'static, Result<Bytes, SyncFault>> {
-    let stream = response.bytes_stream();
-    Box::pin(futures_util::stream::unfold(Some(stream), |stream| async {
-        let mut stream = stream?;
-        match tokio::time::timeout(STALL, stream.next()).await {
-            Ok(Some(Ok(part))) => Some((Ok(part), Some(stream))),
-            Ok(Some(Err(error))) => Some((Err(fault_of(&error)), None)),
-            Ok(None) => None,
-            Err(_) => Some((Err(SyncFault::new("the snapshot stopped coming")), None)),
-        }
-    }))
-}
-
 /// Whether a `Via` header names this store.
 fn names(via: &str, store: &StoreId) -> bool {
     let received_by = |hop: &str| hop.split_whitespace().nth(1).map(str::to_owned);
     via.split(',')
         .any(|hop| received_by(hop).as_deref() == Some(store.as_str()))
-}
-
-fn number(head: &HeaderMap, name: &axum::http::HeaderName) -> Option<u64> {
-    head.get(name)?.to_str().ok()?.trim().parse().ok()
-}
-
-/// The `code` of a problem, if the body is one.
-#[must_use]
-pub fn problem_code(body: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Text {
-        code: String,
-    }
-    serde_json::from_slice::<Text>(body)
-        .ok()
-        .map(|text| text.code)
-}
-
-fn refused(status: StatusCode, code: Option<&str>, head: &HeaderMap) -> SyncFault {
-    // It goes into the log and onto the status page, and may be anything.
-    let code = code.filter(|code| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_graphic()));
-    let what = match code {
-        Some(code) => format!("central answered {} {code}", status.as_u16()),
-        None => format!("central answered {}", status.as_u16()),
-    };
-    SyncFault {
-        what,
-        is_missing: status == StatusCode::NOT_FOUND,
-        retry_after: number(head, &RETRY_AFTER).map(Duration::from_secs),
-    }
-}
-
-/// A fault without the address in it.
-fn fault_of(error: &reqwest::Error) -> SyncFault {
-    SyncFault::new(if error.is_connect() {
-        "central cannot be reached"
-    } else if error.is_timeout() {
-        "central did not answer in time"
-    } else if error.is_body() || error.is_decode() {
-        "central's answer was cut off"
-    } else {
-        "the connection to central broke"
-    })
 }

@@ -4,7 +4,9 @@
 //! implementations stack: [`http`] speaks HTTP, [`guarded`] puts breaker and retry around the calls
 //! (not around the feed, which has its own pace). Tests put a faulty one in between.
 
+mod answer;
 pub mod contact;
+pub mod facts;
 pub mod feed;
 pub mod guarded;
 pub mod http;
@@ -15,6 +17,9 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+pub use answer::problem_code;
 
 use crate::replica::answer::{Page, Poll};
 use crate::replica::live::Incoming;
@@ -64,7 +69,7 @@ pub struct SnapshotStream {
     /// How its bytes are packed.
     pub packing: Packing,
     /// Its bytes, as they come.
-    pub bytes: futures_util::stream::BoxStream<'static, Result<Bytes, SyncFault>>,
+    pub bytes: BoxStream<'static, Result<Bytes, SyncFault>>,
     /// Its name, where the other side gave one.
     pub name: Option<Position>,
 }
@@ -125,6 +130,23 @@ pub struct Reply {
     pub body: Bytes,
 }
 
+/// What came of asking for a stream.
+pub enum Streamed {
+    /// It goes on for as long as the other side has something to say.
+    Going(BoxStream<'static, Result<Bytes, SyncFault>>),
+    /// An answer like any other, such as a refusal.
+    Answered(Reply),
+}
+
+impl std::fmt::Debug for Streamed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Going(_) => f.write_str("Going"),
+            Self::Answered(reply) => f.debug_tuple("Answered").field(reply).finish(),
+        }
+    }
+}
+
 /// Why a call has no answer of central's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFault {
@@ -162,4 +184,13 @@ pub trait Central: Send + Sync + std::fmt::Debug {
         call: &'a Call,
         within: Duration,
     ) -> BoxFuture<'a, Result<Reply, CallFault>>;
+
+    /// Asks for server-sent events behind the one that is called `last`. `within` is the time until
+    /// the answer begins.
+    fn stream<'a>(
+        &'a self,
+        call: &'a Call,
+        last: Option<HeaderValue>,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Streamed, CallFault>>;
 }

@@ -129,12 +129,13 @@ pub(super) fn breakers() -> Value {
 pub(super) fn info() -> Value {
     json!({
         "service": "store-api", "version": "0.1.0", "storeId": "store-s1", "name": "Mill Lane",
-        "gen": "8a7fd1e200aa31c4", "headOffset": 4,
+        "currency": "USD", "gen": "8a7fd1e200aa31c4", "headOffset": 4, "oldestOffset": 0,
         "limits": {
             "batchLines": 1000, "bodyBytes": 1_048_576, "deltaUnits": 1_000_000_000,
             "feedLimit": 1000, "feedWaitSeconds": 60, "pageByOffset": 200, "pageByCursor": 1000,
         },
-        "features": ["inventory", "relay", "live"],
+        "retention": {"idempotencyHours": 168, "idempotencyKeys": 2_000_000, "eventHours": 0},
+        "features": ["inventory", "orders", "relay", "live"],
     })
 }
 

@@ -15,6 +15,7 @@ use shared::service::openapi::HealthBody;
 use utoipa::ToSchema;
 
 use super::{AppState, examples};
+use crate::central::facts::{Facts, Retention};
 use crate::replica::follower_core::Phase;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -117,6 +118,8 @@ pub struct Info {
     version: &'static str,
     store_id: String,
     name: String,
+    /// That of the prices.
+    currency: String,
     /// Generation of the log that the copy follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -124,7 +127,15 @@ pub struct Info {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     head_offset: Option<u64>,
+    /// The oldest event that this store can relay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    oldest_offset: Option<u64>,
     limits: InfoLimits,
+    /// For how long central keeps what; absent until it has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    retention: Option<Retention>,
     features: Vec<&'static str>,
 }
 
@@ -148,13 +159,19 @@ pub struct InfoLimits {
 )]
 pub async fn info(State(state): State<AppState>) -> Json<Info> {
     let tip = state.live.tip();
+    let Facts {
+        currency,
+        retention,
+    } = state.facts.get();
     Json(Info {
         service: "store-api",
         version: VERSION,
         store_id: state.config.store_id.to_string(),
         name: state.config.store_name.clone(),
+        currency: currency.unwrap_or_else(|| state.config.currency.clone()),
         r#gen: tip.map(|tip| tip.position.r#gen.to_string()),
         head_offset: tip.map(|tip| tip.position.offset),
+        oldest_offset: state.live.index().oldest(),
         limits: InfoLimits {
             batch_lines: limits::BATCH_LINES,
             body_bytes: limits::BODY_BYTES,
@@ -164,6 +181,7 @@ pub async fn info(State(state): State<AppState>) -> Json<Info> {
             page_by_offset: limits::PAGE_BY_OFFSET,
             page_by_cursor: limits::PAGE_BY_CURSOR,
         },
-        features: vec!["inventory", "relay", "live"],
+        retention,
+        features: vec!["inventory", "orders", "relay", "live"],
     })
 }

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 use shared::domain::ids::ProductId;
 use shared::service::auth::{Caller, Scope};
 use shared::service::openapi::{
@@ -19,6 +20,7 @@ use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::Encoder;
 
 use super::AppState;
+use super::seed_error::Refusal;
 use super::visible::{asked_offset, min_offset};
 use crate::replica::live::Shown;
 
@@ -54,7 +56,7 @@ pub async fn list(
     caller: Caller,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     caller.require(Scope::Read)?;
     let (request, offset) = list_request(&uri, &headers)?;
     min_offset(&state, offset).await;
@@ -118,13 +120,13 @@ pub async fn get(
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     caller.require(Scope::Read)?;
     let (id, offset) = match (path_id(&id), asked_offset(&headers)) {
         (Ok(id), Ok(offset)) => (id, offset),
         (id, offset) => {
             let faults = id.err().into_iter().chain(offset.err()).collect();
-            return Err(Problem::with_details(ProblemCode::InvalidRequest, faults));
+            return Err(Problem::with_details(ProblemCode::InvalidRequest, faults).into());
         }
     };
     min_offset(&state, offset).await;
@@ -136,11 +138,11 @@ pub async fn get(
 
 fn one(shown: &Shown, id: &ProductId, headers: &HeaderMap) -> Response {
     let Some(product) = shown.catalogue.get(id.as_str()) else {
-        let problem = Problem::new(
-            ProblemCode::ProductNotFound,
-            format!("Product not found: {id}"),
-        );
-        return problem.with("productId", id.as_str()).into_response();
+        let sentence = format!("Product not found: {id}");
+        let problem = Problem::new(ProblemCode::ProductNotFound, sentence);
+        let problem = problem.with("productId", id.as_str());
+        let (code, details) = (problem.code.as_str(), json!({"productId": id.as_str()}));
+        return Refusal::worded(problem, code, "Product not found", &details).into_response();
     };
     // Weak: the same version may be written with other fields by another version of this service.
     let etag = HeaderValue::try_from(format!("W/\"{}\"", product.version))
@@ -169,7 +171,7 @@ fn path_id(text: &str) -> Result<ProductId, Detail> {
 pub async fn categories(
     State(state): State<AppState>,
     caller: Caller,
-) -> Result<Response, Problem> {
+) -> Result<Response, Refusal> {
     caller.require(Scope::Read)?;
     let shown = state.shown()?;
     let offset = shown.catalogue.head().offset;

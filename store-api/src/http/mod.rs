@@ -10,9 +10,11 @@ pub mod examples;
 pub mod health;
 pub mod inventory;
 mod order_calls;
+pub mod order_reads;
 pub mod orders;
 pub mod relay;
 pub mod relay_snapshot;
+pub mod seed_error;
 mod state;
 pub mod sync;
 pub mod update_body;
@@ -61,8 +63,8 @@ pub fn router(state: AppState) -> Router {
         .layer(RequestContextLayer::new(requests))
 }
 
-/// The table. What may be long is packed on the way out; the feed and snapshots see to that
-/// themselves, and the answer to a till is too short.
+/// The table. What may be long is packed on the way out; the feed, snapshots and batches of movements
+/// see to that themselves, and the answer to one movement of a till is too short.
 fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(inventory::list).layer(from_fn(compress)))
@@ -72,9 +74,10 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(updates::post_batch_updates))
         .routes(routes!(updates::pass_on_updates))
         .routes(routes!(orders::place))
-        .routes(routes!(orders::list).layer(from_fn(compress)))
-        .routes(routes!(orders::get))
-        .routes(routes!(orders::events).layer(from_fn(compress)))
+        .routes(routes!(order_reads::list).layer(from_fn(compress)))
+        .routes(routes!(order_reads::stats))
+        .routes(routes!(order_reads::get))
+        .routes(routes!(order_reads::events).layer(from_fn(compress)))
         .routes(routes!(orders::confirm))
         .routes(routes!(orders::cancel))
         .routes(routes!(orders::complete))

@@ -11,19 +11,18 @@ use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use shared::domain::ids::StoreId;
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::{parse_json, read_body};
 use shared::service::request_context::RequestContext;
 use shared::wire::headers::{LOG_HEAD, SYNC_VISIBLE};
-use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::problem::{Problem, ProblemCode};
 
 use super::AppState;
 use super::update_body::rename_key;
 use super::updates::{passed_on, readdressed, refused, unanswered};
 use super::visible::until;
 use super::write_headers::WriteHeaders;
-use crate::central::http::problem_code;
+use crate::central::problem_code;
 use crate::central::{Call, CallFault, Central as _, Reply};
 
 /// Where central has its orders.
@@ -90,21 +89,7 @@ pub(super) async fn write(
     Ok(response)
 }
 
-/// Passes a question on.
-pub(super) async fn read(
-    state: &AppState,
-    caller: &Caller,
-    context: &RequestContext,
-    path: String,
-) -> Result<Response, Problem> {
-    caller.require(Scope::Read)?;
-    caller.check_store(Some(&state.config.store_id))?;
-    let call = call(context, Method::GET, path);
-    let reply = asked(state, context, &call, state.config.central.deadline).await;
-    Ok(reply.map_or_else(std::convert::identity, answer))
-}
-
-fn call(context: &RequestContext, method: Method, path: String) -> Call {
+pub(super) fn call(context: &RequestContext, method: Method, path: String) -> Call {
     Call {
         method,
         path,
@@ -121,27 +106,33 @@ fn call(context: &RequestContext, method: Method, path: String) -> Call {
 
 /// Central's answer, or the answer instead. What does not speak as central does is something on the
 /// way, which may have passed the request on before, or not.
-async fn asked(
+pub(super) async fn asked(
     state: &AppState,
     context: &RequestContext,
     call: &Call,
     within: Duration,
 ) -> Result<Reply, Response> {
     let reply = state.central.call(call, within).await;
-    let reply = reply.and_then(|reply| {
-        let speaks = if reply.status.is_success() {
-            is_answer(&reply.body, call.method != Method::GET)
-        } else {
-            problem_code(&reply.body).is_some()
-        };
-        speaks
-            .then_some(reply)
-            .ok_or(CallFault::Unknown { timed_out: false })
-    });
-    match reply {
-        Ok(reply) if reply.status.is_success() => Ok(reply),
-        Ok(reply) => Ok(readdressed(reply, context)),
-        Err(fault) => Err(refused(&fault, unanswered(&fault))),
+    judged(context, call, reply).map_err(|fault| refused(&fault, unanswered(&fault)))
+}
+
+/// Central's answer as the caller is to have it, if it is central's.
+pub(super) fn judged(
+    context: &RequestContext,
+    call: &Call,
+    reply: Result<Reply, CallFault>,
+) -> Result<Reply, CallFault> {
+    let reply = reply?;
+    let is_success = reply.status.is_success();
+    let speaks = if is_success {
+        is_answer(&reply.body, call.method != Method::GET)
+    } else {
+        problem_code(&reply.body).is_some()
+    };
+    match (speaks, is_success) {
+        (false, _) => Err(CallFault::Unknown { timed_out: false }),
+        (true, true) => Ok(reply),
+        (true, false) => Ok(readdressed(reply, context)),
     }
 }
 
@@ -152,7 +143,7 @@ fn is_answer(body: &Bytes, is_order: bool) -> bool {
 }
 
 /// Central's answer, with the order where this store has it.
-fn answer(reply: Reply) -> Response {
+pub(super) fn answer(reply: Reply) -> Response {
     let mut response = passed_on(reply);
     let headers = response.headers_mut();
     if let Some(here) = headers.get(LOCATION).and_then(here) {
@@ -165,34 +156,6 @@ fn answer(reply: Reply) -> Response {
 fn here(location: &HeaderValue) -> Option<HeaderValue> {
     let path = location.to_str().ok()?.strip_prefix("/v1/orders/")?;
     HeaderValue::try_from(format!("/v1/store/orders/{path}")).ok()
-}
-
-/// The query with this store in it.
-///
-/// # Errors
-/// 403 if it names another.
-pub(super) fn own_orders(query: &str, store: &StoreId) -> Result<String, Problem> {
-    // Only the query of it is used.
-    let mut url: reqwest::Url = "http://central/".parse().map_err(|_| no_query())?;
-    url.set_query(Some(query));
-    let named: Vec<String> = url
-        .query_pairs()
-        .filter(|(name, _)| name == "storeId")
-        .map(|(_, value)| value.into_owned())
-        .collect();
-    if named.iter().any(|named| named != store.as_str()) {
-        let sentence = "this is another store's service than the query's storeId names";
-        return Err(Problem::new(ProblemCode::Forbidden, sentence));
-    }
-    if named.is_empty() {
-        url.query_pairs_mut().append_pair("storeId", store.as_str());
-    }
-    Ok(url.query().unwrap_or_default().to_owned())
-}
-
-fn no_query() -> Problem {
-    let detail = Detail::new("query", "is not a query");
-    Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
 }
 
 /// Where central has the order of this name.
@@ -233,19 +196,5 @@ mod tests {
                 "{id}"
             );
         }
-    }
-
-    #[test]
-    fn a_list_is_of_this_stores_orders() {
-        let store = StoreId::parse("a&b=c").unwrap();
-        assert_eq!(
-            own_orders("limit=2", &store).unwrap(),
-            "limit=2&storeId=a%26b%3Dc"
-        );
-        assert_eq!(own_orders("", &store).unwrap(), "storeId=a%26b%3Dc");
-        let named = "storeId=a%26b%3Dc&limit=2";
-        assert_eq!(own_orders(named, &store).unwrap(), named);
-        let other = own_orders("storeId=other", &store).unwrap_err();
-        assert_eq!(other.code, ProblemCode::Forbidden);
     }
 }

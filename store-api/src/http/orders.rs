@@ -10,14 +10,13 @@
 //! waits up to 15 s before it tells what it knows. A store that hung up earlier would turn answers
 //! into doubt, and count a slow bank as a failing central.
 //!
-//! What must stay true: a store speaks for itself only. Lists are of its own orders; whose order an
-//! id names is for central to judge, by the store's key.
+//! What must stay true: a store speaks for itself only; whose order an id names is for central to
+//! judge, by the store's key. Reads are in [`order_reads`](super::order_reads).
 
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::Method;
 use axum::response::Response;
 use shared::service::auth::Caller;
-use shared::service::openapi::order_reads::{OrderHistory, OrderList, OrderListParams};
 use shared::service::openapi::orders::{
     AddressChange, OrderBody, OrderRequest, StatusChange, StepRequest,
 };
@@ -26,7 +25,7 @@ use shared::service::request_context::RequestContext;
 use shared::wire::problem::Problem;
 
 use super::AppState;
-use super::order_calls::{Ask, ORDERS, own_orders, path_of, read, write};
+use super::order_calls::{Ask, ORDERS, path_of, write};
 use super::update_body::speak_for;
 
 shared::problem_set! {
@@ -38,10 +37,6 @@ shared::problem_set! {
     StepProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | OrderNotFound
         | OrderSettled | IllegalTransition | VersionConflict | PreconditionFailed | CentralUnavailable
         | Timeout;
-    /// Why orders cannot be listed.
-    ListProblems = InvalidRequest | CentralUnavailable | Timeout;
-    /// Why an order cannot be shown.
-    ReadProblems = InvalidRequest | OrderNotFound | CentralUnavailable | Timeout;
 }
 
 /// Places an order of this shop: holds its units, has it paid, and confirms it.
@@ -76,61 +71,6 @@ pub async fn place(
         speak_for(fields, store)
     })
     .await
-}
-
-/// This shop's orders.
-///
-/// # Errors
-/// Central's refusals as they are; 503 and 504 when it cannot be asked.
-#[utoipa::path(
-    get, path = "/v1/store/orders", tag = "orders", operation_id = "listOrders", security(("apiKey" = [])),
-    params(OrderListParams),
-    responses((status = 200, description = "A page of orders, as central has it.", body = OrderList, example = json!(order_examples::page())), ListProblems)
-)]
-pub async fn list(
-    State(state): State<AppState>,
-    caller: Caller,
-    context: RequestContext,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let query = own_orders(query.as_deref().unwrap_or_default(), &state.config.store_id)?;
-    read(&state, &caller, &context, format!("{ORDERS}?{query}")).await
-}
-
-/// One order.
-///
-/// # Errors
-/// As [`list`]; 404.
-#[utoipa::path(
-    get, path = "/v1/store/orders/{orderId}", tag = "orders", operation_id = "getOrder", security(("apiKey" = [])),
-    params(("orderId" = String, Path, example = json!(order_examples::ORDER))),
-    responses((status = 200, description = "The order.", body = OrderBody, headers(("ETag" = String)), example = json!(order_examples::order())), ReadProblems)
-)]
-pub async fn get(
-    State(state): State<AppState>,
-    caller: Caller,
-    context: RequestContext,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    read(&state, &caller, &context, path_of(&id, "")?).await
-}
-
-/// What happened to an order, step by step.
-///
-/// # Errors
-/// As [`get`].
-#[utoipa::path(
-    get, path = "/v1/store/orders/{orderId}/events", tag = "orders", operation_id = "orderHistory", security(("apiKey" = [])),
-    params(("orderId" = String, Path, example = json!(order_examples::ORDER))),
-    responses((status = 200, description = "Its events, as central has them.", body = OrderHistory, example = json!(order_examples::history())), ReadProblems)
-)]
-pub async fn events(
-    State(state): State<AppState>,
-    caller: Caller,
-    context: RequestContext,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    read(&state, &caller, &context, path_of(&id, "/events")?).await
 }
 
 /// Confirms a paid order: its units leave the shelf.

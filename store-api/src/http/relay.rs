@@ -313,7 +313,7 @@ fn via(before: Option<&str>, store: &StoreId) -> Option<HeaderValue> {
 /// Passes a follower's heartbeat on to central.
 ///
 /// # Errors
-/// 503 when central cannot be reached.
+/// 403 from a key that is bound to another store; 503 when central cannot be reached.
 #[utoipa::path(
     put, path = "/v1/stores/{id}/heartbeat", tag = "relay", operation_id = "relayHeartbeat", security(("apiKey" = [])),
     params(("id" = String, Path, example = "store-s7")),
@@ -332,6 +332,7 @@ pub async fn pass_on_heartbeat(
         let detail = shared::wire::problem::Detail::new("path.id", error.to_string());
         Problem::with_details(ProblemCode::InvalidRequest, vec![detail])
     })?;
+    caller.check_store(Some(&id))?;
     let call = Call {
         method: Method::PUT,
         path: format!("v1/stores/{id}/heartbeat"),
@@ -340,7 +341,7 @@ pub async fn pass_on_heartbeat(
         if_match: None,
         is_repeatable: false,
         attempt: None,
-        may_be_forbidden: false,
+        may_be_forbidden: true,
         correlation: Some(context.correlation_header().clone()),
         traceparent: context.traceparent().cloned(),
     };

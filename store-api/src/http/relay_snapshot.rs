@@ -19,6 +19,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use shared::disk::{Disk, FsDisk};
+use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::encoding::Coding;
 use shared::service::openapi::examples;
@@ -33,8 +34,6 @@ use crate::replica::position::Position;
 
 /// Bytes read at once.
 const BLOCK: usize = 256 * 1024;
-/// Blocks between the reading thread and the network.
-const AHEAD: usize = 4;
 /// Level 1 packs a catalogue at several hundred megabytes a second.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -116,7 +115,7 @@ pub async fn one(
     }
     let coding = Coding::accepted(&headers);
     let etag = format!("\"{position}-{}{}\"", served.crc, coding.tag_suffix());
-    let (blocks, outbox) = mpsc::channel(AHEAD);
+    let (blocks, outbox) = mpsc::channel(limits::PARTS_AHEAD);
     tokio::task::spawn_blocking(move || {
         let sent = send(&FsDisk, &path, &served, coding, &blocks);
         if let Err(error) = sent {

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use shared::clock::{Clock, Timestamp};
-use shared::service::auth::{Authenticate, Caller};
+use shared::service::auth::{Authenticate, Caller, presented_key};
 use shared::service::metrics::HttpMetrics;
 use shared::wire::problem::{Problem, ProblemCode};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::central::contact::ContactNote;
+use crate::central::facts::FactsNote;
 use crate::central::guarded::Guarded;
 use crate::config::Config;
+use crate::http::seed_error::unauthorized;
 use crate::replica::follower::FollowerHandle;
 use crate::replica::freshness::{CacheStatus, Freshness};
 use crate::replica::keeper::Keeper;
@@ -42,8 +45,12 @@ pub struct SharedState {
     pub status: Arc<Status>,
     /// Whether central answers.
     pub contact: Arc<ContactNote>,
+    /// What central says of itself.
+    pub facts: FactsNote,
     /// Central, behind breaker and retry.
     pub central: Arc<Guarded>,
+    /// Room for those who watch an order.
+    pub order_streams: Arc<Semaphore>,
     /// The follower.
     pub follower: FollowerHandle,
     /// The time of day.
@@ -103,6 +110,7 @@ impl Deref for AppState {
 
 impl Authenticate for AppState {
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        self.config.keys.authenticate(headers)
+        let caller = self.config.keys.authenticate(headers);
+        caller.map_err(|problem| unauthorized(problem, presented_key(headers).is_err()))
     }
 }

@@ -3,10 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use serde_json::json;
 use shared::service::auth::{Caller, Scope};
 use shared::wire::problem::{Problem, ProblemCode};
 use utoipa::ToSchema;
 
+use super::seed_error::Refusal;
 use super::{AppState, examples};
 use crate::replica::follower::ForceFault;
 
@@ -95,7 +97,7 @@ pub fn sync_status(state: &AppState) -> SyncStatus {
 pub async fn status(
     State(state): State<AppState>,
     caller: Caller,
-) -> Result<Json<SyncStatus>, Problem> {
+) -> Result<Json<SyncStatus>, Refusal> {
     caller.require(Scope::Read)?;
     Ok(Json(sync_status(&state)))
 }
@@ -115,12 +117,12 @@ pub struct Forced {
     post, path = "/v1/store/sync/force", tag = "sync", operation_id = "forceSync", security(("apiKey" = [])),
     responses((status = 200, description = "The copy is new.", body = Forced, example = json!(examples::forced())), ForceProblems)
 )]
-pub async fn force(State(state): State<AppState>, caller: Caller) -> Result<Json<Forced>, Problem> {
+pub async fn force(State(state): State<AppState>, caller: Caller) -> Result<Json<Forced>, Refusal> {
     caller.require(Scope::Store)?;
     let forced = tokio::select! {
         forced = state.follower.force_sync() => forced,
         () = state.shutdown.cancelled() => {
-            return Err(Problem::new(ProblemCode::ShuttingDown, "the store is stopping"));
+            return Err(Problem::new(ProblemCode::ShuttingDown, "the store is stopping").into());
         }
     };
     forced.map_err(|ForceFault(fault)| {
@@ -128,7 +130,9 @@ pub async fn force(State(state): State<AppState>, caller: Caller) -> Result<Json
             "the full sync failed, the copy stays as it is: {}",
             fault.what
         );
-        Problem::new(ProblemCode::CentralUnavailable, sentence).retry_after(5)
+        let problem = Problem::new(ProblemCode::CentralUnavailable, sentence).retry_after(5);
+        let details = json!({"error": fault.what});
+        Refusal::worded(problem, "sync_failed", "Force sync failed", &details)
     })?;
     Ok(Json(Forced {
         message: "Force sync completed successfully",
@@ -167,7 +171,7 @@ pub struct CacheStats {
 pub async fn cache_stats(
     State(state): State<AppState>,
     caller: Caller,
-) -> Result<Json<CacheStats>, Problem> {
+) -> Result<Json<CacheStats>, Refusal> {
     caller.require(Scope::Read)?;
     let sync = state.status.get();
     let files = state.keeper.status();

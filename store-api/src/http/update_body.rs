@@ -128,6 +128,25 @@ pub(super) fn speak_for(fields: &mut Map<String, Value>, store: &StoreId) -> Res
     Ok(())
 }
 
+/// A follower's body, as its key allows: one that is bound to a store speaks for that store and for no
+/// other, as it would at central, which only sees this store's key.
+///
+/// # Errors
+/// 403 if it speaks for another. 400 if it cannot be read: nobody could tell for whom it speaks.
+pub(super) fn bound_to(
+    store: &StoreId,
+    body: &[u8],
+    headers: &WriteHeaders,
+) -> Result<Bytes, Problem> {
+    let mut fields: Map<String, Value> =
+        parse_json(body).map_err(|problem| headers.beside(problem))?;
+    speak_for(&mut fields, store).map_err(|problem| Problem {
+        detail: "this key is bound to another store".to_owned(),
+        ..problem
+    })?;
+    Ok(Value::Object(fields).to_string().into())
+}
+
 /// Makes a key this store's own. What is not a key stays as it is: central says what is wrong.
 pub(super) fn rename_key(fields: &mut Map<String, Value>, store: &StoreId) {
     let Some(Value::String(key)) = fields.get_mut("idempotencyKey") else {

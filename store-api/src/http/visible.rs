@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use shared::limits;
 use shared::wire::headers::MIN_OFFSET;
 use shared::wire::problem::Detail;
 use tokio::time::{Instant, timeout_at};
@@ -10,17 +11,15 @@ use tokio::time::{Instant, timeout_at};
 use super::AppState;
 use crate::replica::live::Shown;
 
-/// How long a read or the answer to a write waits for the copy.
-pub const VISIBLE_WAIT: Duration = Duration::from_secs(1);
 /// After how long the follower is asked to look, in case its long poll has gone deaf.
 const NUDGE_AFTER: Duration = Duration::from_millis(150);
 
 /// Waits until the copy satisfies `seen`; answers whether it does. Never longer than
-/// [`VISIBLE_WAIT`], and not at all when the service is stopping.
+/// [`limits::VISIBLE_WAIT`], and not at all when the service is stopping.
 pub async fn until(state: &AppState, seen: impl Fn(&Shown) -> bool) -> bool {
     let mut tip = state.live.watch();
     let begun = Instant::now();
-    let (nudge_at, deadline) = (begun + NUDGE_AFTER, begun + VISIBLE_WAIT);
+    let (nudge_at, deadline) = (begun + NUDGE_AFTER, begun + limits::VISIBLE_WAIT);
     let mut until = nudge_at;
     loop {
         // Marked as seen before looking, so that no change in between is missed.

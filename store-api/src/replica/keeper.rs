@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use shared::limits;
 use shared::view::Published;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -27,10 +28,6 @@ use super::files::{Finished, Folder, Install, MergeFault, SnapshotWriter, Summar
 use super::live::Tip;
 use super::position::{Gen, Position};
 
-/// Answers that may wait for the disk.
-const QUEUE: usize = 256;
-/// How long the follower waits for a place in the queue before it counts the disk as broken.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// What others may know about the folder.
 #[derive(Debug, Default)]
 pub struct KeeperStatus {
@@ -133,7 +130,7 @@ impl Keeper {
         sync_every: Duration,
         moved: Arc<Notify>,
     ) -> io::Result<Self> {
-        let (queue, tasks) = mpsc::channel(QUEUE);
+        let (queue, tasks) = mpsc::channel(limits::KEEPER_QUEUE);
         let status = Arc::new(KeeperStatus::default());
         let keeper = Self {
             queue,
@@ -181,7 +178,7 @@ impl Keeper {
     }
 
     async fn put(&self, task: Task) {
-        let sent = self.queue.send_timeout(task, PATIENCE).await;
+        let sent = self.queue.send_timeout(task, limits::KEEPER_WAIT).await;
         if let Err(mpsc::error::SendTimeoutError::Timeout(_)) = sent {
             // What could not be queued is missing in the journal, so it must not be continued.
             if !self.status.broken.swap(true, Ordering::AcqRel) {

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use shared::disk::Disk;
 use shared::domain::inventory::EventKind;
+use shared::limits;
 use shared::view::{Catalogue, Change};
 use shared::wire::event::FeedEvent;
 use tokio::sync::watch;
@@ -82,9 +83,6 @@ pub struct Live {
     /// The copy whose events the files and the tail hold, or are about to.
     coming: AtomicU64,
 }
-
-/// Generations that are remembered; one per start of central.
-const GENERATIONS_MAX: usize = 1_000;
 
 /// What there is from an offset on.
 #[derive(Debug, PartialEq, Eq)]
@@ -160,7 +158,7 @@ impl Live {
                 r#gen,
                 offset: tip.position.offset,
             });
-            if generations.len() > GENERATIONS_MAX {
+            if generations.len() > limits::GENERATIONS_KEPT {
                 generations.remove(0);
             }
         }

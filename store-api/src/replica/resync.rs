@@ -20,6 +20,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use shared::domain::inventory::Product;
 use shared::domain::inventory::state::Entry;
+use shared::limits;
 use shared::view::{Catalogue, Head};
 use tokio::sync::mpsc;
 
@@ -31,12 +32,8 @@ use super::live::{Incoming, changes};
 use super::position::{Gen, Position};
 use crate::central::{Central, FeedReply, SnapshotStream, SyncFault};
 
-/// Pieces of a body between the network and the thread that parses it.
-const PIECES: usize = 64;
 /// Answers read behind a snapshot once the goal is reached, if the head keeps moving away.
 const CHASE: u32 = 16;
-/// Events that are read from a log's beginning when there is no snapshot.
-const REPLAY_MAX: u64 = 200_000;
 
 /// A new copy, complete and not yet shown to anybody.
 #[derive(Debug)]
@@ -102,7 +99,7 @@ async fn receive_rows(
     let SnapshotStream {
         packing, mut bytes, ..
     } = stream;
-    let (pieces, inbox) = mpsc::channel::<Result<Bytes, SyncFault>>(PIECES);
+    let (pieces, inbox) = mpsc::channel::<Result<Bytes, SyncFault>>(limits::SYNC_PIECES);
     // The header decides before anything is written, so it is read first, on the same thread.
     let (header_out, header_in) = tokio::sync::oneshot::channel();
     let (writer_out, writer_in) = tokio::sync::oneshot::channel();
@@ -156,7 +153,7 @@ async fn from_beginning(
             "central has neither a snapshot nor its log's beginning",
         ));
     };
-    let too_long = page.head.is_none_or(|head| head > REPLAY_MAX);
+    let too_long = page.head.is_none_or(|head| head > limits::REPLAY_EVENTS);
     if check(&poll, &page, &[]).is_err() || too_long {
         return Err(SyncFault::new("central has no snapshot"));
     }

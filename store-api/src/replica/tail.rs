@@ -7,9 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-
-/// Bytes of events that are kept in memory.
-const TAIL_BYTES: usize = 16 * 1024 * 1024;
+use shared::limits;
 
 /// The newest events.
 #[derive(Debug, Default)]
@@ -56,7 +54,7 @@ impl Tail {
             kept.bytes += bytes.len();
             kept.list.push_back(Kept { bytes, ends_batch });
         }
-        while kept.bytes > TAIL_BYTES
+        while kept.bytes > limits::RELAY_TAIL_BYTES
             && let Some(oldest) = kept.list.pop_front()
         {
             kept.bytes -= oldest.bytes.len();
@@ -129,7 +127,7 @@ mod tests {
     fn the_oldest_go_first_when_it_is_full() {
         let tail = Tail::default();
         tail.restart(0);
-        let big = Bytes::from(vec![b'x'; TAIL_BYTES / 4]);
+        let big = Bytes::from(vec![b'x'; limits::RELAY_TAIL_BYTES / 4]);
         for _ in 0..6 {
             let bytes = big.clone();
             tail.push([TailEvent {

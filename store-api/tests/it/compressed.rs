@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use serde_json::{Value, json};
+
 use crate::fake_central::FakeCentral;
 use crate::harness::{KEY, TestStore, eventually, header};
 
@@ -23,6 +25,46 @@ fn unpacked(coding: &str, bytes: &[u8]) -> Vec<u8> {
         _ => text = zstd::decode_all(bytes).unwrap(),
     }
     text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_batch_is_answered_packed_and_one_movement_plainly() {
+    let (_central, store) = shop().await;
+    let send = async |path: &str, coding: &str, body: &Value| {
+        let request = store.client.post(format!("{}{path}", store.url));
+        let request = request
+            .header("x-api-key", KEY)
+            .header("accept-encoding", coding);
+        request.json(body).send().await.unwrap()
+    };
+    let lines: Vec<_> = (1..=40)
+        .map(|line| json!({"productId": "PROD-002", "delta": -1, "idempotencyKey": format!("line-{line}")}))
+        .collect();
+    let batch = json!({"storeId": "store-s1", "updates": lines});
+    for path in [
+        "/v1/store/inventory/batch-updates",
+        "/v1/store/inventory/updates",
+        "/v1/inventory/updates",
+    ] {
+        // The keys make every answer after the first the same one.
+        let plain = send(path, "identity", &batch).await;
+        assert_eq!(plain.status(), 200, "{path}");
+        assert_eq!(header(&plain, "content-encoding"), None, "{path}");
+        let plain = plain.bytes().await.unwrap();
+        assert!(plain.len() > 1_024, "{path}");
+        for coding in ["gzip", "zstd"] {
+            let packed = send(path, coding, &batch).await;
+            assert_eq!(header(&packed, "content-encoding"), Some(coding), "{path}");
+            assert_eq!(header(&packed, "vary"), Some("Accept-Encoding"), "{path}");
+            let packed = packed.bytes().await.unwrap();
+            assert!(packed.len() * 2 < plain.len(), "{path} {coding}");
+            assert_eq!(unpacked(coding, &packed), plain, "{path} {coding}");
+        }
+    }
+    let one = json!({"productId": "PROD-001", "delta": -1, "idempotencyKey": "one"});
+    let one = send("/v1/store/inventory/updates", "gzip, zstd", &one).await;
+    assert_eq!(one.status(), 200);
+    assert_eq!(header(&one, "content-encoding"), None);
 }
 
 async fn shop() -> (FakeCentral, TestStore) {

@@ -146,6 +146,7 @@ impl FakeCentral {
             .route("/v1/inventory/snapshot", get(snapshot))
             .route("/v1/inventory/snapshots/{name}", get(one_snapshot))
             .route("/v1/inventory/updates", post(updates))
+            .route("/v1/info", get(info))
             .route("/v1/orders", post(place).get(echo))
             .route("/v1/orders/{*rest}", any(echo))
             .route("/v1/stores/{id}/heartbeat", put(heartbeat))
@@ -278,6 +279,14 @@ impl FakeCentral {
     pub(crate) fn page(&self, offset: u64) -> Bytes {
         self.world.lock().page(offset, 1000)
     }
+}
+
+/// What it says of itself; another currency than stores take by themselves.
+async fn info() -> Json<Value> {
+    Json(json!({
+        "service": "central-api", "currency": "EUR",
+        "retention": {"idempotencyHours": 24, "idempotencyKeys": 1_000, "eventHours": 48},
+    }))
 }
 
 fn product(id: &str, on_hand: i64, version: u64) -> Product {

@@ -1,9 +1,10 @@
 //! The store follows central, in good times.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fake_central::FakeCentral;
 use crate::harness::{TestStore, eventually, header};
+use crate::relay::follower_of;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_has_what_central_has_and_says_how_current_it_is() {
@@ -238,4 +239,30 @@ async fn without_a_snapshot_a_short_log_is_read_from_its_beginning() {
     let store = store.restart().await;
     store.live_at(2_503).await;
     assert_eq!(store.status().await["fullSyncs"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_store_of_a_chain_says_what_central_says_of_itself() {
+    let central = FakeCentral::absent(1).await;
+    let one = TestStore::start(&central.url()).await;
+    let before = one.get_json("/v1/info").await;
+    assert_eq!(before["currency"], "USD", "the setting, for want of better");
+    assert_eq!(before["retention"], Value::Null);
+    assert_eq!(before["oldestOffset"], Value::Null);
+    central.appear().await;
+    let two = TestStore::with(follower_of(&one, "store-s2")).await;
+    for store in [&one, &two] {
+        eventually("central's words are known", async || {
+            store.get_json("/v1/info").await["retention"]["idempotencyKeys"] == 1_000
+        })
+        .await;
+        let info = store.get_json("/v1/info").await;
+        let retention = json!({"idempotencyHours": 24, "idempotencyKeys": 1_000, "eventHours": 48});
+        assert_eq!(info["retention"], retention);
+        assert_eq!(info["currency"], "EUR");
+        assert_eq!(info["headOffset"], 1);
+        assert!(info["oldestOffset"].is_u64(), "{info}");
+        let features = info["features"].as_array().unwrap();
+        assert!(features.contains(&json!("orders")), "{info}");
+    }
 }

@@ -20,4 +20,5 @@ mod orders;
 mod other_log;
 mod process;
 mod relay;
+mod relay_keys;
 mod writes;

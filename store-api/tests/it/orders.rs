@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use shared::limits::ORDER_STREAMS;
 
 use crate::fake_central::FakeCentral;
-use crate::harness::{KEY, TestStore, header, settings};
+use crate::harness::{KEY, TestStore, eventually, header, settings};
 
 /// Orders units of `PROD-001` at a store.
 async fn order(store: &TestStore, quantity: i64, key: &str) -> Response {
@@ -111,6 +112,16 @@ async fn every_call_about_orders_reaches_its_place() {
         (Method::GET, "", format!("?{own}")),
         (Method::GET, "/ord-1", "/ord-1".to_owned()),
         (Method::GET, "/ord-1/events", "/ord-1/events".to_owned()),
+        (
+            Method::GET,
+            "/ord-1/events?after=3&limit=2",
+            "/ord-1/events?after=3&limit=2".to_owned(),
+        ),
+        (
+            Method::GET,
+            "/stats?from=2026-01-15T00:00:00.000Z",
+            format!("/stats?from=2026-01-15T00:00:00.000Z&{own}"),
+        ),
         (Method::POST, "/ord-1/confirm", "/ord-1/confirm".to_owned()),
         (Method::POST, "/ord-1/cancel", "/ord-1/cancel".to_owned()),
         (
@@ -218,4 +229,75 @@ async fn without_central_an_order_is_refused_at_once_and_nothing_has_happened() 
     );
     assert_eq!(store.get("/v1/store/orders/ord-1").await.status(), 503);
     assert_eq!(store.available("PROD-001").await, Some(10));
+}
+
+/// Watches an order at a store, having seen the event `last`.
+async fn watch(store: &TestStore, last: &str) -> Response {
+    let path = "/v1/store/orders/ord-1/events?after=3";
+    let request = store.client.get(format!("{}{path}", store.url));
+    let request = request
+        .header("x-api-key", KEY)
+        .header("accept", "text/event-stream")
+        .header("last-event-id", last);
+    request.send().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orders_history_goes_through_a_store_as_it_happens() {
+    let central = FakeCentral::start(1).await;
+    let mut store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    let mut watching = watch(&store, "5").await;
+    assert_eq!(watching.status(), 200);
+    let kind = header(&watching, "content-type");
+    assert_eq!(kind, Some("text/event-stream"));
+    assert_eq!(header(&watching, "cache-control"), Some("no-store"));
+    // It is there although central goes on.
+    let event = watching.chunk().await.unwrap().unwrap();
+    let expected = "id: 1\ndata: /v1/orders/ord-1/events?after=3 behind 5\n\n";
+    assert_eq!(event, expected.as_bytes());
+    // With central it ends, and well: the browser comes back.
+    central.vanish().await;
+    assert_eq!(watching.chunk().await.unwrap(), None);
+    assert_eq!(watch(&store, "5").await.status(), 503);
+    central.appear().await;
+    // With the store it ends too, and does not hold its end.
+    let mut watching = watch(&store, "6").await;
+    assert_eq!(watching.status(), 200);
+    assert!(watching.chunk().await.unwrap().is_some());
+    store.stop().await;
+    assert_eq!(watching.chunk().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_central_refuses_is_refused_and_only_so_many_are_open() {
+    const REFUSAL: &str = r#"{"code":"order_not_found","requestId":"$REQUEST"}"#;
+    let central = FakeCentral::start(1).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    central.misbehave(|spoilt| spoilt.refuse_updates = Some((1, 404, REFUSAL)));
+    let refused = watch(&store, "1").await;
+    assert_eq!(refused.status(), 404);
+    let id = header(&refused, "x-request-id").unwrap().to_owned();
+    let refused: Value = refused.json().await.unwrap();
+    assert_eq!(refused, json!({"code": "order_not_found", "requestId": id}));
+    // A page that is no stream is not central's.
+    central.misbehave(|spoilt| spoilt.refuse_updates = Some((1, 200, REFUSAL)));
+    assert_eq!(watch(&store, "1").await.status(), 504);
+    let mut open = Vec::new();
+    for _ in 0..ORDER_STREAMS {
+        let watching = watch(&store, "1").await;
+        assert_eq!(watching.status(), 200);
+        open.push(watching);
+    }
+    let refused = watch(&store, "1").await;
+    assert_eq!(refused.status(), 503);
+    let refused: Value = refused.json().await.unwrap();
+    assert_eq!(refused["code"], "overloaded");
+    // Who goes makes room.
+    open.pop();
+    eventually("there is room again", async || {
+        watch(&store, "1").await.status() == 200
+    })
+    .await;
 }

@@ -7,7 +7,7 @@ use store_api::Settings;
 use crate::fake_central::FakeCentral;
 use crate::harness::{KEY, TestStore, eventually, header, settings};
 
-fn follower_of(relay: &TestStore, id: &str) -> Settings {
+pub(crate) fn follower_of(relay: &TestStore, id: &str) -> Settings {
     Settings {
         store_id: id.to_owned(),
         central_api_key: Some(KEY.to_owned()),

@@ -5,6 +5,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod bound_keys;
 mod coming_from;
 mod container_scripts;
 mod described;
@@ -18,6 +19,7 @@ mod orders;
 mod other_centrals;
 mod promises;
 mod scene;
+mod seed_003_stores;
 mod start_script;
 mod store_faults;
 mod till;

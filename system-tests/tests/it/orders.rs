@@ -107,3 +107,46 @@ async fn with_central_gone_an_order_is_refused_and_the_shop_reads_on() {
     scene.converges().await;
     assert_eq!(scene.sold().await, 2);
 }
+
+/// Watches an order until it is over: everything that is said of it.
+async fn watched(scene: &Scene, url: String) -> String {
+    let request = scene.client.get(url).header("X-API-Key", KEY);
+    let answer = request.header("Accept", "text/event-stream").send().await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    answer.text().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_is_streamed_through_a_store_as_central_streams_it() {
+    let scene = Scene::start().await;
+    let placed: Value = order(&scene, "k", "card").await.json().await.unwrap();
+    let id = placed["orderId"].as_str().unwrap();
+    let path = format!("/v1/store/orders/{id}");
+    let here = watched(&scene, scene.store.url(&format!("{path}/events")));
+    let complete = async {
+        let request = scene
+            .client
+            .post(scene.store.url(&format!("{path}/complete")));
+        let request = request.header("X-API-Key", KEY);
+        request.header("Idempotency-Key", "c").send().await.unwrap()
+    };
+    let (here, completed) = tokio::join!(here, complete);
+    assert_eq!(completed.status(), StatusCode::OK);
+    let there = scene.central.url(&format!("/v1/orders/{id}/events"));
+    let there = watched(&scene, there).await;
+    assert!(there.contains("event: end"), "{there}");
+    assert_eq!(here, there);
+
+    let figures = async |url: String| -> Value {
+        let request = scene.client.get(url).header("X-API-Key", KEY);
+        request.send().await.unwrap().json().await.unwrap()
+    };
+    let here = figures(scene.store.url("/v1/store/orders/stats")).await;
+    let there = scene.central.url("/v1/orders/stats?storeId=store-s1");
+    assert_eq!(here, figures(there).await);
+    assert_eq!(
+        (&here["total"], &here["byStatus"]["completed"]),
+        (&json!(1), &json!(1))
+    );
+}

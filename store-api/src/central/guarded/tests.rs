@@ -5,13 +5,17 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use shared::clock::ManualClock;
 use shared::policy::{BackoffSettings, BreakerSettings, BreakerState};
+use shared::service::breakers::BreakerArgs;
 
 use super::*;
+use crate::config::{Config, Settings};
 
 /// Gives prepared answers, one for each attempt, and counts.
 #[derive(Debug, Default)]
 struct Scripted {
     script: Mutex<VecDeque<Result<Reply, CallFault>>>,
+    /// How long an answer takes to a call that has a time of its own.
+    takes: Mutex<Duration>,
     sent: Mutex<u32>,
 }
 
@@ -24,14 +28,27 @@ impl Central for Scripted {
         unreachable!("calls only")
     }
 
+    fn stream<'a>(
+        &'a self,
+        call: &'a Call,
+        _: Option<HeaderValue>,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Streamed, CallFault>> {
+        Box::pin(async move { self.call(call, within).await.map(Streamed::Answered) })
+    }
+
     fn call<'a>(
         &'a self,
-        _: &'a Call,
+        call: &'a Call,
         within: Duration,
     ) -> BoxFuture<'a, Result<Reply, CallFault>> {
         Box::pin(async move {
             *self.sent.lock() += 1;
             let next = self.script.lock().pop_front();
+            if call.attempt.is_some() {
+                let takes = *self.takes.lock();
+                tokio::time::sleep(takes).await;
+            }
             match next {
                 Some(Err(CallFault::Unknown { timed_out: true })) => {
                     tokio::time::sleep(within).await;
@@ -70,9 +87,16 @@ fn call(key: Option<&'static str>) -> Call {
 }
 
 fn guarded(script: Vec<Result<Reply, CallFault>>) -> (Arc<Scripted>, Guarded) {
+    guarded_by(BreakerSettings::default(), script)
+}
+
+fn guarded_by(
+    breaker: BreakerSettings,
+    script: Vec<Result<Reply, CallFault>>,
+) -> (Arc<Scripted>, Guarded) {
     let inner = Arc::new(Scripted {
         script: Mutex::new(script.into()),
-        sent: Mutex::new(0),
+        ..Scripted::default()
     });
     let backoff = Backoff::try_new(BackoffSettings {
         base: Duration::from_millis(50),
@@ -84,7 +108,7 @@ fn guarded(script: Vec<Result<Reply, CallFault>>) -> (Arc<Scripted>, Guarded) {
         attempts: 3,
         backoff: backoff.unwrap(),
     };
-    let breaker = Breaker::try_new(BreakerSettings::default()).unwrap();
+    let breaker = Breaker::try_new(breaker).unwrap();
     let central: Arc<dyn Central> = Arc::<Scripted>::clone(&inner);
     let contact = Arc::new(ContactNote::default());
     let clock = Arc::new(ManualClock::default());
@@ -225,6 +249,62 @@ async fn a_call_that_is_given_up_does_not_block_the_probe() {
     let given_up = tokio::time::timeout(Duration::from_secs(1), guarded.call(&key, TEN));
     assert!(given_up.await.is_err());
     assert!(guarded.call(&key, TEN).await.is_ok());
+}
+
+/// Placing an order takes longer than a sale, because it is paid meanwhile. As a probe it must be
+/// heard to its end; else a second probe goes out beside it, and its own answer counts for nothing.
+#[tokio::test(start_paused = true)]
+async fn an_order_may_be_the_probe_and_is_heard_to_its_end() {
+    let (slow, most) = (Duration::from_secs(18), Duration::from_secs(20));
+    let config = Config::check(Settings::default()).unwrap().central;
+    let by_sales_only = BreakerArgs::default().check(config.timeout).unwrap();
+    for (breaker, is_heard) in [(config.breaker, true), (by_sales_only, false)] {
+        let (inner, guarded) = guarded_by(breaker, vec![]);
+        let sale = call(Some("k"));
+        for _ in 0..2 {
+            drop(guarded.call(&sale, TEN).await);
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        inner.script.lock().extend([reply(201, ""), reply(200, "")]);
+        *inner.takes.lock() = slow;
+        let order = Call {
+            attempt: Some(most),
+            ..call(Some("order"))
+        };
+        let meanwhile = async {
+            tokio::time::sleep(Duration::from_secs(12)).await;
+            guarded.call(&sale, TEN).await
+        };
+        let (placed, sold) = tokio::join!(guarded.call(&order, most), meanwhile);
+        assert_eq!(placed.unwrap().status, 201);
+        // The control: two probes at once.
+        assert_eq!(sold.is_err(), is_heard);
+        assert_eq!(guarded.guard().state(), BreakerState::HalfOpen);
+        if is_heard {
+            assert!(guarded.call(&sale, TEN).await.is_ok());
+            assert_eq!(guarded.guard().state(), BreakerState::Closed);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_does_not_begin_counts_as_a_call_does_and_is_asked_for_once() {
+    let (inner, guarded) = guarded(vec![reply(404, ""), TIMEOUT, RESET, REFUSED]);
+    let order = call(None);
+    let open = async || guarded.stream(&order, None, TEN).await;
+    assert!(matches!(open().await, Ok(Streamed::Answered(reply)) if reply.status == 404));
+    for expected in [
+        CallFault::Unknown { timed_out: true },
+        CallFault::Unknown { timed_out: false },
+        CallFault::NotSent,
+        CallFault::NotSent,
+        CallFault::NotSent,
+    ] {
+        assert_eq!(open().await.unwrap_err(), expected);
+    }
+    assert_eq!(guarded.guard().state(), BreakerState::Open);
+    assert!(matches!(open().await, Err(CallFault::Open { .. })));
+    assert_eq!(*inner.sent.lock(), 6);
 }
 
 #[tokio::test(start_paused = true)]

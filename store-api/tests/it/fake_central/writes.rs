@@ -1,5 +1,7 @@
 //! What it answers to a store that passes on movements and orders.
 
+use futures_util::StreamExt as _;
+
 use super::*;
 
 pub(super) async fn updates(
@@ -84,6 +86,14 @@ pub(super) async fn echo(
         return refusal;
     }
     let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
+    if header("accept") == Some("text/event-stream") {
+        let last = header("last-event-id").unwrap_or("none");
+        let first = format!("id: 1\ndata: {uri} behind {last}\n\n");
+        let begun = futures_util::stream::iter([Ok::<_, std::io::Error>(first)]);
+        let events = begun.chain(futures_util::stream::pending());
+        let kind = [("content-type", "text/event-stream")];
+        return (kind, Body::from_stream(events)).into_response();
+    }
     Json(json!({
         "orderId": "ord-1", "asked": format!("{method} {uri}"), "key": header("idempotency-key"),
         "condition": header("if-match"), "body": String::from_utf8_lossy(&body),
