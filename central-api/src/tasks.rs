@@ -52,14 +52,9 @@ pub(crate) fn start(
 ) -> Tasks {
     let retention_hours = config.event_retention_hours;
     let maintain = tokio::spawn(maintain(ledger.clone(), shutdown.clone()));
-    let snapshots = tokio::spawn(snapshots(
-        ledger.clone(),
-        snapshot_seq,
-        retention_hours,
-        shutdown.clone(),
-        end,
-    ));
-    Tasks(vec![maintain, snapshots])
+    let upkeep = Upkeep::new(ledger.clone(), snapshot_seq, retention_hours, end, EVERY);
+    let upkeep = tokio::spawn(keep_up(upkeep, shutdown.clone()));
+    Tasks(vec![maintain, upkeep])
 }
 
 /// Keeps the backlog of the catalogue's index small.
@@ -77,49 +72,99 @@ async fn maintain(ledger: Ledger, shutdown: CancellationToken) {
     }
 }
 
+/// After how many bytes of log something is due.
+#[derive(Clone, Copy, Debug)]
+struct Every {
+    snapshot: u64,
+    index: u64,
+}
+
+const EVERY: Every = Every {
+    snapshot: SNAPSHOT_LOG_BYTES,
+    index: INDEX_LOG_BYTES,
+};
+
+/// What keeps the next start and the first question about an old order quick.
+///
+/// How much log has come since is asked of the log, by record: its size is no measure, because
+/// retention takes from it at the other end, and a start finds what earlier lives left.
+struct Upkeep {
+    ledger: Ledger,
+    retention_hours: u32,
+    end: End,
+    every: Every,
+    /// The record of the newest snapshot; 0 is none.
+    snapshot: u64,
+    /// Bytes of log after it that make the next one due.
+    due_after: u64,
+    /// The record that orders are indexed up to; of what was indexed before this process only the
+    /// index knows.
+    indexed: Option<u64>,
+}
+
+impl Upkeep {
+    const fn new(
+        ledger: Ledger,
+        snapshot: u64,
+        retention_hours: u32,
+        end: End,
+        every: Every,
+    ) -> Self {
+        Self {
+            ledger,
+            retention_hours,
+            end,
+            every,
+            snapshot,
+            due_after: every.snapshot,
+            indexed: None,
+        }
+    }
+
+    /// Bytes of log after record `seq`.
+    fn bytes_after(&self, seq: u64) -> u64 {
+        self.ledger.published().journal.bytes_from(seq + 1)
+    }
+
+    /// Takes a snapshot and indexes orders if that is due, or if this is the `last` round.
+    async fn round(&mut self, last: bool) {
+        let head = self.ledger.published().head().seq;
+        if head > self.snapshot && (last || self.bytes_after(self.snapshot) >= self.due_after) {
+            self.take_snapshot().await;
+        }
+        let grown = self
+            .indexed
+            .is_none_or(|seq| self.bytes_after(seq) >= self.every.index);
+        if grown || last || self.ledger.published().is_index_damaged() {
+            index_orders(&self.ledger, self.end).await;
+            self.indexed = Some(head);
+        }
+    }
+
+    async fn take_snapshot(&mut self) {
+        let published = self.ledger.published().clone();
+        match tokio::task::spawn_blocking(move || published.take_snapshot()).await {
+            Ok(Ok((seq, snapshot_bytes))) => {
+                tracing::info!(seq, bytes = snapshot_bytes, "a snapshot is taken");
+                // So that no more is written for snapshots than for the log itself.
+                self.due_after = self.every.snapshot.max(snapshot_bytes);
+                let before = std::mem::replace(&mut self.snapshot, seq);
+                if self.retention_hours > 0 {
+                    drop_old_segments(&self.ledger, before, self.retention_hours, self.end).await;
+                }
+            }
+            Ok(Err(error)) => failed("a snapshot could not be taken", &error, self.end),
+            Err(error) => tracing::error!(%error, "a snapshot could not be taken"),
+        }
+    }
+}
+
 /// Takes a snapshot whenever the log after the last one has grown long, and one at the end, so that
 /// the next start is quick. Likewise indexes orders.
-async fn snapshots(
-    ledger: Ledger,
-    mut last: u64,
-    retention_hours: u32,
-    stop: CancellationToken,
-    end: End,
-) {
-    let mut bytes_at_last = match last {
-        0 => 0,
-        _ => ledger.published().journal.size().bytes,
-    };
-    let mut due_after = SNAPSHOT_LOG_BYTES;
-    // Whether all was indexed before this process is for the index to see.
-    let mut bytes_indexed = None;
+async fn keep_up(mut upkeep: Upkeep, stop: CancellationToken) {
     loop {
         let running = wait(SNAPSHOT_CHECK, &stop).await;
-        let bytes = ledger.published().journal.size().bytes;
-        let due = bytes.saturating_sub(bytes_at_last) >= due_after;
-        let moved = ledger.published().head().seq > last;
-        if moved && (due || !running) {
-            let published = ledger.published().clone();
-            match tokio::task::spawn_blocking(move || published.take_snapshot()).await {
-                Ok(Ok((seq, snapshot_bytes))) => {
-                    tracing::info!(seq, bytes = snapshot_bytes, "a snapshot is taken");
-                    // So that no more is written for snapshots than for the log itself.
-                    due_after = SNAPSHOT_LOG_BYTES.max(snapshot_bytes);
-                    let before = std::mem::replace(&mut last, seq);
-                    bytes_at_last = bytes;
-                    if retention_hours > 0 {
-                        drop_old_segments(&ledger, before, retention_hours, end).await;
-                    }
-                }
-                Ok(Err(error)) => failed("a snapshot could not be taken", &error, end),
-                Err(error) => tracing::error!(%error, "a snapshot could not be taken"),
-            }
-        }
-        let grown = bytes_indexed.is_none_or(|then| bytes.saturating_sub(then) >= INDEX_LOG_BYTES);
-        if grown || !running || ledger.published().is_index_damaged() {
-            index_orders(&ledger, end).await;
-            bytes_indexed = Some(ledger.published().journal.size().bytes);
-        }
+        upkeep.round(!running).await;
         if !running {
             return;
         }
@@ -178,8 +223,170 @@ async fn wait(period: Duration, stop: &CancellationToken) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use shared::clock::{Clock, ManualClock};
+    use shared::domain::ids::ProductId;
+    use shared::domain::inventory::{
+        Atomicity, Command, Details, Move, NewProduct, Reason, fingerprint,
+    };
+    use shared::domain::origin::Origin;
 
     use super::*;
+    use crate::config::Settings;
+    use crate::ledger::Request;
+    use crate::startup::{DataLock, OpenLedger, open_ledger};
+
+    const HOUR: i64 = 3_600_000;
+    const FEW: Every = Every {
+        snapshot: 16 * 1024,
+        index: 16 * 1024,
+    };
+
+    /// A life of a central without a service: its ledger, its upkeep, and a clock of its own.
+    struct Life {
+        ledger: Ledger,
+        upkeep: Upkeep,
+        clock: Arc<ManualClock>,
+        threads: crate::ledger::LedgerThreads,
+        lock: DataLock,
+    }
+
+    impl Life {
+        /// Over `dir`, which remembers keys and keeps events for an hour.
+        async fn begin(dir: &Path) -> Self {
+            let settings = Settings {
+                data_dir: dir.to_owned(),
+                segment_bytes: 1_024,
+                event_retention_hours: 1,
+                idempotency_retention_hours: 1,
+                ..Settings::default()
+            };
+            let config = Config::check(settings).unwrap();
+            let clock = Arc::new(ManualClock::default());
+            let opened = open_ledger(&config, Vec::new(), Arc::clone(&clock) as Arc<dyn Clock>);
+            let OpenLedger {
+                ledger,
+                threads,
+                snapshot_seq,
+                lock,
+            } = opened.await.unwrap();
+            let end: End = |error| panic!("{error}");
+            let upkeep = Upkeep::new(ledger.clone(), snapshot_seq, 1, end, FEW);
+            Self {
+                ledger,
+                upkeep,
+                clock,
+                threads,
+                lock,
+            }
+        }
+
+        async fn decide(&self, command: Command) {
+            let request = Request {
+                origin: Origin::internal("test"),
+                fingerprint: fingerprint(&command, None),
+                command: command.into(),
+            };
+            self.ledger.decide(request).await.unwrap();
+        }
+
+        async fn stock(&self) {
+            let item = NewProduct {
+                product: ProductId::parse("A").unwrap(),
+                details: Details {
+                    name: "A".to_owned().into(),
+                    ..Details::default()
+                },
+                on_hand: 1_000_000,
+            };
+            let items = vec![item];
+            let atomicity = Atomicity::All;
+            self.decide(Command::Create { items, atomicity }).await;
+        }
+
+        /// Sells one unit, a good while after the last.
+        async fn sell(&self) {
+            self.clock.advance_millis(HOUR);
+            let line = Move {
+                product: ProductId::parse("A").unwrap(),
+                delta: -1,
+                reason: Reason::Sale,
+                expected_version: None,
+                reference: None,
+                note: None,
+            };
+            let lines = vec![line];
+            let atomicity = Atomicity::All;
+            self.decide(Command::Move { lines, atomicity }).await;
+        }
+
+        /// Sells until so many bytes of log have come after record `seq`.
+        async fn sell_bytes_after(&self, seq: u64, bytes: u64) {
+            while self.upkeep.bytes_after(seq) < bytes {
+                self.sell().await;
+            }
+        }
+
+        /// Ends without a last round, as a kill does.
+        async fn kill(self) {
+            let threads = self.threads;
+            let stop = tokio::task::spawn_blocking(move || threads.stop());
+            stop.await.unwrap();
+            drop(self.lock);
+        }
+    }
+
+    #[tokio::test]
+    async fn snapshots_are_equally_far_apart_though_retention_shortens_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut life = Life::begin(dir.path()).await;
+        life.stock().await;
+        let mut taken = vec![0];
+        while taken.len() < 6 {
+            life.sell().await;
+            life.upkeep.round(false).await;
+            if taken.last() != Some(&life.upkeep.snapshot) {
+                taken.push(life.upkeep.snapshot);
+            }
+            assert!(
+                life.ledger.published().head().seq < 1_000,
+                "no more snapshots after {taken:?}"
+            );
+        }
+        let oldest = life.ledger.published().journal.oldest().seq;
+        assert!(oldest > taken[2], "retention has dropped nothing");
+        let apart = taken.windows(2).map(|two| two[1] - two[0]);
+        let (least, most) = (apart.clone().min().unwrap(), apart.max().unwrap());
+        // Record sizes and segments do not divide evenly.
+        assert!(most * 4 < least * 5, "{taken:?}");
+        life.kill().await;
+    }
+
+    #[tokio::test]
+    async fn what_lives_that_were_killed_have_written_counts_towards_the_next_snapshot() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut life = Life::begin(dir.path()).await;
+        life.stock().await;
+        life.upkeep.round(true).await;
+        let snapshot = life.upkeep.snapshot;
+        assert!(snapshot > 0);
+        life.sell_bytes_after(snapshot, FEW.snapshot / 2).await;
+        life.kill().await;
+
+        let mut life = Life::begin(dir.path()).await;
+        life.upkeep.round(false).await;
+        assert_eq!(life.upkeep.snapshot, snapshot, "it is not due yet");
+        life.sell_bytes_after(snapshot, FEW.snapshot).await;
+        life.kill().await;
+
+        let mut life = Life::begin(dir.path()).await;
+        assert_eq!(life.upkeep.snapshot, snapshot);
+        life.upkeep.round(false).await;
+        assert!(life.upkeep.snapshot > snapshot, "it was due long ago");
+        life.kill().await;
+    }
 
     #[test]
     fn a_failed_sync_ends_the_process_and_a_full_disk_does_not() {

@@ -155,6 +155,12 @@ impl JournalReader for MemoryLog {
         LogSize { bytes, segments: 1 }
     }
 
+    fn bytes_from(&self, seq: u64) -> u64 {
+        let frames = self.frames.lock();
+        let after = frames.iter().filter(|frame| frame.header.next_seq() > seq);
+        after.map(|frame| frame.bytes.len() as u64).sum()
+    }
+
     fn on_commit(&self, notify: Arc<dyn Fn() + Send + Sync>) {
         self.listeners.lock().push(notify);
     }

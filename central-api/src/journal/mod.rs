@@ -74,6 +74,10 @@ pub trait JournalReader: Send + Sync + fmt::Debug {
     /// Bytes and files that the log takes.
     fn size(&self) -> LogSize;
 
+    /// Bytes of the log from record `seq` on, without reading it: a little more where the frame of
+    /// `seq` has no entry of its own in the tables. What retention drops before `seq` changes nothing.
+    fn bytes_from(&self, seq: u64) -> u64;
+
     /// Calls `notify` after every frame that anybody committed, where several may.
     fn on_commit(&self, notify: Arc<dyn Fn() + Send + Sync>);
 

@@ -275,6 +275,14 @@ impl JournalReader for Segments {
         }
     }
 
+    fn bytes_from(&self, seq: u64) -> u64 {
+        let table = self.table.lock();
+        let within = table.partition_point(|segment| segment.seq <= seq);
+        let from = table.get(within.saturating_sub(1)..).unwrap_or_default();
+        let bytes: u64 = from.iter().map(|segment| segment.bytes).sum();
+        bytes - from.first().map_or(0, |segment| segment.place_of(seq))
+    }
+
     fn on_commit(&self, _notify: Arc<dyn Fn() + Send + Sync>) {}
 
     fn drop_before(&self, seq: u64) -> Result<(), JournalError> {

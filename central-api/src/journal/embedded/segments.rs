@@ -80,6 +80,14 @@ impl Segment {
         }
     }
 
+    /// Where the last known frame begins that is not behind record `seq`.
+    pub(super) fn place_of(&self, seq: u64) -> u64 {
+        let places = self.places.as_deref().unwrap_or_default();
+        let behind = places.partition_point(|place| place.first.seq <= seq);
+        let last = behind.checked_sub(1).and_then(|at| places.get(at));
+        last.map_or(0, |place| place.at)
+    }
+
     /// Notes a frame at the end, if the table has none near it.
     pub(super) fn note(&mut self, header: &Header) {
         let at = self.bytes;

@@ -288,6 +288,29 @@ fn where_the_log_begins_is_known_without_reading() {
     assert_eq!(disk.reads(), before);
 }
 
+#[test]
+fn how_much_log_follows_a_record_does_not_change_when_what_is_before_it_is_dropped() {
+    let disk = Hooked::new();
+    let length = |seq| frame(seq).header.frame_bytes();
+    let journal = aged(&disk, 1_000, 40);
+    let reader = journal.reader();
+    let all = reader.size().bytes;
+    assert_eq!(reader.bytes_from(1), all);
+    reader.drop_before(20).unwrap();
+    let begins = reader.oldest().seq;
+    let (dropped, left): (u64, u64) = (
+        (1..begins).map(length).sum(),
+        (begins..=40).map(length).sum(),
+    );
+    assert!(dropped > 0);
+    assert_eq!(all, dropped + left);
+    assert_eq!(reader.bytes_from(begins), left);
+    // Between two entries of a table it counts from the one before.
+    let exact: u64 = (30..=40).map(length).sum();
+    assert!((exact..exact + 1_000).contains(&reader.bytes_from(30)));
+    assert!(reader.bytes_from(41) <= 1_000);
+}
+
 /// Writes a snapshot at `seq`.
 fn snapshot(journal: &Embedded, seq: u64) -> Result<(), JournalError> {
     let mut parts = std::iter::once(vec![b'x'; 4_096]);
