@@ -40,7 +40,8 @@ shared::problem_set! {
     /// What a movement can be refused for.
     UpdateProblems = InvalidRequest | MissingProductId | InvalidDelta | IdempotencyKeyRequired
         | IdempotencyKeyReused | ProductNotFound | InsufficientInventory | VersionConflict
-        | PreconditionFailed | StockOutOfRange | Overloaded | ShuttingDown | Timeout;
+        | PreconditionFailed | StockOutOfRange | BatchRefused | Overloaded | ShuttingDown
+        | Timeout;
 }
 
 /// Applies movements of stock.
@@ -166,15 +167,16 @@ impl Ask<'_> {
         let (decided, replayed) = decide(self.state, self.origin(key), command).await?;
         let mut rows = Rows::default();
         rows.decided(&decided);
-        let reasons = || refusal::reasons(&decided.decision).map(|(_, reason)| reason);
-        // That it was refused as a whole is a conflict, wherever one is among the reasons.
-        let conflict = |reason: &&Rejection| refusal::code(reason).status() == StatusCode::CONFLICT;
-        let reason = reasons().find(conflict).or_else(|| reasons().next());
-        let answer = match reason {
-            None => rows.into_response(self.store.as_ref(), StatusCode::OK),
-            Some(reason) => {
+        let reasons = refusal::reasons(&decided.decision).map(|(_, reason)| refusal::code(reason));
+        let codes: Vec<_> = reasons.collect();
+        let answer = match codes.as_slice() {
+            [] => rows.into_response(self.store.as_ref(), StatusCode::OK),
+            codes => {
+                // That nothing was applied is a conflict, whatever the lines were refused for.
+                let is_conflict = |code: &&ProblemCode| code.status() == StatusCode::CONFLICT;
+                let code = codes.iter().find(is_conflict).copied();
                 let mut problem = Problem::new(
-                    refusal::code(reason),
+                    code.unwrap_or(ProblemCode::BatchRefused),
                     "nothing was applied: at least one line was refused",
                 );
                 let decision = &decided.decision;

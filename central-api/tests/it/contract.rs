@@ -384,5 +384,19 @@ async fn a_batch_that_happens_whole_or_not_at_all_says_why_not() {
     let rows = problem["results"].as_array().unwrap();
     assert_eq!(rows.len(), 4);
     assert!(rows.iter().all(|row| row["applied"] == false), "{problem}");
+    // Lines that name nothing are no conflict by themselves; that nothing was applied is one.
+    let lines = [line("A", -1), line("none", -1), line("gone", -1)];
+    let body =
+        json!({"storeId": "store-s1", "atomicity": "all", "idempotencyKey": "l", "updates": lines});
+    for _ in 0..2 {
+        let problem = bad(&central, body.clone(), 409, "batch_refused").await;
+        assert_eq!(fields(&problem), ["updates[1]", "updates[2]"], "{problem}");
+        let words = problem["results"].as_array().unwrap()[1..].iter();
+        let words: Vec<_> = words
+            .map(|row| row["errorType"].as_str().unwrap())
+            .collect();
+        assert_eq!(words, ["product_not_found"; 2], "{problem}");
+        assert_eq!(problem["summary"]["succeeded"], 0, "{problem}");
+    }
     assert_eq!(units(&central, "A").await, 100);
 }

@@ -39,6 +39,8 @@ macro_rules! codes {
 codes! {
     /// The body is not what its content type says, or breaks a rule of the request's shape.
     BadRequest = "bad_request", "The request is malformed.";
+    /// A batch that happens whole or not at all was refused, and no line for a conflict of its own.
+    BatchRefused = "batch_refused", "Nothing of the batch was applied.";
     /// The caller took longer than allowed to send the request.
     BodyTimeout = "body_timeout", "The request body arrived too slowly.";
     /// The body is larger than allowed.
@@ -166,7 +168,8 @@ impl ProblemCode {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::InsufficientInventory
+            Self::BatchRefused
+            | Self::InsufficientInventory
             | Self::IllegalTransition
             | Self::NotRefundable
             | Self::OrderExists
@@ -217,6 +220,7 @@ impl ProblemCode {
             | Self::ShuttingDown
             | Self::Timeout => true,
             Self::BadRequest
+            | Self::BatchRefused
             | Self::BodyTooLarge
             | Self::EventsError
             | Self::Forbidden
@@ -269,6 +273,7 @@ impl ProblemCode {
             // that may come after the deed.
             Self::Timeout | Self::Internal | Self::InjectedFault => false,
             Self::BadRequest
+            | Self::BatchRefused
             | Self::BodyTimeout
             | Self::BodyTooLarge
             | Self::CentralUnavailable
