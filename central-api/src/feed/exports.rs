@@ -7,7 +7,8 @@
 //! reads; nothing is taken away from under it.
 //!
 //! What must stay true: a snapshot is handed out only when the log has published its offset, and
-//! only if its digest is the one that the log has there.
+//! only if its digest is the one that the log has there; and only while the log still has the events
+//! behind it.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -163,11 +164,14 @@ impl Exports {
         }
     }
 
-    /// The snapshot with this name, if it is still kept.
+    /// The snapshot with this name, if it is still kept and the log goes on where it ends: the one
+    /// before the newest may be older than what retention has dropped.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<Arc<Export>> {
+    pub fn find(&self, name: &str, published: &Published) -> Option<Arc<Export>> {
+        let oldest = published.journal.oldest().offsets.inventory;
         let kept = self.kept.read();
-        kept.iter().find(|export| export.name() == name).cloned()
+        let mut kept = kept.iter().filter(|export| export.offset >= oldest);
+        kept.find(|export| export.name() == name).cloned()
     }
 
     /// A snapshot that is recent enough to start from; makes one if there is none.

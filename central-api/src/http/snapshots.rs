@@ -80,7 +80,7 @@ fn unmade(error: &ExportError) -> Problem {
 /// One snapshot, whole.
 ///
 /// # Errors
-/// 404 if it is not, or no longer, kept.
+/// 404 if it is not, or no longer, kept, or if the log no longer has the events behind it.
 #[utoipa::path(
     get, path = "/v1/inventory/snapshots/{name}", tag = "feed", operation_id = "snapshot", security(("apiKey" = [])),
     params(("name" = String, Path, description = "As the newest one's address says it: gen-offset", example = "8a7fd1e200aa31c4-4")),
@@ -102,7 +102,8 @@ pub async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let export = state.shared.exports.find(&name).ok_or_else(|| {
+    let kept = state.shared.exports.find(&name, state.ledger.published());
+    let export = kept.ok_or_else(|| {
         Problem::new(
             ProblemCode::NotFound,
             "there is no such snapshot; ask for the newest",

@@ -273,9 +273,9 @@ async fn all_who_ask_at_once_share_one_and_the_one_before_is_still_there() {
         made.push(next);
         later(limits::EXPORT_REUSE * 2).await;
     }
-    assert!(exports.find(&made[2].name()).is_some());
-    assert!(exports.find(&made[1].name()).is_some());
-    assert!(exports.find(&made[0].name()).is_none());
+    assert!(exports.find(&made[2].name(), published).is_some());
+    assert!(exports.find(&made[1].name(), published).is_some());
+    assert!(exports.find(&made[0].name(), published).is_none());
     // Whoever is loading the first one reads it to its end all the same.
     let mut text = Vec::new();
     first.text().unwrap().read_to_end(&mut text).unwrap();
@@ -288,6 +288,42 @@ async fn all_who_ask_at_once_share_one_and_the_one_before_is_still_there() {
     decide(ledger, movement("P-3", -1)).await;
     let new = exports.current(published).await.unwrap();
     assert!(new.offset > same.offset, "old, and something has happened");
+    central.stop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_behind_which_events_are_gone_is_gone_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let central = Served::start_with(&dir, |config| config.segment_bytes = 4_096).await;
+    let ledger = &central.ledger;
+    decide(ledger, create((0..10).map(|n| format!("P-{n}")), 1_000)).await;
+    let newest = async || {
+        let redirect = central.get("/v1/inventory/snapshot").await;
+        assert_eq!(redirect.status, 307);
+        redirect.header("location").to_owned()
+    };
+    let older = newest().await;
+    for _ in 0..100 {
+        decide(ledger, movement("P-2", -1)).await;
+    }
+    assert_eq!(newest().await, older, "it is recent");
+    assert_eq!(central.get(&older).await.status, 200);
+    let journal = &ledger.published().journal;
+    journal.drop_before(ledger.published().head().seq).unwrap();
+    assert!(journal.oldest().offsets.inventory > 10);
+    // Dropped as the newest, it is made anew; as the one before it is kept, but leads nowhere.
+    for again in ["before a newer one is made", "after"] {
+        let gone = central.get(&older).await.expect(404);
+        assert_eq!(gone["code"], "not_found", "{again}");
+        assert_eq!(gone["snapshotUrl"], "/v1/inventory/snapshot");
+        let next = newest().await;
+        assert_ne!(next, older);
+        let name = next.rsplit_once('/').unwrap().1;
+        let (log_gen, offset) = name.rsplit_once('-').unwrap();
+        assert_eq!(load(&central.get(&next).await.bytes).offset, 110);
+        let events = format!("/v1/inventory/events?gen={log_gen}&offset={offset}");
+        central.get(&events).await.expect(200);
+    }
     central.stop().await;
 }
 
