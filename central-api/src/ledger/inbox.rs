@@ -191,3 +191,54 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::domain::ids::ProductId;
+    use shared::domain::inventory::{Atomicity, Command, Deletion, fingerprint};
+    use shared::domain::origin::Origin;
+
+    use super::*;
+
+    fn submit(inbox: &Inbox, commands: usize) -> Result<oneshot::Receiver<Reply>, Refused> {
+        let command = Command::Delete {
+            items: vec![Deletion {
+                product: ProductId::parse("A").unwrap(),
+                expected_version: None,
+                force: false,
+            }],
+            atomicity: Atomicity::All,
+        };
+        let request = || Request {
+            origin: Origin::internal("test"),
+            fingerprint: fingerprint(&command, None),
+            command: command.clone().into(),
+        };
+        let (reply, answer) = oneshot::channel();
+        inbox.submit(Submission {
+            requests: (0..commands).map(|_| request()).collect(),
+            lane: 0,
+            reply,
+        })?;
+        Ok(answer)
+    }
+
+    #[test]
+    fn a_full_queue_takes_nothing_of_a_submission_until_the_writer_came_by() {
+        let inbox = Inbox::new(2);
+        let _first = submit(&inbox, 1).unwrap();
+        assert_eq!(submit(&inbox, 2).unwrap_err(), Refused::Full);
+        assert_eq!(inbox.depth(), 1, "nor a part of it");
+        let _second = submit(&inbox, 1).unwrap();
+        assert_eq!(submit(&inbox, 1).unwrap_err(), Refused::Full);
+        let mut batch = Vec::new();
+        assert!(matches!(inbox.take(&mut batch, None), Taken::Work));
+        let sizes: Vec<_> = batch.iter().map(|one| one.requests.len()).collect();
+        assert_eq!(sizes, [1, 1]);
+        assert_eq!(inbox.depth(), 0);
+        assert_eq!(submit(&inbox, 3).unwrap_err(), Refused::Full);
+        let _both = submit(&inbox, 2).unwrap();
+        inbox.close();
+        assert_eq!(submit(&inbox, 1).unwrap_err(), Refused::Closed);
+    }
+}

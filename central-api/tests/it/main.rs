@@ -21,6 +21,7 @@ mod faults;
 mod feed;
 mod feeds;
 mod first_key;
+mod full_queue;
 mod head;
 mod headers;
 mod history;

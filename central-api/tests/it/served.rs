@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use central_api::config::{Config, PaymentConfig};
 use central_api::http::{self, AppState};
-use central_api::ledger::{Decided, Ledger, LedgerThreads, Outcome, Request};
+use central_api::journal::LogGen;
+use central_api::journal::memory::{MemoryJournal, MemoryLog};
+use central_api::ledger::{
+    Decided, Fold, KeyRetention, Ledger, LedgerOptions, LedgerThreads, Outcome, Request,
+};
 use central_api::payments::{self, Guarded};
 use central_api::startup::{DataLock, OpenLedger, open_ledger};
 use reqwest::header::{HeaderMap, HeaderName};
@@ -42,7 +46,7 @@ pub(crate) struct Served {
     pub(crate) client: reqwest::Client,
     base: String,
     threads: LedgerThreads,
-    lock: DataLock,
+    lock: Option<DataLock>,
     server: JoinHandle<ServeReport>,
     pub(crate) shutdown: CancellationToken,
 }
@@ -129,8 +133,34 @@ impl Served {
             lock,
             ..
         } = open_ledger(&config, Vec::new(), clock).await.unwrap();
+        Self::serve(&config, payments, (ledger, threads), Some(lock)).await
+    }
+
+    /// Starts over a log in memory, where a test may hold the right to write.
+    pub(crate) async fn start_in_memory(dir: &TempDir, log: &Arc<MemoryLog>) -> Self {
+        let config = config(dir.path().to_owned());
+        let keys = KeyRetention::default();
+        let options = LedgerOptions {
+            clock: Arc::new(SystemClock),
+            log_gen: LogGen(1),
+            keys,
+            homes: Vec::new(),
+            fatal: Box::new(|error| panic!("{error}")),
+        };
+        let journal = Box::new(MemoryJournal::new(Arc::clone(log)));
+        let ledger = Ledger::start(journal, Fold::empty(keys), options).unwrap();
+        let payments = simulated(&config);
+        Self::serve(&config, payments, ledger, None).await
+    }
+
+    async fn serve(
+        config: &Config,
+        payments: Arc<Guarded>,
+        (ledger, threads): (Ledger, LedgerThreads),
+        lock: Option<DataLock>,
+    ) -> Self {
         let shutdown = CancellationToken::new();
-        let state = AppState::new(ledger.clone(), &config, payments, shutdown.clone());
+        let state = AppState::new(ledger.clone(), config, payments, shutdown.clone());
         state.shared.orders.resume();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
