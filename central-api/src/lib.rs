@@ -13,6 +13,7 @@ pub mod first_key;
 pub mod http;
 pub mod import;
 pub mod journal;
+pub mod key_use;
 pub mod ledger;
 pub mod metrics;
 pub mod orders;

@@ -1,19 +1,25 @@
 //! Work in the background. Each task may run at any time, does nothing twice, and takes no input.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use shared::disk::FsDisk;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::http::refusal::chain;
 use crate::journal::JournalError;
+use crate::key_use::KeyUse;
 use crate::ledger::Ledger;
 
 /// How often the index of the catalogue is brought up to date when nobody lists it.
 const MAINTAIN_EVERY: Duration = Duration::from_millis(250);
 /// How often it is looked whether a snapshot is due.
 const SNAPSHOT_CHECK: Duration = Duration::from_secs(5);
+/// How often it is written down when API keys were used.
+const KEY_USES_EVERY: Duration = Duration::from_secs(60);
 /// Bytes of log after the last snapshot that make one due, unless the snapshot itself is larger:
 /// about two seconds of a start.
 const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
@@ -54,7 +60,39 @@ pub(crate) fn start(
     let maintain = tokio::spawn(maintain(ledger.clone(), shutdown.clone()));
     let upkeep = Upkeep::new(ledger.clone(), snapshot_seq, retention_hours, end, EVERY);
     let upkeep = tokio::spawn(keep_up(upkeep, shutdown.clone()));
-    Tasks(vec![maintain, upkeep])
+    let uses = tokio::spawn(key_uses(
+        ledger.clone(),
+        config.data_dir.clone(),
+        shutdown.clone(),
+    ));
+    Tasks(vec![maintain, upkeep, uses])
+}
+
+/// Writes down when API keys were used, every minute and at the end.
+async fn key_uses(ledger: Ledger, dir: PathBuf, shutdown: CancellationToken) {
+    let published = Arc::clone(ledger.published());
+    let restore = move || KeyUse::restore(&FsDisk, &dir, &published.access);
+    let Ok(mut uses) = tokio::task::spawn_blocking(restore).await else {
+        return;
+    };
+    loop {
+        let running = wait(KEY_USES_EVERY, &shutdown).await;
+        let published = Arc::clone(ledger.published());
+        let save = move || {
+            let saved = uses.save(&FsDisk, &published.access);
+            (uses, saved)
+        };
+        let Ok((kept, saved)) = tokio::task::spawn_blocking(save).await else {
+            return;
+        };
+        uses = kept;
+        if let Err(error) = saved {
+            tracing::warn!(%error, "when API keys were used last could not be written down");
+        }
+        if !running {
+            return;
+        }
+    }
 }
 
 /// Keeps the backlog of the catalogue's index small.

@@ -7,6 +7,7 @@
 //! Where retention has dropped the beginning, the oldest snapshot is taken as given, and the records
 //! before it are checked for their frames and numbers only.
 
+mod access;
 mod books;
 mod held;
 mod orders;

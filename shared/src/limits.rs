@@ -218,6 +218,13 @@ pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// Remembered idempotency keys (about 64 bytes each in memory).
 pub const IDEMPOTENCY_KEYS: usize = 2_000_000;
 
+/// API keys that were created and are remembered, those that ended included; half a kilobyte each.
+pub const API_KEYS: usize = 10_000;
+/// Longest time in seconds for which a secret still counts after another took its place: a month.
+pub const API_KEY_OVERLAP_SECONDS: i64 = 30 * 24 * 3_600;
+/// That time where nobody asks for another: a day.
+pub const API_KEY_OVERLAP_SECONDS_DEFAULT: i64 = 24 * 3_600;
+
 /// Bytes up to which an answer is sent as it is: packing it would cost both ends more than it saves.
 pub const PLAIN_BYTES: usize = 1_024;
 /// Bytes up to which packing is done where the answer is made, in well under a millisecond; more

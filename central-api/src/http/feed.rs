@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Uri};
 use shared::clock::Clock;
 use shared::limits;
-use shared::service::auth::{Caller, Scope};
+use shared::service::auth::{Caller, Scope, unknown_key};
 use shared::service::encoding::Coding;
 use shared::service::feed::{self, Answered};
 use shared::service::openapi::feed::{FeedAnswer, FeedParams};
@@ -77,7 +77,7 @@ pub async fn get_events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    let feed = Feed::of(&state, Stream::Inventory);
+    let feed = Feed::of(&state, caller, Stream::Inventory);
     feed.answered(&uri, &headers).await
 }
 
@@ -115,21 +115,23 @@ pub async fn get_order_events(
         let sentence = "this key is bound to a store, and the feed has every store's orders";
         return Err(Problem::new(ProblemCode::Forbidden, sentence));
     }
-    let feed = Feed::of(&state, Stream::Orders);
+    let feed = Feed::of(&state, caller, Stream::Orders);
     feed.answered(&uri, &headers).await
 }
 
-/// One of the two feeds.
+/// One of the two feeds, and who reads it.
 #[derive(Clone)]
 struct Feed {
     state: AppState,
+    caller: Caller,
     stream: Stream,
 }
 
 impl Feed {
-    fn of(state: &AppState, stream: Stream) -> Self {
+    fn of(state: &AppState, caller: Caller, stream: Stream) -> Self {
         Self {
             state: state.clone(),
+            caller,
             stream,
         }
     }
@@ -162,6 +164,9 @@ impl Feed {
         let ahead_deadline = deadline.min(Instant::now() + limits::FEED_AHEAD_WAIT);
         let mut waited = false;
         loop {
+            if waited && self.caller.has_ended(self.state.ledger.now()) {
+                return Err(unknown_key());
+            }
             moves.mark_unchanged();
             let head = self.head();
             let oldest = self.oldest();
@@ -306,7 +311,8 @@ impl Feed {
         if ask.offset > head.offset {
             return Err(self.ahead(ask.offset, head));
         }
-        Ok(sse::stream(self.clone().runs(ask.offset)))
+        let ended = self.caller.ended(self.state.ledger.now());
+        Ok(sse::stream(self.clone().runs(ask.offset), ended))
     }
 
     fn runs(self, offset: u64) -> impl futures_util::Stream<Item = Vec<Event>> {

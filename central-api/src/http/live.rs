@@ -67,6 +67,7 @@ pub async fn stream(
     let moves = published.moves();
     let head = published.head();
     let shutdown = state.shutdown.clone();
+    let ended = caller.ended(state.ledger.now());
     let orders = if caller.store().is_some() {
         Orders::Untold
     } else if headers.contains_key(LAST_EVENT_ID) {
@@ -80,7 +81,7 @@ pub async fn stream(
         orders,
         told: None,
     };
-    Ok(page(source, &headers, head.offset, shutdown))
+    Ok(page(source, &headers, head.offset, shutdown, ended))
 }
 
 /// Where a page stands among the events of orders.

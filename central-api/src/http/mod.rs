@@ -5,6 +5,8 @@
 //! sign that something belongs one layer down.
 
 pub mod admin_products;
+pub mod api_key_body;
+pub mod api_keys;
 pub mod breakers;
 pub mod counts;
 mod decision;
@@ -144,6 +146,9 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::reset))
         .routes(routes!(faults::get, faults::put))
+        .routes(routes!(api_keys::list, api_keys::create).layer(from_fn(compress)))
+        .routes(routes!(api_keys::get, api_keys::revoke))
+        .routes(routes!(api_keys::rotate))
         .routes(routes!(admin_products::create).layer(from_fn(compress)))
         .routes(routes!(admin_products::set).layer(from_fn(compress)))
         .routes(routes!(admin_products::delete).layer(from_fn(compress)))

@@ -80,7 +80,8 @@ pub async fn get(
     let id = order.order_id.clone();
     if sse::is_wanted(&headers) {
         let after = last_seen(&headers)?.unwrap_or(after);
-        return Ok(sse::stream(runs(state, id, after)));
+        let ended = caller.ended(state.ledger.now());
+        return Ok(sse::stream(runs(state, id, after), ended));
     }
     let limit = limit.unwrap_or(limits::HISTORY_LIMIT_DEFAULT);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

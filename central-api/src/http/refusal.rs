@@ -39,6 +39,11 @@ pub const fn code(rejection: &Rejection) -> ProblemCode {
         Rejection::TotalTooLarge {} => ProblemCode::TotalTooLarge,
         Rejection::NotRefundable { .. } => ProblemCode::NotRefundable,
         Rejection::PaymentUnavailable {} => ProblemCode::PaymentUnavailable,
+        Rejection::ApiKeyExists { .. } => ProblemCode::ApiKeyExists,
+        Rejection::ApiKeyNotFound { .. } => ProblemCode::ApiKeyNotFound,
+        Rejection::ApiKeyEnded { .. } => ProblemCode::ApiKeyEnded,
+        Rejection::ApiKeyExpiryPast { .. } => ProblemCode::InvalidRequest,
+        Rejection::TooManyApiKeys {} => ProblemCode::TooManyApiKeys,
         // The saga alone asks for such; nobody else is answered this.
         Rejection::NotAwaited { .. } => ProblemCode::Internal,
     }
@@ -159,6 +164,11 @@ fn of_books(problem: Problem, rejection: &Rejection) -> Problem {
         Rejection::NotRefundable { payment_id, .. } => {
             problem.with("paymentId", payment_id.as_str())
         }
+        Rejection::ApiKeyExists { key_id, .. } => problem.with("keyId", key_id.as_str()),
+        Rejection::ApiKeyNotFound { key_id } => problem.with("keyId", &**key_id),
+        Rejection::ApiKeyEnded { key_id, ended_at } => problem
+            .with("keyId", key_id.as_str())
+            .with("endedAt", ended_at.to_string()),
         _ => problem,
     }
 }

@@ -4,10 +4,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use shared::service::auth::{ApiKeys, Authenticate, Caller};
+use shared::service::auth::{ApiKeys, Authenticate, Caller, CreatedKey, presented_key};
 use shared::service::cors::Origins;
 use shared::service::metrics::HttpMetrics;
-use shared::wire::problem::Problem;
+use shared::wire::problem::{Problem, ProblemCode};
 use tokio_util::sync::CancellationToken;
 
 use super::refusal;
@@ -17,7 +17,7 @@ use crate::faults::Faults;
 use crate::feed::exports::Exports;
 use crate::feed::packed::PackedSlices;
 use crate::journal::JournalError;
-use crate::ledger::{Ledger, Published};
+use crate::ledger::{Ledger, NotOpened, Published};
 use crate::orders::Runner;
 use crate::payments::Guarded;
 
@@ -140,6 +140,19 @@ impl AppState {
 
 impl Authenticate for AppState {
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let presented = presented_key(headers)?;
+        if let Some(created) = CreatedKey::parse(presented) {
+            let now = self.ledger.now();
+            match self.ledger.published().access.find(created, now) {
+                Ok(caller) => return Ok(caller),
+                Err(NotOpened::Ended(at)) => {
+                    let sentence = format!("this API key's time was over at {at}");
+                    return Err(Problem::new(ProblemCode::Unauthorized, sentence));
+                }
+                // A key of the settings may look like one of ours.
+                Err(NotOpened::Unknown) => {}
+            }
+        }
         self.shared.keys.authenticate(headers)
     }
 }

@@ -1,7 +1,7 @@
 //! What readers see of the ledger: the view, the recent events, where the log stands.
 //!
 //! One value that everybody shares, so that a list, a feed and a snapshot speak of the same log. The
-//! flusher alone changes it, frame by frame, and in this order: ring, generations, products, then
+//! flusher alone changes it, frame by frame, and in this order: ring, generations, API keys, products, then
 //! orders and reservations and the head, which are one for readers. Whoever has seen a head therefore
 //! finds everything below it, and whoever has seen an order finds a head that has come so far.
 //!
@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use super::access::AccessBook;
 use super::books::Books;
 use super::fold::Fold;
 use super::herald::{Heralds, Replies};
@@ -45,6 +46,8 @@ pub struct Published {
     pub view: Catalogue,
     /// Reservations and orders.
     pub books: Books,
+    /// API keys.
+    pub access: AccessBook,
     /// Recent events of products.
     pub ring: Ring,
     /// Recent events of orders.
@@ -110,6 +113,7 @@ impl Published {
             }),
             view: Catalogue::load(entries_of(fold), head),
             books: Books::of(&fold.state),
+            access: AccessBook::of(&fold.state.access, fold.seq),
             ring: Ring::new(limits::FEED_RING_BYTES),
             order_ring: Ring::new(limits::FEED_RING_BYTES),
             slices: SharedSlices::default(),
@@ -310,6 +314,7 @@ impl Published {
             entries: copied,
             reservations: self.books.copy_reservations(),
             orders: self.books.copy_orders(),
+            access: self.access.copy(),
         };
         let cut = Cut::complete(copied, since, &*self.journal, self.retention)?;
         let mut bytes = 0;
@@ -338,6 +343,12 @@ impl Published {
         if !publication.generations.is_empty() {
             let generations = publication.generations.drain(..);
             self.generations.write().extend(generations);
+        }
+        for decided in &publication.decided {
+            let keys = &decided.decision.api_keys;
+            if let Some(seq) = decided.seq.filter(|_| !keys.is_empty()) {
+                self.access.put(keys, seq);
+            }
         }
         let mut moved = false;
         publication.show(&self.view, &self.books, |head| {

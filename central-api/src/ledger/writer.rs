@@ -310,7 +310,11 @@ impl Writer {
 
     /// For each product and order that the decision is about, the last record about it.
     fn previous_records(&self, decision: &Decision) -> Previous {
-        let State { inventory, orders } = &self.fold.state;
+        let State {
+            inventory,
+            orders,
+            access: _,
+        } = &self.fold.state;
         let mut products: Vec<(ProductId, u64)> = Vec::with_capacity(decision.results.len().min(8));
         let mut add = |id: &ProductId| {
             let entry = inventory.entry(id.as_str());

@@ -1,4 +1,4 @@
-//! The names of an order and of what belongs to it.
+//! The names of an order and of what belongs to it, and of other things that central names.
 //!
 //! One token names all three, so that the order of a payment is found without an index: `ord-…`,
 //! `res-…`, `pay-…`. The token sorts by time (milliseconds, then 80 random bits, in the alphabet of
@@ -6,8 +6,10 @@
 //! the convenience of people who read lists.
 
 use shared::clock::Timestamp;
-use shared::domain::ids::{OrderId, PaymentId, ReservationId};
+use shared::domain::ids::{ApiKeyId, OrderId, PaymentId, ReservationId};
 
+/// What the id of every API key begins with; its token follows.
+const API_KEY: &str = "key-";
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// The names of one new order.
@@ -42,6 +44,19 @@ pub fn reservation_id(now: Timestamp, random: u128) -> ReservationId {
     ReservationId::parse(&text).expect("letters, digits and a hyphen make an id")
 }
 
+/// The id of the API key with this token, if there can be one.
+#[must_use]
+pub fn api_key_id(token: &str) -> Option<ApiKeyId> {
+    ApiKeyId::parse(&format!("{API_KEY}{token}")).ok()
+}
+
+/// The token of an API key, by which it is found when it is presented.
+#[must_use]
+pub fn token_of(key: &ApiKeyId) -> &str {
+    let id = key.as_str();
+    id.strip_prefix(API_KEY).unwrap_or(id)
+}
+
 /// The order that a payment belongs to, if it can belong to one.
 #[must_use]
 pub fn order_of(payment: &str) -> Option<OrderId> {
@@ -49,7 +64,7 @@ pub fn order_of(payment: &str) -> Option<OrderId> {
     OrderId::parse(&format!("ord-{token}")).ok()
 }
 
-fn token(now: Timestamp, random: u128) -> String {
+pub(crate) fn token(now: Timestamp, random: u128) -> String {
     let millis = u128::from(now.as_millis().unsigned_abs());
     let bits = millis << 80 | (random & ((1 << 80) - 1));
     (0..26)

@@ -12,7 +12,7 @@ use shared::domain::order::Order;
 use shared::wire::event::{Batch, FeedEvent};
 use shared::wire::product::Encoder;
 
-use super::{books, orders};
+use super::{access, books, orders};
 use crate::journal::record::{RecordHead, Spans, encode_decision, encode_generation};
 use crate::journal::{Body, DecisionRecord, Offsets, Record};
 use crate::ledger::Fold;
@@ -175,6 +175,9 @@ pub(super) fn effect(fold: &Fold, record: &Record) -> Vec<String> {
             changes(fold, record, decision, &mut wrong);
             wrong.extend(books::changes(&fold.state, &decision.decision, record.at));
             wrong.extend(orders::changes(&fold.state, &decision.decision, record.at));
+            let keys = &fold.state.access;
+            let (origin, decision) = (&decision.origin, &decision.decision);
+            wrong.extend(access::changes(keys, decision, origin, record.at));
         }
     }
     wrong
@@ -382,6 +385,8 @@ pub(super) fn differences(
         }
     }
     wrong.extend(books::differences(log, snapshot));
+    let (there, found) = (&log.state.access, &snapshot.state.access);
+    wrong.extend(access::differences(there, found));
     if snapshot.at != log.at {
         wrong.push(format!("it says {}, the log has {}", snapshot.at, log.at));
     }

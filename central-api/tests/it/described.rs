@@ -24,7 +24,7 @@ const NOT_DESCRIBED: [&str; 6] = [
     "/{*__private__axum_fallback}",
 ];
 /// What must happen before anything else, in this order, and what must come last.
-const FIRST: [&str; 13] = [
+const FIRST: [&str; 14] = [
     "createProduct",
     "adminCreateProducts",
     "adminSetProducts",
@@ -38,8 +38,9 @@ const FIRST: [&str; 13] = [
     "releaseProduct",
     "editProduct",
     "heartbeat",
+    "createApiKey",
 ];
-const LAST: [&str; 15] = [
+const LAST: [&str; 16] = [
     "placeOrder",
     "editOrder",
     "confirmOrder",
@@ -54,6 +55,7 @@ const LAST: [&str; 15] = [
     "setOrderStatus",
     "cancelOrder",
     "deleteProduct",
+    "revokeApiKey",
     // From then on calls fail on purpose.
     "setFaults",
 ];
@@ -61,6 +63,8 @@ const LAST: [&str; 15] = [
 const PUBLIC: [&str; 4] = ["/health", "/health/live", "/health/ready", "/v1/info"];
 /// What names the order of the examples; the real one is made by the service.
 const EXAMPLE_ORDER: &str = "01kf0k8y20zzzzzzzzzzzzzzzz";
+/// What names the API key of the examples, likewise.
+const EXAMPLE_KEY: &str = "01kf0k5m10hhhhhhhhhhhhhhhh";
 
 /// Every path that the router has.
 async fn routed() -> BTreeSet<String> {
@@ -225,9 +229,14 @@ fn an_answer_that_differs_from_its_description_is_noticed() {
 
 /// What names the order that was placed.
 fn order_of(answer: &str) -> String {
-    let order: Value = serde_json::from_str(answer).unwrap();
-    let id = order["orderId"].as_str().unwrap();
-    id.strip_prefix("ord-").unwrap().to_owned()
+    token_of(answer, "orderId")
+}
+
+/// What comes after the hyphen of the id `name`.
+fn token_of(answer: &str, name: &str) -> String {
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    let (_, token) = answer[name].as_str().unwrap().split_once('-').unwrap();
+    token.to_owned()
 }
 
 async fn another_order(central: &TestCentral) -> String {
@@ -251,6 +260,7 @@ async fn every_example_works_and_every_answer_is_as_described() {
     let mut operations = operations(document);
     operations.sort_by_key(|operation| operation.rank(&FIRST, &LAST));
     let mut order = EXAMPLE_ORDER.to_owned();
+    let mut key = EXAMPLE_KEY.to_owned();
     for operation in &operations {
         let id = operation.id();
         if id == "cancelOrder" {
@@ -258,7 +268,8 @@ async fn every_example_works_and_every_answer_is_as_described() {
             order = another_order(&central).await;
         }
         let (path, headers) = operation.address();
-        let mut path = path.replace(EXAMPLE_ORDER, &order);
+        let path = path.replace(EXAMPLE_ORDER, &order);
+        let mut path = path.replace(EXAMPLE_KEY, &key);
         if id == "snapshot" {
             let newest = central.get("/v1/inventory/snapshot").await;
             header(&newest, "location").unwrap().clone_into(&mut path);
@@ -286,6 +297,9 @@ async fn every_example_works_and_every_answer_is_as_described() {
             continue;
         }
         let text = answer.text().await.unwrap();
+        if id == "createApiKey" {
+            key = token_of(&text, "keyId");
+        }
         if id == "placeOrder" {
             order = order_of(&text);
         }

@@ -9,6 +9,7 @@
 mod harness;
 
 mod admin_products;
+mod api_keys;
 mod bodies;
 mod breakers;
 mod compressed;

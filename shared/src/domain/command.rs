@@ -2,7 +2,7 @@
 
 use super::ids::StoreId;
 use super::inventory::Print;
-use super::{inventory, order};
+use super::{access, inventory, order};
 
 /// A command: what one decision is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Command {
     Inventory(inventory::Command),
     /// About an order, and whatever follows for the units it holds.
     Order(order::Command),
+    /// About API keys.
+    Access(access::Command),
 }
 
 impl From<inventory::Command> for Command {
@@ -25,6 +27,12 @@ impl From<order::Command> for Command {
     }
 }
 
+impl From<access::Command> for Command {
+    fn from(command: access::Command) -> Self {
+        Self::Access(command)
+    }
+}
+
 impl Command {
     /// The word for this kind of command in records.
     #[must_use]
@@ -32,6 +40,7 @@ impl Command {
         match self {
             Self::Inventory(command) => command.kind(),
             Self::Order(command) => command.kind(),
+            Self::Access(command) => command.kind(),
         }
     }
 
@@ -48,6 +57,13 @@ impl Command {
                 print.text(order.kind());
                 print.option(store.map(StoreId::as_str));
                 order.print(&mut print);
+                print.finish()
+            }
+            Self::Access(access) => {
+                let mut print = Print::new();
+                print.text(access.kind());
+                print.option(store.map(StoreId::as_str));
+                access.print(&mut print);
                 print.finish()
             }
         }

@@ -6,7 +6,7 @@
 use super::command::Command;
 use super::decision::Decision;
 use super::state::State;
-use super::{inventory, order};
+use super::{access, inventory, order};
 use crate::clock::Timestamp;
 
 /// Decides `command` against `state` at `now`.
@@ -15,6 +15,7 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
     let mut decision = match command {
         Command::Inventory(command) => inventory::decide(&state.inventory, command, now),
         Command::Order(command) => order::decide(state, command, now),
+        Command::Access(command) => access::decide(&state.access, command, now),
     };
     if !decision.reservations.is_empty() {
         order::decide::give_up_expired(state, &mut decision, now);

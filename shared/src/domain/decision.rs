@@ -5,8 +5,11 @@
 //! reader needs no older fact to understand it. All facts of one decision count together or not at
 //! all: that is what lets an order and the units it holds never disagree.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use super::access::ApiKey;
 use super::inventory::{Event, Reservation};
 use super::order;
 use super::rejection::Rejection;
@@ -36,6 +39,8 @@ pub struct Decision {
     pub reservations: Vec<Reservation>,
     /// What happened to orders, in order.
     pub orders: Vec<order::Event>,
+    /// API keys that came to be or changed, as they stand afterwards.
+    pub api_keys: Vec<Arc<ApiKey>>,
 }
 
 impl Decision {
@@ -74,7 +79,10 @@ impl Decision {
     /// Whether anything is other than before.
     #[must_use]
     pub fn changes_something(&self) -> bool {
-        !(self.events.is_empty() && self.reservations.is_empty() && self.orders.is_empty())
+        !(self.events.is_empty()
+            && self.reservations.is_empty()
+            && self.orders.is_empty()
+            && self.api_keys.is_empty())
     }
 
     /// Whether every item was applied, each by its own event, in order.

@@ -145,6 +145,10 @@ id!(
     Principal
 );
 id!(
+    /// An API key that was created, not the key itself.
+    ApiKeyId
+);
+id!(
     /// The caller's own name for one intended effect.
     IdempotencyKey
 );

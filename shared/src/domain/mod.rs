@@ -6,6 +6,7 @@
 
 #![warn(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
 
+pub mod access;
 pub mod command;
 pub mod decide;
 pub mod decision;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::domain::ids::{OrderId, PaymentId, ProductId, ReservationId};
+use crate::domain::ids::{ApiKeyId, OrderId, PaymentId, Principal, ProductId, ReservationId};
 use crate::domain::inventory::ReservationState;
 use crate::domain::money::Money;
 use crate::domain::order::OrderStatus;
@@ -229,6 +229,39 @@ pub enum Rejection {
         /// Which order.
         order_id: OrderId,
     },
+    /// Another API key that counts has the name.
+    #[error("there is an API key {name} already: {key_id}")]
+    ApiKeyExists {
+        /// Which key has it.
+        key_id: ApiKeyId,
+        /// The name.
+        name: Principal,
+    },
+    /// There is no such API key, or it ended so long ago that it is forgotten.
+    #[error("API key not found: {key_id}")]
+    ApiKeyNotFound {
+        /// Which key; what was asked for, which need not be an id.
+        key_id: Box<str>,
+    },
+    /// The API key counts no more.
+    #[error("API key {key_id} ended at {ended_at}")]
+    ApiKeyEnded {
+        /// Which key.
+        key_id: ApiKeyId,
+        /// When it was revoked or its time was over.
+        ended_at: Timestamp,
+    },
+    /// The API key would never count.
+    #[error("expiresAt is {expires_at}, and it is {now} already")]
+    ApiKeyExpiryPast {
+        /// What was asked for.
+        expires_at: Timestamp,
+        /// What time it is.
+        now: Timestamp,
+    },
+    /// As many API keys count as central keeps track of.
+    #[error("there are too many API keys; revoke one that is not needed")]
+    TooManyApiKeys {},
     /// Another item of the same all-or-nothing command was refused.
     #[error("not applied because another line was refused")]
     NotAlone {
@@ -278,6 +311,11 @@ impl Rejection {
             | Self::TotalTooLarge {}
             | Self::NotRefundable { .. }
             | Self::PaymentUnavailable {}
+            | Self::ApiKeyExists { .. }
+            | Self::ApiKeyNotFound { .. }
+            | Self::ApiKeyEnded { .. }
+            | Self::ApiKeyExpiryPast { .. }
+            | Self::TooManyApiKeys {}
             | Self::NotAwaited { .. } => None,
         }
     }
@@ -314,6 +352,11 @@ impl Rejection {
             | Self::TooManyReservations {}
             | Self::PriceChanged { .. }
             | Self::TotalTooLarge {}
+            | Self::ApiKeyExists { .. }
+            | Self::ApiKeyNotFound { .. }
+            | Self::ApiKeyEnded { .. }
+            | Self::ApiKeyExpiryPast { .. }
+            | Self::TooManyApiKeys {}
             | Self::PaymentUnavailable {} => None,
         }
     }
@@ -331,6 +374,11 @@ impl Rejection {
             | Self::ReservationOfStore { .. }
             | Self::TooManyReservations {}
             | Self::PaymentUnavailable {}
+            | Self::ApiKeyExists { .. }
+            | Self::ApiKeyNotFound { .. }
+            | Self::ApiKeyEnded { .. }
+            | Self::ApiKeyExpiryPast { .. }
+            | Self::TooManyApiKeys {}
             | Self::NotAwaited { .. } => false,
             Self::ProductNotFound { .. }
             | Self::ProductExists { .. }

@@ -1,5 +1,6 @@
-//! The state that facts fold into: products with what is held of them, and orders.
+//! The state that facts fold into: products with what is held of them, orders, and API keys.
 
+use super::access::Access;
 use super::decision::Decision;
 use super::inventory::Inventory;
 use super::order::Orders;
@@ -11,6 +12,8 @@ pub struct State {
     pub inventory: Inventory,
     /// Orders.
     pub orders: Orders,
+    /// API keys.
+    pub access: Access,
 }
 
 impl State {
@@ -25,6 +28,9 @@ impl State {
         }
         for event in &decision.orders {
             self.orders.put(&event.order, record);
+        }
+        for key in &decision.api_keys {
+            self.access.put(key);
         }
         for rejection in decision.rejections() {
             if let Some(product) = rejection.product_id() {

@@ -11,8 +11,11 @@
 //! What must stay true: a key is never printed, logged or part of an error; faults in the settings
 //! name the entry by its number.
 //!
-//! Left out: created keys and sessions. Their owner answers [`Authenticate`] itself and falls back
-//! to the [`ApiKeys`] of the settings.
+//! A key that was created over HTTP carries its id and is looked up by that ([`CreatedKey`]); what is
+//! kept of it is salted, so that two logs cannot be searched for one key.
+//!
+//! Left out: which created keys there are, and sessions. Their owner answers [`Authenticate`] itself
+//! and falls back to the [`ApiKeys`] of the settings.
 
 #[cfg(test)]
 mod tests;
@@ -20,48 +23,44 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
 
+use crate::clock::Timestamp;
+pub use crate::domain::access::Scope;
+use crate::domain::access::{Hex, SecretHash};
 use crate::domain::ids::{Principal, StoreId};
 use crate::limits;
 use crate::wire::headers::API_KEY;
 use crate::wire::problem::{Detail, Problem, ProblemCode};
 
-/// What a key may do; each contains the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// All reads.
-    Read,
-    /// Reads, stock movements, orders, a store's journal.
-    Store,
-    /// Everything.
-    Admin,
+/// Somebody whose key is known. Cloning costs a reference count or two.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    who: Arc<Who>,
+    /// Until when the key counts; a key of the settings counts as long as the process lives.
+    life: Option<KeyLife>,
 }
 
-impl Scope {
-    /// The word for it in settings, on the wire and in logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Store => "store",
-            Self::Admin => "admin",
-        }
-    }
+/// Until when a key counts.
+#[derive(Clone, Debug)]
+pub struct KeyLife {
+    /// Cancelled when the key changes: whoever held it asks again, if it still may.
+    pub changed: CancellationToken,
+    /// When its time is over.
+    pub until: Option<Timestamp>,
 }
-
-/// Somebody whose key is known. Cloning costs a reference count.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller(Arc<Inner>);
 
 #[derive(Debug, PartialEq, Eq)]
-struct Inner {
+struct Who {
     scope: Scope,
     store: Option<StoreId>,
     /// As whom the key acts whatever the body says: its store, else its name.
@@ -77,24 +76,59 @@ impl Caller {
     pub fn new(scope: Scope, store: Option<StoreId>, name: Option<Principal>) -> Self {
         let bound = store.as_ref().map(as_principal);
         let fallback = Principal::parse(scope.as_str()).expect("the scopes' words are valid ids");
-        Self(Arc::new(Inner {
+        let who = Arc::new(Who {
             scope,
             fixed: bound.or(name),
             store,
             fallback,
-        }))
+        });
+        Self { who, life: None }
+    }
+
+    /// The same, whose key counts for as long as `life` says.
+    #[must_use]
+    pub fn living(self, life: KeyLife) -> Self {
+        let life = Some(life);
+        Self { life, ..self }
+    }
+
+    /// Whether the key counts no more at `now`, though it did when it was presented.
+    #[must_use]
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.life.as_ref().is_some_and(|life| {
+            life.changed.is_cancelled() || life.until.is_some_and(|until| until <= now)
+        })
+    }
+
+    /// Waits until the key counts no more, for answers that go on and on.
+    pub fn ended(&self, now: Timestamp) -> impl Future<Output = ()> + Send + 'static {
+        let life = self.life.clone();
+        async move {
+            let Some(KeyLife { changed, until }) = life else {
+                return std::future::pending().await;
+            };
+            let Some(until) = until else {
+                return changed.cancelled().await;
+            };
+            let left = until.as_millis().saturating_sub(now.as_millis());
+            let left = Duration::from_millis(left.max(0).unsigned_abs());
+            tokio::select! {
+                () = changed.cancelled() => {}
+                () = tokio::time::sleep(left) => {}
+            }
+        }
     }
 
     /// What the key may do.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        self.0.scope
+        self.who.scope
     }
 
     /// The store that the key is bound to.
     #[must_use]
     pub fn store(&self) -> Option<&StoreId> {
-        self.0.store.as_ref()
+        self.who.store.as_ref()
     }
 
     /// Whether the key may do what `scope` may do.
@@ -102,7 +136,7 @@ impl Caller {
     /// # Errors
     /// 403 when not.
     pub fn require(&self, scope: Scope) -> Result<(), Problem> {
-        if self.0.scope >= scope {
+        if self.who.scope >= scope {
             return Ok(());
         }
         let sentence = match scope {
@@ -117,7 +151,7 @@ impl Caller {
     /// # Errors
     /// 403 when the body contradicts the key.
     pub fn check_store(&self, body_store: Option<&StoreId>) -> Result<Option<StoreId>, Problem> {
-        match (&self.0.store, body_store) {
+        match (&self.who.store, body_store) {
             (Some(own), Some(named)) if own != named => Err(Problem::new(
                 ProblemCode::Forbidden,
                 "this key is bound to another store",
@@ -131,10 +165,10 @@ impl Caller {
     /// name, else the store that the body names, else the scope's word.
     #[must_use]
     pub fn principal_for(&self, body_store: Option<&StoreId>) -> Principal {
-        match (&self.0.fixed, body_store) {
+        match (&self.who.fixed, body_store) {
             (Some(fixed), _) => fixed.clone(),
             (None, Some(named)) => as_principal(named),
-            (None, None) => self.0.fallback.clone(),
+            (None, None) => self.who.fallback.clone(),
         }
     }
 }
@@ -226,21 +260,13 @@ impl KeyDigest {
     /// As 64 hex digits, to be kept in a file.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        Hex(self.0).to_string()
     }
 
     /// Reads what [`to_hex`](Self::to_hex) wrote.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digits = text.as_bytes();
-        let mut digest = [0; 32];
-        if digits.len() != 2 * digest.len() || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        for (byte, pair) in digest.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Self(digest))
+        Hex::parse(text).map(|Hex(digest)| Self(digest))
     }
 }
 
@@ -248,6 +274,91 @@ impl fmt::Debug for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyDigest(…)")
     }
+}
+
+/// Tells people, and tools that look for leaked keys, what a created key is.
+const CREATED_PREFIX: &str = "hfk_";
+/// Characters by which people tell one secret of a key from another.
+const HINT_DIGITS: usize = 4;
+
+/// A key that was created over HTTP, as it is presented: `hfk_`, the token of its id, `_`, and 64 hex
+/// digits. The id is what it is looked up by, for a salted hash cannot be.
+#[derive(Clone, Copy)]
+pub struct CreatedKey<'a> {
+    token: &'a str,
+    secret: &'a str,
+    whole: &'a [u8],
+}
+
+impl CreatedKey<'_> {
+    /// A new key whose id has `token`, from 256 random bits; and what is kept of it, with 128 more.
+    #[must_use]
+    pub fn generate(token: &str, random: [u8; 32], salt: [u8; 16]) -> (SecretString, SecretHash) {
+        let secret = Hex(random).to_string();
+        let key = format!("{}{secret}", Self::prefix(token));
+        let hash = CreatedKey {
+            token,
+            secret: &secret,
+            whole: key.as_bytes(),
+        };
+        let hash = hash.hash(salt);
+        (SecretString::from(key), hash)
+    }
+
+    /// What every secret of a key begins with.
+    #[must_use]
+    pub fn prefix(token: &str) -> String {
+        format!("{CREATED_PREFIX}{token}_")
+    }
+}
+
+impl<'a> CreatedKey<'a> {
+    /// What is presented, if it can be a created key.
+    #[must_use]
+    pub fn parse(presented: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(presented).ok()?;
+        let (token, secret) = text.strip_prefix(CREATED_PREFIX)?.split_once('_')?;
+        Some(Self {
+            token,
+            secret,
+            whole: presented,
+        })
+    }
+
+    /// The part of it that its id ends with.
+    #[must_use]
+    pub const fn token(&self) -> &'a str {
+        self.token
+    }
+
+    fn hash(&self, salt: [u8; 16]) -> SecretHash {
+        SecretHash {
+            salt: Hex(salt),
+            sha256: Hex(salted(&salt, self.whole)),
+            hint: self.secret.chars().take(HINT_DIGITS).collect(),
+        }
+    }
+
+    /// Whether it is the secret that `kept` was made of; takes as long whatever differs.
+    #[must_use]
+    pub fn opens(&self, kept: &SecretHash) -> bool {
+        let Hex(salt) = kept.salt;
+        bool::from(salted(&salt, self.whole).ct_eq(&kept.sha256.0))
+    }
+}
+
+impl fmt::Debug for CreatedKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CreatedKey({})", self.token)
+    }
+}
+
+fn salted(salt: &[u8; 16], key: &[u8]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(salt)
+        .chain_update(key)
+        .finalize()
+        .into()
 }
 
 /// The keys of the settings `API_KEYS` and `ADMIN_API_KEYS`.
@@ -300,7 +411,7 @@ impl ApiKeys {
             .by_digest
             .insert(KeyDigest::of(key.as_bytes()), caller.clone());
         match earlier {
-            Some(earlier) if earlier != caller => {
+            Some(earlier) if earlier.who != caller.who => {
                 Err("the key is there already with another meaning".to_owned())
             }
             _ => Ok(()),

@@ -60,13 +60,19 @@ pub trait Source: Send + 'static {
     fn sync(&mut self) -> Option<String>;
 }
 
-/// Streams to one page until `shutdown`. A page that names no event in `headers` begins at `head`.
-pub fn page<S: Source>(
+/// Streams to one page until `shutdown`, or until its key `ended`. A page that names no event in
+/// `headers` begins at `head`.
+pub fn page<S, U>(
     source: S,
     headers: &HeaderMap,
     head: u64,
     shutdown: CancellationToken,
-) -> Response {
+    ended: U,
+) -> Response
+where
+    S: Source,
+    U: Future<Output = ()> + Send + 'static,
+{
     let last = headers.get(LAST_EVENT_ID);
     // A browser sends back what it was sent; whatever else this is, it names no event.
     let last: Option<u64> = last.and_then(|last| last.to_str().ok()?.parse().ok());
@@ -83,10 +89,11 @@ pub fn page<S: Source>(
         looks: every(SYNC_EVERY),
         shutdown,
     };
-    sse::bare(futures_util::stream::unfold(page, |mut page| async {
+    let runs = futures_util::stream::unfold(page, |mut page| async {
         let events = page.wait().await?;
         Some((events, page))
-    }))
+    });
+    sse::bare(runs, ended)
 }
 
 /// One reader.

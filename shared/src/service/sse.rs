@@ -24,21 +24,23 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
 }
 
 /// Streams runs of events as they come, with a comment now and then so that neither end takes a
-/// quiet line for a dead one. The end of `runs` ends the answer.
-pub fn stream<S>(runs: S) -> Response
+/// quiet line for a dead one. The end of `runs` ends the answer, and so does `until`.
+pub fn stream<S, U>(runs: S, until: U) -> Response
 where
     S: Stream<Item = Vec<Event>> + Send + 'static,
+    U: Future<Output = ()> + Send + 'static,
 {
     let keep_alive = KeepAlive::new().interval(PING_EVERY).text("ping");
-    described(Sse::new(flat(runs)).keep_alive(keep_alive))
+    described(Sse::new(flat(runs.take_until(until))).keep_alive(keep_alive))
 }
 
 /// The same for runs that have signs of life of their own.
-pub fn bare<S>(runs: S) -> Response
+pub fn bare<S, U>(runs: S, until: U) -> Response
 where
     S: Stream<Item = Vec<Event>> + Send + 'static,
+    U: Future<Output = ()> + Send + 'static,
 {
-    described(Sse::new(flat(runs)))
+    described(Sse::new(flat(runs.take_until(until))))
 }
 
 fn flat<S>(runs: S) -> impl Stream<Item = Result<Event, Infallible>> + Send + 'static

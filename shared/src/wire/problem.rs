@@ -37,6 +37,12 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The API key counts no more.
+    ApiKeyEnded = "api_key_ended", "The API key counts no more.";
+    /// Another API key that counts has the name.
+    ApiKeyExists = "api_key_exists", "There is an API key with this name already.";
+    /// No such API key.
+    ApiKeyNotFound = "api_key_not_found", "There is no such API key.";
     /// The body is not what its content type says, or breaks a rule of the request's shape.
     BadRequest = "bad_request", "The request is malformed.";
     /// A batch that happens whole or not at all was refused, and no line for a conflict of its own.
@@ -131,6 +137,8 @@ codes! {
     StockOutOfRange = "stock_out_of_range", "The stock figure would leave its range.";
     /// An answer did not come in time; the outcome is unknown.
     Timeout = "timeout", "The outcome is not known.";
+    /// As many API keys count as are kept.
+    TooManyApiKeys = "too_many_api_keys", "There are too many API keys.";
     /// The items cost more than an amount can say.
     TotalTooLarge = "total_too_large", "The total is too large.";
     /// No key, or an unknown one.
@@ -160,6 +168,7 @@ impl ProblemCode {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound
+            | Self::ApiKeyNotFound
             | Self::OrderNotFound
             | Self::PaymentNotFound
             | Self::ProductNotFound
@@ -170,6 +179,8 @@ impl ProblemCode {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BatchRefused
             | Self::InsufficientInventory
+            | Self::ApiKeyEnded
+            | Self::ApiKeyExists
             | Self::IllegalTransition
             | Self::NotRefundable
             | Self::OrderExists
@@ -186,6 +197,7 @@ impl ProblemCode {
             | Self::OffsetAhead
             | Self::ProductExists
             | Self::StockOutOfRange
+            | Self::TooManyApiKeys
             | Self::UnitsPromised
             | Self::VersionConflict => StatusCode::CONFLICT,
             Self::OffsetGone => StatusCode::GONE,
@@ -219,7 +231,11 @@ impl ProblemCode {
             | Self::RateLimited
             | Self::ShuttingDown
             | Self::Timeout => true,
-            Self::BadRequest
+            Self::ApiKeyEnded
+            | Self::ApiKeyExists
+            | Self::ApiKeyNotFound
+            | Self::TooManyApiKeys
+            | Self::BadRequest
             | Self::BatchRefused
             | Self::BodyTooLarge
             | Self::EventsError
@@ -272,7 +288,11 @@ impl ProblemCode {
             // Asked someone and do not know; a defect, about which nothing is certain; or a fault
             // that may come after the deed.
             Self::Timeout | Self::Internal | Self::InjectedFault => false,
-            Self::BadRequest
+            Self::ApiKeyEnded
+            | Self::ApiKeyExists
+            | Self::ApiKeyNotFound
+            | Self::TooManyApiKeys
+            | Self::BadRequest
             | Self::BatchRefused
             | Self::BodyTimeout
             | Self::BodyTooLarge

@@ -43,7 +43,7 @@ impl Count {
             Command::Order(order::Command::Place(place)) => {
                 self.orders.insert(place.order.clone(), place.lines.clone());
             }
-            Command::Order(_) => {}
+            Command::Order(_) | Command::Access(_) => {}
         }
         for hold in &decision.reservations {
             // An order's hold is its order's affair.

@@ -57,7 +57,14 @@ pub async fn stream(
         state,
     };
     let head = at.map_or(0, |tip| tip.position.offset);
-    Ok(page(source, &headers, head, shutdown))
+    // The keys of the settings count as long as the process lives.
+    Ok(page(
+        source,
+        &headers,
+        head,
+        shutdown,
+        std::future::pending(),
+    ))
 }
 
 /// What the shop's page is told.

@@ -72,6 +72,11 @@ pub fn encode_decision(
         serde_json::to_writer(&mut *out, &decision.reservations)
             .expect("writing reservations to a Vec cannot fail");
     }
+    if !decision.api_keys.is_empty() {
+        out.extend_from_slice(b",\"apiKeys\":");
+        serde_json::to_writer(&mut *out, &decision.api_keys)
+            .expect("writing keys to a Vec cannot fail");
+    }
     if !prev.orders.is_empty() {
         out.extend_from_slice(b",\"prevOrders\":");
         let orders = prev.orders.iter();

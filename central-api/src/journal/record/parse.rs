@@ -15,6 +15,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::clock::Timestamp;
+use shared::domain::access::ApiKey;
 use shared::domain::ids::{
     CorrelationId, IdempotencyKey, OrderId, Principal, ProductId, RequestId, ReservationId, StoreId,
 };
@@ -58,6 +59,8 @@ struct RecordText<'a> {
     prev_orders: Chain<OrderId>,
     #[serde(default)]
     reservations: Vec<Reservation>,
+    #[serde(default)]
+    api_keys: Vec<Arc<ApiKey>>,
     #[serde(borrow, default)]
     orders: Vec<&'a RawValue>,
     #[serde(default)]
@@ -296,6 +299,7 @@ fn decision(text: RecordText<'_>) -> Result<DecisionRecord, RecordError> {
             events,
             reservations: text.reservations,
             orders,
+            api_keys: text.api_keys,
         },
     })
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use shared::clock::Timestamp;
 use shared::domain::Decision;
+use shared::domain::access::Access;
 use shared::domain::ids::OrderId;
 use shared::domain::inventory::state::{Entry, ProductMap};
 use shared::domain::inventory::{EventKind, Reservation, Reservations};
@@ -36,6 +37,7 @@ pub struct Cut {
     pub(super) entries: Vec<Entry>,
     pub(super) reservations: Vec<Arc<Reservation>>,
     pub(super) orders: BTreeMap<OrderId, OrderEntry>,
+    pub(super) api_keys: Access,
     pub(super) keys: KeyLines,
 }
 
@@ -48,6 +50,8 @@ pub struct Copied {
     pub reservations: Vec<Arc<Reservation>>,
     /// Orders.
     pub orders: Vec<OrderEntry>,
+    /// API keys, as they all stood at one record; and which that was.
+    pub access: (Access, u64),
 }
 
 /// Lines of keys, oldest first. In pieces, because there may be hundreds of megabytes of them and one
@@ -88,6 +92,9 @@ struct Overlay {
     touched: ProductMap<u64>,
     reservations: Reservations,
     orders: Orders,
+    access: Access,
+    /// The last record that is in `access`.
+    access_seq: u64,
 }
 
 impl Overlay {
@@ -100,6 +107,11 @@ impl Overlay {
         }
         for event in &decision.orders {
             self.orders.put(&event.order, seq);
+        }
+        if seq > self.access_seq {
+            for key in &decision.api_keys {
+                self.access.put(key);
+            }
         }
         for id in refused_orders(&decision) {
             self.orders.touch(id.as_str(), seq);
@@ -151,6 +163,7 @@ impl Cut {
             entries: copied.entries,
             reservations: Vec::new(),
             orders: BTreeMap::new(),
+            api_keys: Access::default(),
             keys: KeyLines::default(),
         };
         let mut from = 1;
@@ -164,8 +177,11 @@ impl Cut {
             cut.at = header.at;
         }
         // What came in over an older state and is folded again ends where it ended.
+        let (access, access_seq) = copied.access;
         let mut overlay = Overlay {
             orders: Orders::keeping(retention.ended_orders),
+            access,
+            access_seq,
             ..Overlay::default()
         };
         for reservation in &copied.reservations {
@@ -190,6 +206,7 @@ impl Cut {
         cut.orders = orders
             .map(|it| (it.order.order_id.clone(), it.clone()))
             .collect();
+        cut.api_keys = overlay.access;
         if !overlay.touched.is_empty() {
             for entry in &mut cut.entries {
                 let touched = overlay.touched.get(&entry.product.id).copied().unwrap_or(0);

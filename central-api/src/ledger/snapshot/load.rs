@@ -74,7 +74,12 @@ pub fn load(bytes: &[u8], seq: u64, retention: impl Into<Retention>) -> Result<F
     }
     fold.keys.forget(header.at);
     let lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
-    let counts = [header.entries, header.reservations, header.orders];
+    let counts = [
+        header.entries,
+        header.reservations,
+        header.orders,
+        header.api_keys,
+    ];
     let total = counts
         .iter()
         .try_fold(0_usize, |sum, n| sum.checked_add(*n));
@@ -87,7 +92,8 @@ pub fn load(bytes: &[u8], seq: u64, retention: impl Into<Retention>) -> Result<F
     for entry in parse_entries(entries).ok_or_else(|| bad(seq, "an entry"))? {
         inventory.restore(entry);
     }
-    let (reservations, orders) = books.split_at(header.reservations);
+    let (reservations, rest) = books.split_at(header.reservations);
+    let (orders, api_keys) = rest.split_at(header.orders);
     for line in reservations {
         let reservation = serde_json::from_slice(line).map_err(|_| bad(seq, "a reservation"))?;
         inventory.put_reservation(&reservation);
@@ -95,6 +101,10 @@ pub fn load(bytes: &[u8], seq: u64, retention: impl Into<Retention>) -> Result<F
     for line in orders {
         let line: OrderLine = serde_json::from_slice(line).map_err(|_| bad(seq, "an order"))?;
         fold.state.orders.put(&Arc::new(line.order), line.record);
+    }
+    for line in api_keys {
+        let key = serde_json::from_slice(line).map_err(|_| bad(seq, "an API key"))?;
+        fold.state.access.put(&Arc::new(key));
     }
     if LogGen(fold.state.inventory.digest()).to_string() != header.digest {
         return Err(bad(seq, "the digest"));

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! {"snapshot":1,"seq":…,"offset":…,"orderOffset":…,"at":"…","digest":"…16","keys":n,"entries":n,
-//!  "reservations":n,"orders":n,"generations":[…]}
+//!  "reservations":n,"orders":n,"apiKeys":n,"generations":[…]}
 //! {"key":"…","principal":"…","seq":…,"at":"…","fingerprint":"…16"}      n lines, oldest first
 //! {"record":…,"live":true,"product":{…}}                               n lines
 //! {"reservationId":"…",…}                                              n lines
 //! {"record":…,"order":{…}}                                             n lines
+//! {"keyId":"…",…}                                                      n lines
 //! {"end":{"crc32c":"…8"}}                                              over everything before
 //! ```
 //!
@@ -43,6 +44,9 @@ struct Header {
     entries: usize,
     reservations: usize,
     orders: usize,
+    /// Absent where no release before knew of any.
+    #[serde(default)]
+    api_keys: usize,
     generations: Vec<GenerationText>,
 }
 

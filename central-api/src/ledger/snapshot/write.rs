@@ -27,6 +27,7 @@ impl Cut {
         let mut entries = self.entries.iter();
         let mut reservations = self.reservations.iter();
         let mut orders = self.orders.values();
+        let mut api_keys = self.api_keys.iter();
         let mut state = PartState::Keys;
         std::iter::from_fn(move || {
             loop {
@@ -45,6 +46,10 @@ impl Cut {
                     },
                     PartState::Orders => match orders.next() {
                         Some(entry) => parts.order(entry),
+                        None => state = PartState::ApiKeys,
+                    },
+                    PartState::ApiKeys => match api_keys.next() {
+                        Some(key) => parts.line(&**key),
                         None => {
                             parts.close();
                             state = PartState::Done;
@@ -69,6 +74,7 @@ enum PartState {
     Entries,
     Reservations,
     Orders,
+    ApiKeys,
     Done,
 }
 
@@ -113,6 +119,7 @@ impl Parts {
             "entries": cut.entries.len(),
             "reservations": cut.reservations.len(),
             "orders": cut.orders.len(),
+            "apiKeys": cut.api_keys.len(),
             "generations": generations,
         });
         self.bytes = format!("{header}\n").into_bytes();

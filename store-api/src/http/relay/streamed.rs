@@ -43,7 +43,7 @@ pub(super) async fn answer(state: AppState, ask: Ask) -> Result<Response, Proble
         ask,
         copy: tip.copy,
     };
-    let mut response = sse::stream(reader.runs(first));
+    let mut response = sse::stream(reader.runs(first), std::future::pending());
     response.headers_mut().extend(provenance);
     Ok(response)
 }
