@@ -4,8 +4,7 @@
 //! ([`keys::KeyWindow`]); [`open`] brings it back after a stop or a crash; [`snapshot`] keeps that
 //! short; [`history`] reads one product's past; `order_index` finds orders that are only in the log;
 //! [`run`] is the handle, [`published`] what readers see, `access` who they are, [`pipeline`] the two
-//! threads, [`inbox`] a bounded queue, [`latecomers`] those who lost
-//! a race, and [`herald`] a voice.
+//! threads, [`inbox`] a bounded queue, [`latecomers`] those who lost a race, and [`herald`] a voice.
 //!
 //! What must stay true: nothing is answered or shown before its frame is durable, and a frame that
 //! cannot be made durable ends the process.

@@ -3,6 +3,7 @@
 //! One folder is written by a real service over several lives. Each case takes it apart, does one
 //! thing to it, puts it together with right checksums, and names the finding that there must be. The control is the folder as it was, of which nothing may be said.
 
+mod api_keys;
 pub(crate) mod damage;
 mod effects;
 mod frames;

@@ -65,7 +65,7 @@ async fn a_snapshot_that_is_not_the_state_of_the_log_is_noticed() {
         snapshot(folder, 0, "it says offset 5, the log has 128")
     });
     noticed("another time", |folder| {
-        folder.snapshots[0].change("\"snapshot\":1", "{\"at\":\"2", "{\"at\":\"3");
+        folder.snapshots[0].change("\"snapshot\":1", "\"at\":\"2", "\"at\":\"3");
         snapshot(folder, 0, "it says 3")
     });
     noticed("a key that stands for another record", |folder| {
