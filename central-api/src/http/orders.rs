@@ -1,7 +1,7 @@
 //! `/v1/orders/{orderId}`: taking an order on. How one is placed: [`order_placing`](super::order_placing).
 //!
-//! Confirm, cancel and complete lead one way. Repeating one answers with the order as it stands;
-//! one that cannot follow is 409 with what can.
+//! Confirm, cancel and complete lead one way. Repeating one under another key answers with the order as
+//! it stands, under the same key with the answer it had; one that cannot follow is 409 with what can.
 //!
 //! What must stay true: a key bound to a shop sees and moves that shop's orders only. An answer that
 //! tells of a change says in `Log-Head` how far a copy of the stock must have come to show it.
@@ -27,6 +27,7 @@ use shared::wire::problem::{Problem, ProblemCode};
 use super::decision::{decide, mark, origin};
 use super::order_body::{self, Step};
 use super::{AppState, examples, refusal};
+use crate::ledger::history::order::as_of;
 
 shared::problem_set! {
     /// What taking an order on can be refused for.
@@ -303,9 +304,9 @@ pub(super) async fn decided(
             let mut answer = match decided.decision.orders.last() {
                 Some(event) => shown(&event.order),
                 None => {
-                    let books = &state.ledger.published().books;
-                    let now = books.order(order.order_id.as_str());
-                    shown(now.as_deref().unwrap_or(order))
+                    let then = decided.seq.filter(|_| replayed);
+                    let order = unchanged(state, order, then).await?;
+                    shown(&order)
                 }
             };
             say_head(state, &mut answer);
@@ -313,6 +314,28 @@ pub(super) async fn decided(
         }
     };
     Ok(mark(answer, replayed))
+}
+
+/// The order that a command found to be what it was to become. A repeat is told how it stood then, which
+/// the record `then` knows, though more may have become of it.
+async fn unchanged(
+    state: &AppState,
+    order: &Order,
+    then: Option<u64>,
+) -> Result<Arc<Order>, Problem> {
+    let id = order.order_id.clone();
+    if let Some(seq) = then {
+        let found = state.read_log(move |published| as_of(published, &id, seq));
+        if let Some(found) = found.await? {
+            return Ok(found);
+        }
+    }
+    let now = state
+        .ledger
+        .published()
+        .books
+        .order(order.order_id.as_str());
+    Ok(now.unwrap_or_else(|| Arc::new(order.clone())))
 }
 
 /// What is said to a command about an order that nothing more can become of: what the rules say to it,

@@ -192,7 +192,8 @@ impl Found {
     }
 }
 
-/// The order at `version`; `None` if it was never at that, or retention has dropped it.
+/// The order at `version`; `None` if it was never at that, or retention has dropped it. However much
+/// has been asked of it since: what a repeat is answered must not depend on that.
 ///
 /// # Errors
 /// The log cannot be read.
@@ -201,12 +202,34 @@ pub fn at_version(
     id: &OrderId,
     version: u64,
 ) -> Result<Option<Arc<Order>>, JournalError> {
-    let Some(mut walk) = Walk::of_order(published, id, limits::HISTORY_RECORDS)? else {
+    newest(published, id, |_, order| order.version == version)
+}
+
+/// The order as the record `seq` found or left it; `None` if there was none, or retention has dropped
+/// it.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn as_of(
+    published: &Published,
+    id: &OrderId,
+    seq: u64,
+) -> Result<Option<Arc<Order>>, JournalError> {
+    newest(published, id, |record, _| record <= seq)
+}
+
+/// The order after its newest event that `is_it`, by the event's record and what it made of the order.
+fn newest(
+    published: &Published,
+    id: &OrderId,
+    is_it: impl Fn(u64, &Order) -> bool,
+) -> Result<Option<Arc<Order>>, JournalError> {
+    let Some(mut walk) = Walk::of_order(published, id, usize::MAX)? else {
         return Ok(None);
     };
-    while let Step::Record { record, .. } = walk.step()? {
-        let mut events = record.decision.orders.into_iter();
-        let then = events.find(|it| it.order.order_id == *id && it.order.version == version);
+    while let Step::Record { seq, record, .. } = walk.step()? {
+        let mut events = record.decision.orders.into_iter().rev();
+        let then = events.find(|it| it.order.order_id == *id && is_it(seq, &it.order));
         if let Some(event) = then {
             return Ok(Some(event.order));
         }

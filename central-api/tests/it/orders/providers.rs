@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use central_api::config::PaymentSettings;
 use central_api::payments::simulated::Simulated;
 use central_api::payments::{
-    ChargeOutcome, ChargeRequest, NotSent, PaymentProvider, RefundOutcome, RefundRequest, Text,
-    VoidOutcome,
+    ChargeOutcome, ChargeRequest, Doubt, NotSent, PaymentProvider, RefundOutcome, RefundRequest,
+    Text, VoidOutcome,
 };
 use futures_util::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::policy::BreakerSettings;
 use shared::service::system_clock::SystemClock;
 use tokio::sync::{Notify, watch};
 
 use super::{CALL, Shop, patient, start};
+use crate::harness::{TestCentral, eventually, settings};
 use crate::served::PATIENCE;
 
 /// A provider that charges when it is let.
@@ -44,6 +46,33 @@ impl PaymentProvider for Gated {
 #[derive(Debug, Default)]
 struct Closed {
     asked: watch::Sender<u32>,
+}
+
+/// A provider that takes every call and says nothing about it, and counts.
+#[derive(Debug, Default)]
+struct Unclear {
+    asked: watch::Sender<u32>,
+}
+
+impl Unclear {
+    fn doubt(&self) -> Doubt {
+        self.asked.send_modify(|asked| *asked += 1);
+        Doubt::Processing
+    }
+}
+
+impl PaymentProvider for Unclear {
+    fn charge<'a>(&'a self, _: &'a ChargeRequest) -> BoxFuture<'a, ChargeOutcome> {
+        Box::pin(async { ChargeOutcome::Unknown(self.doubt()) })
+    }
+
+    fn void<'a>(&'a self, _: &'a ChargeRequest) -> BoxFuture<'a, VoidOutcome> {
+        Box::pin(async { VoidOutcome::Unknown(self.doubt()) })
+    }
+
+    fn refund<'a>(&'a self, _: &'a RefundRequest) -> BoxFuture<'a, RefundOutcome> {
+        Box::pin(async { RefundOutcome::Unknown(self.doubt()) })
+    }
 }
 
 impl Closed {
@@ -113,8 +142,20 @@ async fn an_order_that_was_cancelled_before_it_was_paid_is_no_sale_to_anybody() 
 #[tokio::test]
 async fn calls_that_were_not_sent_are_written_down_once() {
     let closed = Arc::new(Closed::default());
-    let mut asked = closed.asked.subscribe();
-    let shop = Shop::open_at(Arc::clone(&closed) as _, idle_bank(), patient()).await;
+    let asked = closed.asked.subscribe();
+    is_written_down_once(closed, asked).await;
+}
+
+#[tokio::test]
+async fn calls_whose_end_stays_unknown_are_written_down_once() {
+    let unclear = Arc::new(Unclear::default());
+    let asked = unclear.asked.subscribe();
+    is_written_down_once(unclear, asked).await;
+}
+
+/// However often the provider is asked, the order's history has its doubt once.
+async fn is_written_down_once(provider: Arc<dyn PaymentProvider>, mut asked: watch::Receiver<u32>) {
+    let shop = Shop::open_at(provider, idle_bank(), patient()).await;
     let order = shop.place("k", |_| {}).await.expect(202);
     let path = format!("/v1/orders/{}", order["orderId"].as_str().unwrap());
     let body = json!({"shippingAddress": "here"});
@@ -227,4 +268,45 @@ async fn an_order_that_was_under_way_is_taken_up_after_a_restart() {
     shop.at_rest().await;
     assert_eq!(shop.stock("A").await, (10, 0, 10));
     shop.central.stop().await;
+}
+
+/// The service itself, whose order nobody touches after the restart: they look at it and no more.
+#[tokio::test]
+async fn a_start_takes_up_what_was_under_way() {
+    // Where nobody listens any more.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = nobody.local_addr().unwrap();
+    let mut settings = settings();
+    settings.payments = PaymentSettings {
+        payment_provider: "stripe".to_owned(),
+        payment_url: Some(format!("http://{nobody}")),
+        payment_key: Some("sk_test".into()),
+        ..PaymentSettings::default()
+    };
+    let mut central = TestCentral::with(settings).await;
+    central.create("A", 10).await;
+    let body = json!({
+        "customerId": "ann", "storeId": "store-s1", "idempotencyKey": "k",
+        "items": [{"productId": "A", "quantity": 2}],
+    });
+    let placed = central.post("/v1/orders", &body).await;
+    assert_eq!(placed.status(), 202);
+    let placed: Value = placed.json().await.unwrap();
+    let path = format!("/v1/orders/{}", placed["orderId"].as_str().unwrap());
+    let before = central.get_json(&path).await;
+    assert!(before["payment"]["reference"].is_null(), "{before}");
+
+    central.stop().await;
+    central.settings.payments = PaymentSettings::default();
+    let mut central = central.restart().await;
+    eventually("it is confirmed", async || {
+        central.get_json(&path).await["status"] == "confirmed"
+    })
+    .await;
+    let product = central.get_json("/v1/inventory/A").await;
+    assert_eq!(
+        (&product["onHand"], &product["reserved"]),
+        (&json!(8), &json!(0))
+    );
+    central.stop().await;
 }

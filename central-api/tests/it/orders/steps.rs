@@ -125,6 +125,64 @@ async fn confirming_and_cancelling_at_the_same_time_has_one_winner() {
     shop.central.stop().await;
 }
 
+/// Without a version to tell them apart, the state alone decides.
+#[tokio::test]
+async fn two_that_confirm_take_the_units_once_and_cancelling_beside_them_gives_all_back() {
+    let shop = Shop::open().await;
+    let unit = |body: &mut Value| {
+        body["confirm"] = json!(false);
+        body["items"] = json!([{"productId": "A", "quantity": 1}]);
+    };
+    for round in 0..10 {
+        let order = shop.place(&format!("k{round}"), unit).await.expect(201);
+        let (a, b) = (format!("a{round}"), format!("b{round}"));
+        let (one, other) = tokio::join!(
+            shop.take(&order, "confirm", &a),
+            shop.take(&order, "confirm", &b)
+        );
+        for answer in [one, other] {
+            assert_eq!(answer.expect(200)["status"], "confirmed");
+        }
+        assert_eq!(shop.stock("A").await, (9, 0, 9));
+        shop.take(&order, "cancel", &format!("c{round}"))
+            .await
+            .expect(200);
+        assert_eq!(shop.stock("A").await, (10, 0, 10));
+
+        let order = shop.place(&format!("l{round}"), unit).await.expect(201);
+        let (a, b) = (format!("d{round}"), format!("e{round}"));
+        let (confirmed, cancelled) = tokio::join!(
+            shop.take(&order, "confirm", &a),
+            shop.take(&order, "cancel", &b)
+        );
+        // Confirmed and then called off, or called off and then too late to confirm.
+        assert_eq!(cancelled.expect(200)["status"], "cancelled");
+        assert!(matches!(confirmed.status.as_u16(), 200 | 409));
+        assert_eq!(shop.stock("A").await, (10, 0, 10));
+    }
+    shop.at_rest().await;
+    let total = shop.bank.total();
+    assert_eq!(total.charged_minor, total.refunded_minor);
+    shop.central.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeat_is_told_how_the_order_stood_though_nothing_was_to_be_done() {
+    let shop = Shop::open().await;
+    let order = shop.place("k", |_| {}).await.expect(201);
+    assert_eq!(order["status"], "confirmed");
+    let first = shop.take(&order, "confirm", "again").await;
+    assert_eq!(first.expect(200)["status"], "confirmed");
+    shop.take(&order, "complete", "end").await.expect(200);
+    let repeated = shop.take(&order, "confirm", "again").await;
+    assert_eq!(repeated.header("idempotent-replayed"), "true");
+    assert_eq!(repeated.json(), first.json());
+    // Under a key of its own it is a question of today.
+    let today = shop.take(&order, "confirm", "today").await.expect(409);
+    assert_eq!(today["orderStatus"], "completed");
+    shop.central.stop().await;
+}
+
 #[tokio::test]
 async fn a_shop_moves_its_own_orders_only() {
     let shop = Shop::open().await;
