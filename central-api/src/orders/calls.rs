@@ -27,17 +27,6 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    /// Whether it is to be written down that another key is needed, and since when.
-    pub(super) const fn is_key_spent(&self) -> bool {
-        matches!(
-            self.command,
-            order::Command::RecordRefund {
-                outcome: RefundOutcome::KeySpent { .. },
-                ..
-            }
-        )
-    }
-
     /// The provider's word, if it has refused to give money back.
     pub(super) fn refused_refund(&self) -> Option<&str> {
         match &self.command {

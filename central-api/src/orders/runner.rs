@@ -72,8 +72,6 @@ struct Task {
     /// Changes whenever something was recorded, or will not be.
     progress: watch::Sender<()>,
     correlation: Option<CorrelationId>,
-    /// What was last recorded of a call whose end is not known.
-    doubt: Mutex<Option<order::Command>>,
 }
 
 /// How a step went.
@@ -162,7 +160,6 @@ impl Runner {
             wake: Notify::new(),
             progress: watch::Sender::new(()),
             correlation,
-            doubt: Mutex::default(),
         });
         tasks.insert(id.clone(), Arc::clone(&task));
         drop(tasks);
@@ -262,12 +259,9 @@ impl Runner {
             Some(NotSent::BreakerOpen { retry_after }) => Some(*retry_after),
             Some(_) | None => None,
         };
-        // That nobody was asked is not worth a record each time; that it is not known is, once for
-        // each reason. A provider that is unclear for days would fill the order's history otherwise.
-        let is_repeated = task.doubt.lock().as_ref() == Some(&ended.command);
+        // That nobody was asked is not worth a record each time; that it is not known is, once.
         let is_news = ended.is_known
-            || ended.is_key_spent()
-            || (ended.not_sent.is_none() && !is_repeated)
+            || ended.not_sent.is_none()
             || matches!(order.status, OrderStatus::Reserved);
         if !ended.is_known {
             tracing::warn!(
@@ -278,9 +272,6 @@ impl Runner {
         }
         if is_news && !self.record(order, task, &ended).await {
             return Went::Ended;
-        }
-        if is_news && !ended.is_known {
-            *task.doubt.lock() = Some(ended.command.clone());
         }
         self.metrics.took(step, began.elapsed());
         if let Some(code) = ended.refused_refund() {
