@@ -14,10 +14,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
-use shared::disk::Disk;
+use shared::disk::{Disk, write_aside};
+use shared::domain::access::Hex;
 use shared::domain::ids::Principal;
 use shared::service::auth::{ApiKeys, Caller, KeyDigest, Scope};
 
@@ -99,17 +99,7 @@ fn make(
     let mut text = serde_json::to_vec(&kept).expect("a struct of texts becomes JSON");
     text.push(b'\n');
     let (aside, path) = (dir.join(ASIDE), dir.join(FILE));
-    let write = || {
-        // Of a start that was cut off.
-        match disk.remove(&aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = disk.create(&aside)?;
-        file.write_all(&text)?;
-        file.sync()
-    };
-    write().map_err(|error| FirstKeyError::Io(aside.clone(), error))?;
+    write_aside(disk, &aside, &text).map_err(|error| FirstKeyError::Io(aside.clone(), error))?;
     show(&key).map_err(FirstKeyError::Unshown)?;
     disk.rename(&aside, &path)
         .and_then(|()| disk.sync_dir(dir))
@@ -119,11 +109,8 @@ fn make(
 
 /// 256 random bits behind a prefix.
 fn random_key() -> String {
-    let mut bits = [0_u8; 32];
-    rand::rng().fill_bytes(&mut bits);
-    let mut key = String::from(PREFIX);
-    key.extend(bits.iter().map(|byte| format!("{byte:02x}")));
-    key
+    let bits: [u8; 32] = rand::random();
+    format!("{PREFIX}{}", Hex(bits))
 }
 
 #[cfg(test)]

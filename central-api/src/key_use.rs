@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shared::clock::Timestamp;
-use shared::disk::Disk;
+use shared::disk::{Disk, write_aside};
 use shared::domain::ids::ApiKeyId;
 
 use crate::ledger::AccessBook;
@@ -52,13 +52,7 @@ impl KeyUse {
         let mut text = serde_json::to_vec(&uses)?;
         text.push(b'\n');
         let aside = self.dir.join(ASIDE);
-        match disk.remove(&aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = disk.create(&aside)?;
-        file.write_all(&text)?;
-        file.sync()?;
+        write_aside(disk, &aside, &text)?;
         disk.rename(&aside, &self.dir.join(FILE))?;
         disk.sync_dir(&self.dir)?;
         self.written = uses;

@@ -11,6 +11,7 @@ pub mod faults;
 pub mod feed;
 pub mod first_key;
 pub mod http;
+pub mod ids;
 pub mod import;
 pub mod journal;
 pub mod key_use;

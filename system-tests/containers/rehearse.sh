@@ -16,7 +16,7 @@ set -euo pipefail
 
 REPOSITORY="$(cd "$(dirname "$0")/../.." && pwd)"
 PROGRAMS="$(readlink -f "${1:?usage: rehearse.sh <folder with central-api and store-api>}")"
-WORK="$(mktemp -d /var/tmp/holdfast-rehearsal.XXXXXX)"
+WORK="$(mktemp -d "${TMPDIR:-/var/tmp}"/holdfast-rehearsal.XXXXXX)"
 readonly REPOSITORY PROGRAMS WORK
 readonly SITE="$WORK/holdfast"
 readonly PROMETHEUS=http://127.0.0.1:9090

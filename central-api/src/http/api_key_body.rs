@@ -1,7 +1,7 @@
 //! API keys as they cross the wire: read, written, described.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::domain::access::{ApiKey, Scope, Secret};
 use shared::domain::ids::{Principal, StoreId};
@@ -10,8 +10,8 @@ use shared::service::auth::CreatedKey;
 use shared::wire::problem::Problem;
 use utoipa::ToSchema;
 
-use super::fields::{Fields, checked, object};
-use crate::orders::ids;
+use super::fields::{Fields, checked, code_of, object, or_empty};
+use crate::ids;
 
 /// A key to be made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -119,7 +119,7 @@ impl ApiKeyBody {
             (None, Some(_)) => "expired",
             (None, None) => "active",
         };
-        let prefix = CreatedKey::prefix(ids::token_of(&key.key_id));
+        let prefix = CreatedKey::prefix(ids::token_of(key.key_id.as_str()));
         let secret = |secret: &Secret| SecretBody {
             begins_with: format!("{prefix}{}", secret.hash.hint),
             created_at: secret.created_at,
@@ -170,21 +170,21 @@ pub fn parse_new(body: &[u8]) -> Result<NewKey, Problem> {
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     fields.only(&["name", "scope", "storeId", "expiresAt"]);
-    let name = parsed(&mut fields, "name", Principal::parse);
+    let name = fields.parsed_by("name", Principal::parse);
     let name = fields.required("name", name);
     if name.as_ref().is_some_and(is_reserved) {
         fields.fault("name", "is the name of keys that have none");
     }
-    let scope = parsed(&mut fields, "scope", |text| {
+    let scope = fields.parsed_by("scope", |text| {
         let scope = Scope::ALL.into_iter().find(|scope| scope.as_str() == text);
         scope.ok_or("must be one of read, store, admin")
     });
     let scope = fields.required("scope", scope);
-    let store = parsed(&mut fields, "storeId", StoreId::parse);
+    let store = fields.parsed_by("storeId", StoreId::parse);
     if store.is_some() && scope.is_some_and(|scope| scope != Scope::Store) {
         fields.fault("storeId", "binds a key of the scope store only");
     }
-    let expires_at = parsed(&mut fields, "expiresAt", |text| {
+    let expires_at = fields.parsed_by("expiresAt", |text| {
         text.parse::<Timestamp>()
             .map_err(|_| "must be a time such as 2026-01-31T09:30:00Z")
     });
@@ -194,9 +194,8 @@ pub fn parse_new(body: &[u8]) -> Result<NewKey, Problem> {
         store,
         expires_at,
     });
-    // Without a name or a scope there is a fault.
-    checked(key, faults)?
-        .ok_or_else(|| Problem::with_details(super::fields::code_of(&[]), Vec::new()))
+    // Whatever is not there was noted as a fault.
+    checked(key, faults)?.ok_or_else(|| Problem::new(code_of(&[]), "the body is incomplete"))
 }
 
 /// Whether keys of the settings act under the name where they have no other.
@@ -211,10 +210,7 @@ fn is_reserved(name: &Principal) -> bool {
 /// # Errors
 /// 400 with every fault.
 pub fn parse_rotation(body: &[u8]) -> Result<i64, Problem> {
-    let members = match body.trim_ascii() {
-        [] => Map::new(),
-        body => object(body)?,
-    };
+    let members = object(or_empty(body))?;
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     fields.only(&["overlapSeconds"]);
@@ -223,18 +219,6 @@ pub fn parse_rotation(body: &[u8]) -> Result<i64, Problem> {
         seconds.unwrap_or(limits::API_KEY_OVERLAP_SECONDS_DEFAULT),
         faults,
     )
-}
-
-/// The text `name`, parsed; what is wrong with it is noted.
-fn parsed<T, E: ToString>(
-    fields: &mut Fields<'_, '_>,
-    name: &str,
-    parse: impl FnOnce(&str) -> Result<T, E>,
-) -> Option<T> {
-    let text = fields.text(name, usize::MAX)?;
-    parse(text)
-        .map_err(|error| fields.fault(name, error.to_string()))
-        .ok()
 }
 
 /// A key to be made.

@@ -14,6 +14,16 @@ use shared::limits;
 use shared::service::idempotency::KeyHeader;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
+/// A body that may be left out: none is an object that says nothing.
+#[must_use]
+pub fn or_empty(body: &[u8]) -> &[u8] {
+    if body.trim_ascii().is_empty() {
+        b"{}"
+    } else {
+        body
+    }
+}
+
 /// Parses a body that must be a JSON object.
 ///
 /// # Errors
@@ -266,13 +276,22 @@ impl<'a, 'f> Fields<'a, 'f> {
         self.integer(name, 0, i64::MAX).map(i64::unsigned_abs)
     }
 
-    /// A product id that must be there.
-    pub fn product_id(&mut self, name: &str) -> Option<ProductId> {
-        let text = self.text(name, usize::MAX);
-        let text = self.required(name, text)?;
-        ProductId::parse(text)
+    /// A text that `parse` takes.
+    pub fn parsed_by<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text(name, usize::MAX)?;
+        parse(text)
             .map_err(|error| self.fault(name, error.to_string()))
             .ok()
+    }
+
+    /// A product id that must be there.
+    pub fn product_id(&mut self, name: &str) -> Option<ProductId> {
+        let product = self.parsed_by(name, ProductId::parse);
+        self.required(name, product)
     }
 
     /// The array `name`; none if it has more than `max` items.

@@ -13,8 +13,8 @@ use shared::service::idempotency::KeyHeader;
 use shared::service::precondition::{Condition, IfMatch};
 use shared::wire::problem::Problem;
 
-use super::fields::{Fields, beside, checked, code_of, key, object, required_key};
-use crate::orders::ids::OrderIds;
+use super::fields::{Fields, beside, checked, code_of, key, object, or_empty, required_key};
+use crate::ids::OrderIds;
 
 /// An order that is asked for.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ pub(super) fn parse_order(body: &[u8], header: KeyHeader) -> Result<Asked, Probl
         "idempotencyKey",
     ]);
     let customer = required_id(&mut fields, "customerId", CustomerId::parse);
-    let store = id(&mut fields, "storeId", StoreId::parse);
+    let store = fields.parsed_by("storeId", StoreId::parse);
     let lines = lines(&mut fields, limits::ORDER_ITEMS);
     let address = address(&mut fields);
     let method = fields.text("paymentMethod", limits::LABEL_BYTES);
@@ -233,14 +233,6 @@ pub(super) fn parse_refund(
     checked((amount, step), faults)
 }
 
-fn or_empty(body: &[u8]) -> &[u8] {
-    if body.trim_ascii().is_empty() {
-        b"{}"
-    } else {
-        body
-    }
-}
-
 fn step(
     header: KeyHeader,
     if_match: &IfMatch,
@@ -327,22 +319,11 @@ fn address(fields: &mut Fields<'_, '_>) -> Option<Address> {
         .map(|raw| Address::new(&raw))
 }
 
-fn id<T, E: std::fmt::Display>(
-    fields: &mut Fields<'_, '_>,
-    name: &str,
-    parse: impl FnOnce(&str) -> Result<T, E>,
-) -> Option<T> {
-    let text = fields.text(name, usize::MAX)?;
-    parse(text)
-        .map_err(|error| fields.fault(name, error.to_string()))
-        .ok()
-}
-
 fn required_id<T, E: std::fmt::Display>(
     fields: &mut Fields<'_, '_>,
     name: &str,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Option<T> {
-    let id = id(fields, name, parse);
+    let id = fields.parsed_by(name, parse);
     fields.required(name, id)
 }

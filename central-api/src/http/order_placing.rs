@@ -30,9 +30,9 @@ use super::decision::{decide, mark, origin};
 use super::orders::{find_order, say_head, shown};
 use super::reservations::short_lines;
 use super::{AppState, examples, order_body, refusal};
+use crate::ids::OrderIds;
 use crate::ledger::history::order::at_version;
 use crate::ledger::{Decided, SubmitError};
-use crate::orders::ids::OrderIds;
 
 shared::problem_set! {
     /// What placing an order can come to instead.

@@ -34,8 +34,8 @@ use super::AppState;
 use super::order_cursor::Cursor;
 use super::orders::{check_own, find_order, own_order, shown};
 use super::paging::{PageAsk, given_cursor};
+use crate::ids::order_of;
 use crate::ledger::order_lists::{OrderFilter, OrderPage, OrderStats, Start};
-use crate::orders::ids::order_of;
 
 shared::problem_set! {
     /// What a list of orders can be refused for.

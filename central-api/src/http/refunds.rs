@@ -16,7 +16,7 @@ use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Problem, ProblemCode};
 
 use super::{AppState, examples, order_body, orders};
-use crate::orders::ids::order_of;
+use crate::ids::order_of;
 
 shared::problem_set! {
     /// What a refund can be refused for.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use shared::domain::ids::{IdempotencyKey, InvalidId, Owner, ProductId, ReservationId, StoreId};
+use shared::domain::ids::{IdempotencyKey, Owner, ProductId, ReservationId, StoreId};
 use shared::domain::inventory::Line;
 use shared::limits;
 use shared::service::idempotency::KeyHeader;
@@ -49,7 +49,7 @@ fn read<T>(
     let known: Vec<&str> = own.iter().chain(&COMMON).copied().collect();
     fields.only(&known);
     let key = required_key(header, &mut fields);
-    let store = id(&mut fields, "storeId", StoreId::parse);
+    let store = fields.parsed_by("storeId", StoreId::parse);
     let what = read(&mut fields);
     let asked = key.zip(what).map(|(key, what)| Asked { store, key, what });
     let asked = checked(asked, faults)?;
@@ -64,13 +64,13 @@ fn read<T>(
 pub(super) fn several(body: &[u8], header: KeyHeader) -> Result<Asked<NewHold>, Problem> {
     let own = ["reservationId", "owner", "reference", "lines", "ttlSeconds"];
     read(body, header, &own, |fields| {
-        let owner = id(fields, "owner", Owner::parse);
+        let owner = fields.parsed_by("owner", Owner::parse);
         let owner = fields.required("owner", owner);
         let reference = fields.text("reference", limits::NOTE_BYTES);
         if reference == Some("") {
             fields.fault("reference", "must not be empty");
         }
-        let new_id = id(fields, "reservationId", ReservationId::parse);
+        let new_id = fields.parsed_by("reservationId", ReservationId::parse);
         let ttl_millis = ttl(fields);
         let lines = lines(fields);
         Some(NewHold {
@@ -94,8 +94,8 @@ pub(super) fn one(
 ) -> Result<Asked<NewHold>, Problem> {
     let own = ["quantity", "reservationId", "owner", "ttlSeconds"];
     read(body, header, &own, |fields| {
-        let new_id = id(fields, "reservationId", ReservationId::parse);
-        let owner = id(fields, "owner", Owner::parse);
+        let new_id = fields.parsed_by("reservationId", ReservationId::parse);
+        let owner = fields.parsed_by("owner", Owner::parse);
         let ttl_millis = ttl(fields);
         let quantity = quantity(fields)?;
         let line = Line {
@@ -147,7 +147,7 @@ pub(super) fn extend(body: &[u8], header: KeyHeader) -> Result<Asked<i64>, Probl
 /// 400 with every fault.
 pub(super) fn named(body: &[u8], header: KeyHeader) -> Result<Asked<ReservationId>, Problem> {
     read(body, header, &["reservationId"], |fields| {
-        let named = id(fields, "reservationId", ReservationId::parse);
+        let named = fields.parsed_by("reservationId", ReservationId::parse);
         fields.required("reservationId", named)
     })
 }
@@ -184,15 +184,4 @@ fn ttl(fields: &mut Fields<'_, '_>) -> Option<i64> {
 
 fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn id<T>(
-    fields: &mut Fields<'_, '_>,
-    name: &str,
-    parse: impl FnOnce(&str) -> Result<T, InvalidId>,
-) -> Option<T> {
-    let text = fields.text(name, usize::MAX)?;
-    parse(text)
-        .map_err(|error| fields.fault(name, error.to_string()))
-        .ok()
 }

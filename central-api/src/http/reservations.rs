@@ -27,8 +27,8 @@ use super::schema_reservations::{
     CommitRequest, ExtendRequest, ReleaseRequest, ReservationAnswer, ReservationRequest,
 };
 use super::{AppState, examples, location, refusal};
+use crate::ids;
 use crate::ledger::Decided;
-use crate::orders::ids;
 
 shared::problem_set! {
     /// What holding units can be refused for.

@@ -17,12 +17,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::RwLock;
 use shared::clock::Timestamp;
-use shared::domain::access::{Access, ApiKey};
+use shared::domain::access::{Access, ApiKey, Secret};
 use shared::domain::ids::ApiKeyId;
 use shared::service::auth::{Caller, CreatedKey, KeyLife};
 use tokio_util::sync::CancellationToken;
 
-use crate::orders::ids;
+use crate::ids;
 
 /// Never used.
 const NEVER: i64 = i64::MIN;
@@ -47,27 +47,57 @@ struct Inner {
     access: Access,
     /// The last record that changed them.
     seq: u64,
-    holders: HashMap<ApiKeyId, Holder>,
+    /// By the token of its id, which is what is presented.
+    holders: HashMap<Box<str>, Holder>,
 }
 
 /// Whoever holds a key.
 #[derive(Debug)]
 struct Holder {
     key: Arc<ApiKey>,
-    caller: Caller,
+    /// Whoever presents one of its secrets, in their order.
+    callers: Vec<Opened>,
     changed: CancellationToken,
     last_used: AtomicI64,
 }
 
+/// What a secret opens.
+#[derive(Debug)]
+struct Opened {
+    caller: Caller,
+    /// When its time is over.
+    until: Option<Timestamp>,
+}
+
 impl Holder {
     fn of(key: &Arc<ApiKey>, last_used: i64) -> Self {
-        let name = key.name.clone();
+        let changed = CancellationToken::new();
+        let caller = Caller::new(key.scope, key.store_id.clone(), Some(key.name.clone()));
+        let opened = |secret: &Secret| {
+            let until = [key.expires_at, secret.valid_until];
+            let until = until.into_iter().flatten().min();
+            let life = KeyLife {
+                changed: changed.clone(),
+                until,
+            };
+            Opened {
+                caller: caller.clone().living(life),
+                until,
+            }
+        };
         Self {
+            callers: key.secrets.iter().map(opened).collect(),
             key: Arc::clone(key),
-            caller: Caller::new(key.scope, key.store_id.clone(), Some(name)),
-            changed: CancellationToken::new(),
+            changed,
             last_used: AtomicI64::new(last_used),
         }
+    }
+
+    /// What the secret of `key` opens, if it is one of these.
+    fn opened(&self, key: CreatedKey<'_>) -> Option<&Opened> {
+        let mut secrets = self.key.secrets.iter().zip(&self.callers).rev();
+        let found = secrets.find(|(secret, _)| key.opens(&secret.hash));
+        found.map(|(_, opened)| opened)
     }
 }
 
@@ -76,7 +106,7 @@ impl AccessBook {
     #[must_use]
     pub fn of(access: &Access, seq: u64) -> Self {
         let holders = access.iter();
-        let holders = holders.map(|key| (key.key_id.clone(), Holder::of(key, NEVER)));
+        let holders = holders.map(|key| (token_of(&key.key_id), Holder::of(key, NEVER)));
         let inner = Inner {
             holders: holders.collect(),
             access: access.clone(),
@@ -93,29 +123,25 @@ impl AccessBook {
     /// [`NotOpened`] if it opens nothing.
     pub fn find(&self, key: CreatedKey<'_>, now: Timestamp) -> Result<Caller, NotOpened> {
         let inner = self.inner.read();
-        let id = ids::api_key_id(key.token()).ok_or(NotOpened::Unknown)?;
-        let holder = inner.holders.get(&id).ok_or(NotOpened::Unknown)?;
-        let secrets = holder.key.secrets.iter();
-        let Some(secret) = secrets.rev().find(|secret| key.opens(&secret.hash)) else {
-            return Err(NotOpened::Unknown);
-        };
-        let until = [holder.key.expires_at, secret.valid_until];
-        let until = until.into_iter().flatten().min();
+        let holder = inner.holders.get(key.token());
+        let holder = holder.ok_or(NotOpened::Unknown)?;
+        let Opened { caller, until } = holder.opened(key).ok_or(NotOpened::Unknown)?;
         if let Some(ended) = until.filter(|until| *until <= now) {
             return Err(NotOpened::Ended(ended));
         }
         holder
             .last_used
             .fetch_max(now.as_millis(), Ordering::Relaxed);
-        let changed = holder.changed.clone();
-        Ok(holder.caller.clone().living(KeyLife { changed, until }))
+        Ok(caller.clone())
     }
 
     /// A key by its id, and when it was used last.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<(Arc<ApiKey>, Option<Timestamp>)> {
         let inner = self.inner.read();
-        inner.holders.get(id).map(shown)
+        let holder = inner.holders.get(ids::token_of(id));
+        // Without its beginning it is no id.
+        holder.filter(|it| it.key.key_id.as_str() == id).map(shown)
     }
 
     /// Up to `count` keys whose ids come before `before`, the newest first.
@@ -128,7 +154,7 @@ impl AccessBook {
         let inner = self.inner.read();
         let all = inner.access.iter().rev();
         let rest = all.filter(|key| before.is_none_or(|before| key.key_id.as_str() < before));
-        let found = rest.filter_map(|key| inner.holders.get(&key.key_id));
+        let found = rest.filter_map(|key| inner.holders.get(ids::token_of(key.key_id.as_str())));
         found.take(count).map(shown).collect()
     }
 
@@ -145,12 +171,13 @@ impl AccessBook {
         for key in keys {
             let forgotten = inner.access.put(key);
             if let Some(forgotten) = forgotten {
-                inner.holders.remove(&forgotten.key_id);
+                inner.holders.remove(&token_of(&forgotten.key_id));
             }
-            let before = inner.holders.get(&key.key_id);
+            let token = token_of(&key.key_id);
+            let before = inner.holders.get(&token);
             let last_used = before.map_or(NEVER, |it| it.last_used.load(Ordering::Relaxed));
             let holder = Holder::of(key, last_used);
-            if let Some(before) = inner.holders.insert(key.key_id.clone(), holder) {
+            if let Some(before) = inner.holders.insert(token, holder) {
                 before.changed.cancel();
             }
         }
@@ -161,8 +188,8 @@ impl AccessBook {
     #[must_use]
     pub fn uses(&self) -> Vec<(ApiKeyId, Timestamp)> {
         let inner = self.inner.read();
-        let uses = inner.holders.iter();
-        let uses = uses.filter_map(|(id, holder)| Some((id.clone(), shown(holder).1?)));
+        let uses = inner.holders.values().map(shown);
+        let uses = uses.filter_map(|(key, used)| Some((key.key_id.clone(), used?)));
         uses.collect()
     }
 
@@ -170,13 +197,18 @@ impl AccessBook {
     pub fn used(&self, uses: impl IntoIterator<Item = (ApiKeyId, Timestamp)>) {
         let inner = self.inner.read();
         for (id, at) in uses {
-            if let Some(holder) = inner.holders.get(&id) {
+            if let Some(holder) = inner.holders.get(ids::token_of(id.as_str())) {
                 holder
                     .last_used
                     .fetch_max(at.as_millis(), Ordering::Relaxed);
             }
         }
     }
+}
+
+/// What its holder is found by.
+fn token_of(id: &ApiKeyId) -> Box<str> {
+    ids::token_of(id.as_str()).into()
 }
 
 fn shown(holder: &Holder) -> (Arc<ApiKey>, Option<Timestamp>) {

@@ -4,10 +4,9 @@
 //! what its outcome leads to is decided by the ledger. [`runner`] sits between the two and keeps
 //! nothing of its own: it takes the step, records what came of it durably, and looks again. A process
 //! that dies anywhere in this goes on from the log, and takes a step twice at worst, under the same
-//! key ([`calls`]). [`ids`] makes the names of an order, its hold and its payment.
+//! key ([`calls`]).
 
 mod calls;
-pub mod ids;
 pub mod runner;
 
 pub use runner::Runner;

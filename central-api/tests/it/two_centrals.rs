@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use central_api::ids::OrderIds;
 use central_api::journal::LogGen;
 use central_api::journal::memory::{MemoryJournal, MemoryLog};
 use central_api::ledger::fold::Fold;
 use central_api::ledger::{KeyRetention, Ledger, LedgerOptions, LedgerThreads, Outcome, Request};
 use central_api::orders::Runner;
-use central_api::orders::ids::OrderIds;
 use central_api::payments::simulated::Simulated;
 use central_api::payments::{Guarded, PaymentKey};
 use shared::clock::{Clock as _, Timestamp};

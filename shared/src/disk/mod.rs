@@ -89,3 +89,20 @@ pub trait DiskFile: Send + fmt::Debug {
     /// As [`std::fs::File::sync_data`]. Never go on after one.
     fn sync(&mut self) -> io::Result<()>;
 }
+
+/// Writes `bytes` to `path`, durably, in place of what an attempt that was cut off has left there.
+///
+/// `path` is a file aside, which counts once it is renamed to its own name. That is the caller's, and
+/// so is [`Disk::sync_dir`] after it.
+///
+/// # Errors
+/// As the disk; `path` may hold a part then.
+pub fn write_aside(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = disk.create(path)?;
+    file.write_all(bytes)?;
+    file.sync()
+}

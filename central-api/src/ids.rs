@@ -1,6 +1,6 @@
-//! The names of an order and of what belongs to it, and of other things that central names.
+//! The ids that central makes: of an order and what belongs to it, of a hold, of an API key.
 //!
-//! One token names all three, so that the order of a payment is found without an index: `ord-…`,
+//! One token names an order, its hold and its payment, so that the order of a payment is found without an index: `ord-…`,
 //! `res-…`, `pay-…`. The token sorts by time (milliseconds, then 80 random bits, in the alphabet of
 //! Crockford's base 32, which has no letters that are taken for digits); nothing depends on that but
 //! the convenience of people who read lists.
@@ -44,17 +44,17 @@ pub fn reservation_id(now: Timestamp, random: u128) -> ReservationId {
     ReservationId::parse(&text).expect("letters, digits and a hyphen make an id")
 }
 
-/// The id of the API key with this token, if there can be one.
+/// An id for a new API key.
 #[must_use]
-pub fn api_key_id(token: &str) -> Option<ApiKeyId> {
-    ApiKeyId::parse(&format!("{API_KEY}{token}")).ok()
+pub fn api_key_id(now: Timestamp, random: u128) -> ApiKeyId {
+    let text = format!("{API_KEY}{}", token(now, random));
+    ApiKeyId::parse(&text).expect("letters, digits and a hyphen make an id")
 }
 
 /// The token of an API key, by which it is found when it is presented.
 #[must_use]
-pub fn token_of(key: &ApiKeyId) -> &str {
-    let id = key.as_str();
-    id.strip_prefix(API_KEY).unwrap_or(id)
+pub fn token_of(key_id: &str) -> &str {
+    key_id.strip_prefix(API_KEY).unwrap_or(key_id)
 }
 
 /// The order that a payment belongs to, if it can belong to one.
@@ -64,7 +64,7 @@ pub fn order_of(payment: &str) -> Option<OrderId> {
     OrderId::parse(&format!("ord-{token}")).ok()
 }
 
-pub(crate) fn token(now: Timestamp, random: u128) -> String {
+fn token(now: Timestamp, random: u128) -> String {
     let millis = u128::from(now.as_millis().unsigned_abs());
     let bits = millis << 80 | (random & ((1 << 80) - 1));
     (0..26)
