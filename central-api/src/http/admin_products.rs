@@ -20,9 +20,10 @@ use shared::service::extract::read_body;
 use shared::service::idempotency::header_key;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::unique::object;
 
 use super::decision::{decide, mark, origin};
-use super::fields::{Fields, beside, key, object};
+use super::fields::{Fields, beside, key};
 use super::refusal;
 use super::schema_products::{SeedAnswer, SeedCreate, SeedDelete, SeedSet};
 use super::{AppState, examples};

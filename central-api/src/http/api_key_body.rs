@@ -10,7 +10,9 @@ use shared::service::auth::CreatedKey;
 use shared::wire::problem::Problem;
 use utoipa::ToSchema;
 
-use super::fields::{Fields, checked, code_of, object, or_empty};
+use shared::wire::unique::object;
+
+use super::fields::{Fields, checked, code_of, or_empty};
 use crate::ids;
 
 /// A key to be made.

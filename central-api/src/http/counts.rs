@@ -23,9 +23,10 @@ use shared::service::idempotency::KeyHeader;
 use shared::service::idempotency::header_key;
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::unique::object;
 
 use super::decision::{decide, mark, origin};
-use super::fields::{Fields, beside, checked, code_of, object, required_key};
+use super::fields::{Fields, beside, checked, code_of, required_key};
 use super::history::dropped;
 use super::refusal;
 use super::schema::{CountAnswer, CountRequest};

@@ -9,9 +9,10 @@ use shared::policy::faults::{
     Action, FaultCount, FaultRule, Preset, SEED_DEFAULT, Target, Trigger, When,
 };
 use shared::wire::problem::Problem;
+use shared::wire::unique::object;
 use utoipa::ToSchema;
 
-use super::fields::{Fields, checked, object};
+use super::fields::{Fields, checked};
 use crate::faults::millis;
 
 /// The faults to be injected: rules, or a preset.

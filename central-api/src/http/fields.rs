@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use shared::domain::ids::{IdempotencyKey, ProductId};
 use shared::domain::inventory::command::Changes;
@@ -21,91 +20,6 @@ pub fn or_empty(body: &[u8]) -> &[u8] {
         b"{}"
     } else {
         body
-    }
-}
-
-/// Parses a body that must be a JSON object.
-///
-/// # Errors
-/// 400 `bad_request`.
-pub fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
-    let fault = |issue: String| {
-        let mut problem = Problem::new(ProblemCode::BadRequest, "Invalid JSON");
-        problem.details.push(Detail::new("body", issue));
-        problem
-    };
-    match serde_json::from_slice(body).map(|Unique(value)| value) {
-        Ok(Value::Object(members)) => Ok(members),
-        Ok(_) => Err(fault("must be a JSON object".to_owned())),
-        Err(error) => Err(fault(error.to_string())),
-    }
-}
-
-/// A value in which no object names a member twice. Readers differ in which of the two they take, so
-/// that what one of them checked would not be what another one does.
-struct Unique(Value);
-
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UniqueVisitor).map(Self)
-    }
-}
-
-struct UniqueVisitor;
-
-impl<'de> Visitor<'de> for UniqueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Unique(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
-        while let Some((name, Unique(value))) = items.next_entry::<String, _>()? {
-            if members.contains_key(&name) {
-                let name: String = name.chars().take(64).collect();
-                return Err(A::Error::custom(format!("duplicate field `{name}`")));
-            }
-            members.insert(name, value);
-        }
-        Ok(Value::Object(members))
     }
 }
 

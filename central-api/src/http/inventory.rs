@@ -19,10 +19,11 @@ use shared::service::query::QueryParams;
 use shared::view::ListRequest;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use shared::wire::product::Encoder;
+use shared::wire::unique::object;
 
 use utoipa::ToSchema;
 
-use super::fields::{Fields, checked, object};
+use super::fields::{Fields, beside, checked};
 use super::{AppState, examples};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -157,10 +158,13 @@ pub async fn availability(
     uri: Uri,
 ) -> Result<Json<Availability>, Problem> {
     caller.require(Scope::Read)?;
-    let product_id = path_id(&id)?;
     let mut params = QueryParams::parse(&uri);
     let requested = params.integer("quantity", 1..=limits::DELTA_UNITS);
-    params.finish()?;
+    let faults = params.into_faults();
+    let product_id = match path_id(&id) {
+        Ok(id) => checked(id, faults)?,
+        Err(problem) => return Err(beside(problem, faults.iter().map(Some))),
+    };
     let requested = requested.unwrap_or(1);
     let as_of_offset = state.ledger.view().head().offset;
     let product = state

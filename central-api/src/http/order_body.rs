@@ -12,8 +12,9 @@ use shared::limits;
 use shared::service::idempotency::KeyHeader;
 use shared::service::precondition::{Condition, IfMatch};
 use shared::wire::problem::Problem;
+use shared::wire::unique::object;
 
-use super::fields::{Fields, beside, checked, code_of, key, object, or_empty, required_key};
+use super::fields::{Fields, beside, checked, code_of, key, or_empty, required_key};
 use crate::ids::OrderIds;
 
 /// An order that is asked for.

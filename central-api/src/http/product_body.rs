@@ -10,8 +10,9 @@ use shared::limits;
 use shared::service::idempotency::KeyHeader;
 use shared::service::precondition::{Condition, IfMatch};
 use shared::wire::problem::Problem;
+use shared::wire::unique::object;
 
-use super::fields::{Fields, beside, checked, code_of, key, object, required_key};
+use super::fields::{Fields, beside, checked, code_of, key, required_key};
 use crate::import::COLUMNS;
 
 /// A product to create, and the key of the call.

@@ -9,8 +9,9 @@ use shared::domain::inventory::Line;
 use shared::limits;
 use shared::service::idempotency::KeyHeader;
 use shared::wire::problem::Problem;
+use shared::wire::unique::object;
 
-use super::fields::{Fields, beside, checked, object, required_key};
+use super::fields::{Fields, beside, checked, required_key};
 
 /// What every one of these bodies may say beside its own: for which shop, under which key.
 const COMMON: [&str; 2] = ["storeId", "idempotencyKey"];

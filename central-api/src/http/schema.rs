@@ -5,6 +5,7 @@
 //! `/openapi.json`, and a test holds them to what the service really takes and says.
 
 use serde::Serialize;
+use shared::service::openapi::DetailBody;
 use utoipa::ToSchema;
 
 /// One movement of stock. Unknown members are ignored, as in seed 003.
@@ -88,6 +89,9 @@ pub struct MovedLine {
     error_type: Option<String>,
     #[schema(nullable = false)]
     error_message: Option<String>,
+    /// Every rule that the line breaks by itself; the other two are about the first.
+    #[schema(nullable = false)]
+    details: Option<Vec<DetailBody>>,
 }
 
 /// How many lines went well.

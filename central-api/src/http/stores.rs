@@ -19,10 +19,11 @@ use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::system_clock::SystemClock;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
+use shared::wire::unique::object;
 
 use utoipa::ToSchema;
 
-use super::fields::{Fields, object};
+use super::fields::Fields;
 use super::{AppState, examples};
 use crate::journal::LogGen;
 

@@ -4,7 +4,8 @@
 //! refuses is read again as a tree, slowly, to name everything that is wrong with it.
 //!
 //! In a `per_item` batch a line that breaks a rule is a refused line and not a refused request, as
-//! in seed 003; a line whose JSON types are wrong refuses the request.
+//! in seed 003; a line whose JSON types are wrong refuses the request. What is refused, for whatever
+//! reason, is told all that its lines would be refused for as well.
 
 mod line;
 mod lines;
@@ -46,7 +47,7 @@ pub enum UpdateKind {
         key: IdempotencyKey,
     },
     /// Movements that stand for themselves, each under its own key.
-    PerItem(Vec<Result<(Move, IdempotencyKey), LineFault>>),
+    PerItem(Vec<LineResult>),
     /// Movements that happen together or not at all, under one key.
     All {
         /// The movements.
@@ -55,6 +56,9 @@ pub enum UpdateKind {
         key: IdempotencyKey,
     },
 }
+
+/// A line that stands for itself, with its key.
+pub type LineResult = Result<(Move, IdempotencyKey), LineFault>;
 
 /// What is wrong with one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +73,16 @@ pub struct LineFault {
     pub message: String,
     /// Every fault of the line, by field.
     pub details: Vec<Detail>,
+}
+
+impl LineFault {
+    /// Its faults as those of the line at `index`.
+    fn within(self, index: usize) -> impl Iterator<Item = Detail> {
+        self.details.into_iter().map(move |detail| Detail {
+            field: format!("updates[{index}].{}", detail.field),
+            ..detail
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -98,7 +112,7 @@ struct BodyText<'a> {
 
 /// One line of a batch; the members of a body that is one movement are the same. They stand there
 /// twice because serde's `flatten` would keep every member as a tree before it reads one.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LineText<'a> {
     #[serde(borrow, default)]
@@ -126,10 +140,24 @@ const WRONG_KEY: &str = "-";
 /// # Errors
 /// A problem that names every fault found, also those of the headers.
 pub fn parse(body: &[u8], key: &KeyHeader, if_match: &IfMatch) -> Result<UpdateBody, Problem> {
-    let beside = [key.as_ref().err(), if_match.as_ref().err()];
-    let Object::<BodyText<'_>>(text) = serde_json::from_slice(body)
-        .map_err(|error| fields::beside(malformed(body, &error), beside))?;
-    let mut faults: Vec<Detail> = beside.into_iter().flatten().cloned().collect();
+    match serde_json::from_slice(body) {
+        Ok(Object(text)) => check(text, key, if_match),
+        Err(error) => Err(malformed(body, &error, key, if_match)),
+    }
+}
+
+/// What is wrong with the headers.
+fn beside<'f>(key: &'f KeyHeader, if_match: &'f IfMatch) -> [Option<&'f Detail>; 2] {
+    [key.as_ref().err(), if_match.as_ref().err()]
+}
+
+/// Checks every rule of a body whose JSON types are right.
+fn check(text: BodyText<'_>, key: &KeyHeader, if_match: &IfMatch) -> Result<UpdateBody, Problem> {
+    let mut faults: Vec<Detail> = beside(key, if_match)
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
     let (header_key, instead) = match key {
         Ok(key) => (key.as_ref().map(IdempotencyKey::as_str), None),
         Err(_) => (None, Some(WRONG_KEY)),
@@ -184,9 +212,20 @@ pub fn parse(body: &[u8], key: &KeyHeader, if_match: &IfMatch) -> Result<UpdateB
         }
     };
     match parsed {
-        Some(kind) if faults.is_empty() => Ok(UpdateBody { store, kind }),
-        _ => Err(Problem::with_details(code_of(&faults), faults)),
+        Some(kind) if faults.is_empty() => return Ok(UpdateBody { store, kind }),
+        Some(UpdateKind::PerItem(lines)) => {
+            faults.extend(line_faults(lines));
+        }
+        _ => {}
     }
+    Err(Problem::with_details(code_of(&faults), faults))
+}
+
+/// What is wrong with the lines of a `per_item` batch that is refused for something else.
+fn line_faults(lines: Vec<LineResult>) -> impl Iterator<Item = Detail> {
+    let lines = lines.into_iter().enumerate();
+    let faults = lines.filter_map(|(index, line)| Some(line.err()?.within(index)));
+    faults.flatten()
 }
 
 /// One movement, unless something is wrong with it or with what stands beside it.
@@ -212,18 +251,14 @@ fn parse_many(
     key: Option<&str>,
     faults: &mut Vec<Detail>,
 ) -> Option<UpdateKind> {
-    let all = match atomicity {
-        None | Some("per_item") => false,
-        Some("all") => true,
+    match atomicity {
+        None | Some("per_item") => Some(parse_per_item(updates, true)),
+        Some("all") => parse_all(updates, key, faults),
         Some(_) => {
             faults.push(Detail::new("atomicity", "must be \"per_item\" or \"all\""));
-            false
+            // Nobody knows whether its lines need keys.
+            Some(parse_per_item(updates, false))
         }
-    };
-    if all {
-        parse_all(updates, key, faults)
-    } else {
-        Some(parse_per_item(updates))
     }
 }
 
@@ -261,14 +296,14 @@ fn parse_store(text: Option<&str>, faults: &mut Vec<Detail>) -> Option<StoreId> 
     }
 }
 
-fn parse_per_item(lines: &[Object<LineText<'_>>]) -> UpdateKind {
+fn parse_per_item(lines: &[Object<LineText<'_>>], needs_keys: bool) -> UpdateKind {
     let parse = |Object(line): &Object<LineText<'_>>| {
         let key = line
             .idempotency_key
             .as_deref()
             .filter(|key| !key.is_empty());
-        let (line, key) = parse_line(line, key, true)?;
-        // A line without a key was refused by parse_line.
+        let (line, key) = parse_line(line, key, needs_keys)?;
+        // Where keys are needed, a line without one was refused by parse_line.
         key.map(|key| (line, key)).ok_or_else(|| LineFault {
             product_id: String::new(),
             code: ProblemCode::IdempotencyKeyRequired,
@@ -296,10 +331,7 @@ fn parse_all(
         }
         match parse_line(line, None, false) {
             Ok((line, _)) => moves.push(line),
-            Err(fault) => faults.extend(fault.details.into_iter().map(|detail| Detail {
-                field: format!("updates[{index}].{}", detail.field),
-                ..detail
-            })),
+            Err(fault) => faults.extend(fault.within(index)),
         }
     }
     match key.map(IdempotencyKey::parse) {

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shared::domain::ids::{IdempotencyKey, StoreId};
 use shared::domain::inventory::{Atomicity, Command, Event, ItemResult, Move, Rejection};
 use shared::domain::origin::Origin;
@@ -26,7 +26,7 @@ use shared::wire::product::{Encoder, integer, string};
 use super::decision::{bounded, decide, mark, origin, request};
 use super::refusal;
 use super::schema::{UpdateAnswer, UpdateRequest};
-use super::update_body::{LineFault, UpdateKind, parse};
+use super::update_body::{LineFault, LineResult, UpdateKind, parse};
 use super::{AppState, examples};
 use crate::ledger::{Answer, Decided, Outcome, Reply, SubmitError};
 
@@ -68,7 +68,11 @@ pub async fn post_updates(
     let if_match = if_match(request.headers());
     let coding = Coding::accepted(request.headers());
     let body = read_body(request).await?;
-    let body = parse(&body, &header, &if_match)?;
+    let body = match parse(&body, &header, &if_match) {
+        Ok(body) => body,
+        // What is wrong with a batch may be as long as the batch.
+        Err(problem) => return Ok(compressed(coding, problem.into_response()).await),
+    };
     let conditional = matches!(if_match, Ok(Some(_)));
     let store = caller.check_store(body.store.as_ref())?;
     let ask = Ask {
@@ -121,10 +125,7 @@ impl Ask<'_> {
         Ok(mark(answer, replayed))
     }
 
-    async fn per_item(
-        &self,
-        lines: Vec<Result<(Move, IdempotencyKey), LineFault>>,
-    ) -> Result<Response, Problem> {
+    async fn per_item(&self, lines: Vec<LineResult>) -> Result<Response, Problem> {
         let mut requests = Vec::with_capacity(lines.len());
         let mut ids = Vec::with_capacity(lines.len());
         for line in lines {
@@ -314,24 +315,13 @@ impl Rows {
     }
 
     fn fault(&mut self, fault: &LineFault) {
-        self.error(&fault.product_id, fault.error_type, &fault.message);
+        self.rows.push(fault_row(fault));
     }
 
     fn key_reused(&mut self, product_id: &str) {
         let problem = refusal::key_reused();
-        self.error(product_id, problem.code.as_str(), &problem.detail);
-    }
-
-    fn error(&mut self, product_id: &str, error_type: &str, message: &str) {
-        self.rows.push(json!({
-            "productId": product_id,
-            "newQuantity": 0,
-            "newVersion": 0,
-            "applied": false,
-            "lastUpdated": "",
-            "errorType": error_type,
-            "errorMessage": message,
-        }));
+        let row = error_row(product_id, problem.code.as_str(), &problem.detail);
+        self.rows.push(Value::Object(row));
     }
 
     fn into_body(self, store: Option<&StoreId>) -> Value {
@@ -351,4 +341,26 @@ impl Rows {
         let body = self.into_body(store).to_string();
         (status, [(CONTENT_TYPE, JSON)], body).into_response()
     }
+}
+
+/// The row of a line that breaks rules. Seed 003 has words for the first; `details` has them all.
+fn fault_row(fault: &LineFault) -> Value {
+    let mut row = error_row(&fault.product_id, fault.error_type, &fault.message);
+    row.insert("details".to_owned(), json!(fault.details));
+    Value::Object(row)
+}
+
+/// The row of a line that nothing was decided about.
+fn error_row(product_id: &str, error_type: &str, message: &str) -> Map<String, Value> {
+    let members = [
+        ("productId", json!(product_id)),
+        ("newQuantity", json!(0)),
+        ("newVersion", json!(0)),
+        ("applied", json!(false)),
+        ("lastUpdated", json!("")),
+        ("errorType", json!(error_type)),
+        ("errorMessage", json!(message)),
+    ];
+    let members = members.map(|(name, value)| (name.to_owned(), value));
+    members.into_iter().collect()
 }

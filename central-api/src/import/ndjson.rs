@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use serde_json::{Map, Value};
 use shared::domain::inventory::ImportRow;
 use shared::limits;
+use shared::wire::unique::Unique;
 
 use super::cells::Cells;
 use super::{COLUMNS, FileError, Row, RowError};
@@ -69,7 +70,7 @@ fn skip_line(file: &mut impl BufRead) -> io::Result<()> {
 
 fn parse_row(line: u64, text: &[u8]) -> Result<ImportRow, Vec<RowError>> {
     let mut cells = Cells::new(line);
-    let members: Map<String, Value> = match serde_json::from_slice(text) {
+    let members: Map<String, Value> = match serde_json::from_slice(text).map(|Unique(row)| row) {
         Ok(Value::Object(members)) => members,
         Ok(_) => {
             cells.fault("", &String::from_utf8_lossy(text), "must be a JSON object");

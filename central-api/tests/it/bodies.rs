@@ -135,6 +135,31 @@ async fn unknown_fields_are_ignored_in_batches_of_seed_003() {
     assert_eq!(answer["summary"]["succeeded"], 1, "{answer}");
 }
 
+#[tokio::test]
+async fn every_fault_of_a_line_stands_in_its_row() {
+    let central = shop().await;
+    let body = json!({"storeId": "store-s1", "updates": [
+        {"productId": "a/b", "delta": 0},
+        {"productId": "A", "delta": -1, "idempotencyKey": "good"},
+        {"productId": "none", "delta": -1, "idempotencyKey": "unknown"},
+    ]});
+    let answer = central.post(UPDATES, &body).await;
+    assert_eq!(answer.status(), 200);
+    let answer: Value = answer.json().await.unwrap();
+    let rows = &answer["results"];
+    assert_eq!(
+        sorted_fields(&rows[0]),
+        ["delta", "idempotencyKey", "productId"],
+        "{rows}"
+    );
+    let sentence = rows[0]["errorMessage"].as_str().unwrap();
+    assert!(sentence.starts_with("productId"), "{rows}");
+    // What the ledger says of a line is one thing, and said in words already.
+    for row in [&rows[1], &rows[2]] {
+        assert_eq!(row.get("details"), None, "{rows}");
+    }
+}
+
 /// The text `SALE` in another shape, which is not JSON of one object in UTF-8.
 fn spoilt() -> Vec<(&'static str, Vec<u8>)> {
     let utf16 = |text: &str| -> Vec<u8> {

@@ -146,6 +146,12 @@ async fn every_fault_is_named_at_once() {
         fields(&problem),
         ["storeId", "productId", "idempotencyKey", "delta"]
     );
+    let mixed = json!({"productId": "a/b", "delta": "x"});
+    let problem = bad(&central, mixed, 400, "bad_request").await;
+    assert_eq!(
+        sorted_fields(&problem),
+        ["delta", "idempotencyKey", "productId"]
+    );
     for text in ["", "{", "[]", "null", "\u{0}", "{\"delta\":NaN}"] {
         bad_text(&central, text.to_owned(), 400, "bad_request").await;
     }

@@ -252,7 +252,12 @@ async fn faults_of_headers_and_body_are_told_together() {
             Method::POST,
             UPDATES.to_owned(),
             batch,
-            vec!["storeId", "updates[0].delta"],
+            vec![
+                "storeId",
+                "atomicity",
+                "updates[0].delta",
+                "updates[0].productId",
+            ],
             true,
         ),
         (

@@ -10,6 +10,7 @@ mod harness;
 
 mod admin_products;
 mod api_keys;
+mod availability;
 mod bodies;
 mod breakers;
 mod compressed;

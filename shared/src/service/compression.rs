@@ -5,8 +5,9 @@
 //! without ever gaining. Nothing behind it holds a secret beside text that a stranger chose, so the
 //! length of an answer tells nothing.
 //!
-//! What must stay true: the bytes after unpacking are the bytes before; an answer with an entity tag
-//! is left alone, since the tag names bytes; every answer that could have been packed says
+//! What must stay true: the bytes after unpacking are the bytes before; an answer with a strong entity
+//! tag is left alone, since such a tag names bytes, and a weak one goes with every coding (RFC 9110,
+//! 8.8.1); every answer that could have been packed says
 //! `Vary: Accept-Encoding`, packed or not, so that no cache mixes them up.
 
 use axum::body::{Body, HttpBody as _};
@@ -27,11 +28,12 @@ pub async fn compress(request: Request, next: Next) -> Response {
     compressed(coding, next.run(request).await).await
 }
 
-/// Packs `response` if it is long and has no entity tag. For calls whose answers are long only
+/// Packs `response` if it is long and has no strong entity tag. For calls whose answers are long only
 /// sometimes.
 pub async fn compressed(coding: Coding, mut response: Response) -> Response {
     let headers = response.headers();
-    if headers.contains_key(CONTENT_ENCODING) || headers.contains_key(ETAG) {
+    let is_strong = |tag: &HeaderValue| !tag.as_bytes().starts_with(b"W/");
+    if headers.contains_key(CONTENT_ENCODING) || headers.get(ETAG).is_some_and(is_strong) {
         return response;
     }
     let vary = HeaderValue::from_static("Accept-Encoding");

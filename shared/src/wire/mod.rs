@@ -9,3 +9,4 @@ pub mod headers;
 pub mod object;
 pub mod problem;
 pub mod product;
+pub mod unique;

@@ -68,7 +68,7 @@ pub fn router(state: AppState) -> Router {
 fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(inventory::list).layer(from_fn(compress)))
-        .routes(routes!(inventory::get))
+        .routes(routes!(inventory::get).layer(from_fn(compress)))
         .routes(routes!(inventory::categories).layer(from_fn(compress)))
         .routes(routes!(updates::post_updates))
         .routes(routes!(updates::post_batch_updates))

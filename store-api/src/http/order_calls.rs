@@ -12,10 +12,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use shared::service::auth::{Caller, Scope};
-use shared::service::extract::{parse_json, read_body};
+use shared::service::extract::read_body;
 use shared::service::request_context::RequestContext;
 use shared::wire::headers::{LOG_HEAD, SYNC_VISIBLE};
 use shared::wire::problem::{Problem, ProblemCode};
+use shared::wire::unique::object;
 
 use super::AppState;
 use super::update_body::rename_key;
@@ -54,10 +55,10 @@ pub(super) async fn write(
     caller.check_store(Some(store))?;
     let headers = WriteHeaders::of(request.headers());
     let body = read_body(request).await?;
-    let mut fields: Map<String, Value> = if body.trim_ascii().is_empty() {
+    let mut fields = if body.trim_ascii().is_empty() {
         Map::new()
     } else {
-        parse_json(&body).map_err(|problem| headers.beside(problem))?
+        object(&body).map_err(|problem| headers.beside(problem))?
     };
     change(&mut fields)?;
     rename_key(&mut fields, store);

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use shared::domain::ids::{IdempotencyKey, StoreId};
 use shared::limits;
-use shared::service::extract::parse_json;
 use shared::wire::problem::{Problem, ProblemCode};
+use shared::wire::unique::object;
 
 use super::write_headers::WriteHeaders;
 
@@ -78,14 +78,14 @@ pub fn own_key(store: &StoreId, key: &str) -> String {
 /// Prepares a caller's body for central.
 ///
 /// # Errors
-/// 400 if it is not an object; 403 if it speaks for another store.
+/// 400 if it is not an object, or names a member twice, of which only one could be passed on; 403 if
+/// it speaks for another store.
 pub(super) fn prepare(
     body: &[u8],
     headers: &WriteHeaders,
     store: &StoreId,
 ) -> Result<Outgoing, Problem> {
-    let mut fields: Map<String, Value> =
-        parse_json(body).map_err(|problem| headers.beside(problem))?;
+    let mut fields = object(body).map_err(|problem| headers.beside(problem))?;
     speak_for(&mut fields, store)?;
     let said = match fields.get("updates") {
         Some(Value::Array(lines)) => {
@@ -138,8 +138,7 @@ pub(super) fn bound_to(
     body: &[u8],
     headers: &WriteHeaders,
 ) -> Result<Bytes, Problem> {
-    let mut fields: Map<String, Value> =
-        parse_json(body).map_err(|problem| headers.beside(problem))?;
+    let mut fields = object(body).map_err(|problem| headers.beside(problem))?;
     speak_for(&mut fields, store).map_err(|problem| Problem {
         detail: "this key is bound to another store".to_owned(),
         ..problem
@@ -266,6 +265,20 @@ mod tests {
             (json!({"storeId": "other"}), ProblemCode::Forbidden),
         ] {
             assert_eq!(sent(&body).unwrap_err().code, code, "{body}");
+        }
+        // One of the two would be lost on the way, so that central could not refuse it.
+        let none = WriteHeaders::of(&HeaderMap::new());
+        for twice in [
+            r#"{"productId":"P","delta":-1,"delta":-5,"idempotencyKey":"k"}"#,
+            r#"{"updates":[{"productId":"P","delta":-1,"delta":-5,"idempotencyKey":"k"}]}"#,
+        ] {
+            let codes = [
+                prepare(twice.as_bytes(), &none, &store()).unwrap_err().code,
+                bound_to(&store(), twice.as_bytes(), &none)
+                    .unwrap_err()
+                    .code,
+            ];
+            assert_eq!(codes, [ProblemCode::BadRequest; 2], "{twice}");
         }
         let body = json!({"storeId": 7, "idempotencyKey": 8});
         assert_eq!(sent(&body).unwrap().0, body);

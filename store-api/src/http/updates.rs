@@ -15,6 +15,7 @@ use shared::service::auth::{Caller, Scope};
 use shared::service::compression::compressed;
 use shared::service::encoding::Coding;
 use shared::service::extract::read_body;
+use shared::service::openapi::DetailBody;
 use shared::service::request_context::{RequestContext, ToldAlready};
 use shared::wire::headers::{REQUEST_ID, SYNC_VISIBLE};
 use shared::wire::problem::{Problem, ProblemCode};
@@ -103,6 +104,9 @@ pub struct UpdatedLine {
     error_type: Option<String>,
     #[schema(nullable = false)]
     error_message: Option<String>,
+    /// Every rule that the line breaks by itself; the other two are about the first.
+    #[schema(nullable = false)]
+    details: Option<Vec<DetailBody>>,
 }
 
 /// How many went well.
@@ -198,7 +202,8 @@ async fn update(
     let not_central = || unanswered_update(&CallFault::Unknown { timed_out: false }, &said);
     if !reply.status.is_success() {
         problem_code(&reply.body).ok_or_else(not_central)?;
-        return Ok(passed_on(readdressed(reply, context)));
+        let refusal = passed_on(readdressed(reply, context));
+        return Ok(packed_if_many(&said, coding, refusal).await);
     }
     let (body, moved) = shape(&reply.body, &said, store).ok_or_else(not_central)?;
     let seen = until(state, |shown| shows(shown, &moved)).await;
@@ -211,11 +216,15 @@ async fn update(
     if let Some(tip) = state.live.tip() {
         state.write_freshness(tip.position.offset, headers);
     }
-    // What a till sells is answered in a few bytes; a batch is not.
-    Ok(match said {
+    Ok(packed_if_many(&said, coding, response).await)
+}
+
+/// What a till sells is answered in a few bytes; a batch is not, nor what is wrong with one.
+async fn packed_if_many(said: &Said, coding: Coding, response: Response) -> Response {
+    match said {
         Said::One(_) => response,
         Said::Many(_) => compressed(coding, response).await,
-    })
+    }
 }
 
 /// Passes a follower's movements on as they are: their keys are already their store's own.

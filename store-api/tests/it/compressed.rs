@@ -4,7 +4,7 @@ use std::io::Read;
 
 use serde_json::{Value, json};
 
-use crate::fake_central::FakeCentral;
+use crate::fake_central::{FakeCentral, WORDY};
 use crate::harness::{KEY, TestStore, eventually, header};
 
 async fn get_as(store: &TestStore, path: &str, coding: &str) -> reqwest::Response {
@@ -105,6 +105,28 @@ async fn a_long_answer_of_a_store_comes_packed_and_unpacks_to_the_same_bytes() {
             assert!(packed.len() * 2 < plain.len(), "{path} {coding}");
             assert_eq!(unpacked(coding, &packed), plain, "{path} {coding}");
         }
+    }
+}
+
+/// Its tag is weak, so that it goes with the packed answer as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_with_a_long_description_comes_packed_under_the_same_tag() {
+    let (central, store) = shop().await;
+    central.put(WORDY, 7);
+    store.live_at(141).await;
+    let path = format!("/v1/store/inventory/{WORDY}");
+    let plain = store.get(&path).await;
+    assert_eq!(header(&plain, "content-encoding"), None);
+    assert_eq!(header(&plain, "etag"), Some("W/\"1\""));
+    let plain = plain.bytes().await.unwrap();
+    assert!(plain.len() > 1_024);
+    for coding in ["gzip", "zstd"] {
+        let packed = get_as(&store, &path, coding).await;
+        assert_eq!(header(&packed, "content-encoding"), Some(coding));
+        assert_eq!(header(&packed, "vary"), Some("Accept-Encoding"));
+        assert_eq!(header(&packed, "etag"), Some("W/\"1\""));
+        let packed = packed.bytes().await.unwrap();
+        assert_eq!(unpacked(coding, &packed), plain, "{coding}");
     }
 }
 

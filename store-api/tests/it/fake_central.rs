@@ -289,12 +289,16 @@ async fn info() -> Json<Value> {
     }))
 }
 
+/// A product of this name has a long description.
+pub(crate) const WORDY: &str = "PROD-WORDY";
+
 fn product(id: &str, on_hand: i64, version: u64) -> Product {
     Product {
         id: ProductId::parse(id).unwrap(),
         details: Details {
             name: format!("Name of {id}").into(),
             category: Some("Audio".into()),
+            description: (id == WORDY).then(|| "many words ".repeat(300).into()),
             price: Money::from_minor(9_999).unwrap(),
             ..Details::default()
         }

@@ -124,6 +124,32 @@ async fn a_store_names_every_fault_that_central_names() {
             &*order,
         ),
         ("/v1/orders", "/v1/store/orders", &twice, "["),
+        // A member that stands twice must not become one on the way.
+        (
+            "/v1/inventory/updates",
+            "/v1/store/inventory/updates",
+            &words,
+            r#"{"productId":"A","delta":-1,"delta":-5,"idempotencyKey":"k"}"#,
+        ),
+        (
+            "/v1/inventory/updates",
+            "/v1/store/inventory/updates",
+            &words,
+            r#"{"updates":[{"productId":"A","delta":-1,"delta":-5,"idempotencyKey":"k"}]}"#,
+        ),
+        (
+            "/v1/orders",
+            "/v1/store/orders",
+            &twice,
+            r#"{"customerId":"ann","items":[{"productId":"A","quantity":1,"quantity":2}]}"#,
+        ),
+        // A wrong type hides no broken rule.
+        (
+            "/v1/inventory/updates",
+            "/v1/store/inventory/updates",
+            &words,
+            r#"{"productId":"a/b","delta":"x"}"#,
+        ),
     ] {
         let central = send(&scene, &scene.central, (Method::POST, there), headers, body).await;
         let store = send(&scene, &scene.store, (Method::POST, here), headers, body).await;

@@ -149,7 +149,21 @@ fn every_wrong_type_is_named_at_once() {
     check(
         r#"{"updates":[{"productId":1},7,{"delta":1.5}]}"#,
         ProblemCode::BadRequest,
-        &["updates[0].productId", "updates[1]", "updates[2].delta"],
+        &[
+            "updates[0].productId",
+            "updates[1]",
+            "updates[2].delta",
+            "updates[0].idempotencyKey",
+            "updates[0].delta",
+            "updates[2].productId",
+            "updates[2].idempotencyKey",
+        ],
+    );
+    // No line is known to need anything where there are no lines.
+    check(
+        r#"{"storeId":"s 1","updates":7}"#,
+        ProblemCode::BadRequest,
+        &["updates", "storeId"],
     );
     // A struct's fields in order are not an object.
     check(
@@ -160,6 +174,56 @@ fn every_wrong_type_is_named_at_once() {
     for body in ["{nope", "", "[]", "7", "{\"productId\":\"A\""] {
         check(body, ProblemCode::BadRequest, &["body"]);
     }
+}
+
+#[test]
+fn a_wrong_type_hides_no_broken_rule_and_is_not_named_as_one() {
+    for (body, names) in [
+        (
+            r#"{"productId":"a/b","delta":"x"}"#,
+            &["delta", "productId", "idempotencyKey"][..],
+        ),
+        (
+            r#"{"productId":"A","delta":5,"reason":7,"idempotencyKey":"k"}"#,
+            &["reason"],
+        ),
+        (
+            r#"{"productId":"A","delta":true,"reason":"stolen","idempotencyKey":"k"}"#,
+            &["delta", "reason"],
+        ),
+        (
+            r#"{"atomicity":"all","updates":[{"delta":1.5,"idempotencyKey":"a"}]}"#,
+            &[
+                "updates[0].delta",
+                "updates[0].idempotencyKey",
+                "updates[0].productId",
+                "idempotencyKey",
+            ],
+        ),
+        // Whether its lines need keys depends on what nobody can read.
+        (
+            r#"{"atomicity":7,"updates":[{"productId":"A","delta":0}]}"#,
+            &["atomicity", "updates[0].delta"],
+        ),
+        // Which of the two is meant, nobody knows, so neither is checked.
+        (r#"{"productId":"a/b","delta":"x","delta":-1}"#, &["body"]),
+    ] {
+        check(body, ProblemCode::BadRequest, names);
+    }
+    let lines = vec![r#"{"delta":"x"}"#; limits::BATCH_LINES + 1].join(",");
+    let body = format!(r#"{{"storeId":"s 1","updates":[{lines}]}}"#);
+    let (_, names) = fields(parsed(body.as_bytes(), None));
+    assert_eq!(names.len(), limits::BATCH_LINES + 2);
+    assert_eq!(names[limits::BATCH_LINES..], ["storeId", "updates"]);
+}
+
+#[test]
+fn a_batch_that_is_refused_anyway_is_told_what_is_wrong_with_its_lines() {
+    check(
+        r#"{"storeId":"s 1","updates":[{"productId":"A","delta":0},{"productId":"A","delta":-1,"idempotencyKey":"k"}]}"#,
+        ProblemCode::InvalidRequest,
+        &["storeId", "updates[0].idempotencyKey", "updates[0].delta"],
+    );
 }
 
 #[test]
