@@ -8,9 +8,8 @@ use shared::domain::ids::{Principal, StoreId};
 use shared::limits;
 use shared::service::auth::CreatedKey;
 use shared::wire::problem::Problem;
-use utoipa::ToSchema;
-
 use shared::wire::unique::object;
+use utoipa::ToSchema;
 
 use super::fields::{Fields, checked, code_of, or_empty};
 use crate::ids;

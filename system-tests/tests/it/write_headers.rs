@@ -85,6 +85,7 @@ async fn the_tag_that_a_store_gave_is_a_condition_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn a_store_names_every_fault_that_central_names() {
     let scene = Scene::start().await;
     let twice = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")];
