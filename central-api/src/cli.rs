@@ -3,11 +3,11 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use shared::causes::chain;
 use shared::service::metrics::Listeners;
-use shared::service::{settings, shutdown, telemetry};
+use shared::service::{settings, shutdown, telemetry, tls};
 
 use crate::config::{Cli, CliCommand, Config};
-use crate::http::refusal::chain;
 use crate::startup;
 
 /// What `main` does.
@@ -82,6 +82,10 @@ fn serve(config: Config) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
+        if let Err(error) = tls::reload_on_hangup(config.tls.clone(), shutdown.clone()) {
+            complain(&format!("cannot listen for signals: {error}"));
+            return ExitCode::FAILURE;
+        }
         let listeners = match Listeners::open(config.host, config.port, config.metrics_port) {
             Ok(listeners) => listeners,
             Err(error) => {

@@ -7,12 +7,14 @@ mod payments;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{ArgAction, Parser, Subcommand};
 use shared::limits;
 use shared::service::auth::ApiKeys;
 use shared::service::cors::Origins;
 use shared::service::telemetry::LogFormat;
+use shared::service::tls::{Tls, TlsArgs};
 use tracing::Level;
 
 use crate::export::ExportFormat;
@@ -100,6 +102,9 @@ pub struct Settings {
     /// true lets an admin key make calls fail on purpose, by /v1/admin/faults; see docs/faults.md.
     #[arg(long, env = "FAULT_INJECTION", default_value_t = false, action = ArgAction::Set)]
     pub fault_injection: bool,
+    /// What the port speaks TLS with.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// Who moves money, and when nobody is asked to.
     #[command(flatten)]
     pub payments: PaymentSettings,
@@ -124,6 +129,7 @@ impl Default for Settings {
             currency: "USD".to_owned(),
             segment_bytes: limits::SEGMENT_BYTES,
             fault_injection: false,
+            tls: TlsArgs::default(),
             payments: PaymentSettings::default(),
         }
     }
@@ -161,6 +167,8 @@ pub struct Config {
     /// How many orders that are over are kept in memory. Not a setting: every copy of a log keeps the
     /// same ones, so it is for tests to change.
     pub ended_orders: usize,
+    /// What the port speaks TLS with, if it does.
+    pub tls: Option<Arc<Tls>>,
     /// Who moves money.
     pub payments: PaymentConfig,
 }
@@ -232,6 +240,10 @@ impl Config {
         {
             faults.push(format!("SEED_CATALOG: there is no file {}", file.display()));
         }
+        let tls = settings.tls.check().unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
         let payments = PaymentConfig::check(settings.payments, &mut faults);
         match (host, level, format, payments) {
             (Ok(host), Some(level), Ok(format), Some(payments)) if faults.is_empty() => Ok(Self {
@@ -249,6 +261,7 @@ impl Config {
                 segment_bytes: settings.segment_bytes,
                 fault_injection: settings.fault_injection,
                 ended_orders: limits::ORDERS_ENDED_KEPT,
+                tls,
                 payments,
             }),
             _ => Err(faults),

@@ -13,13 +13,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use shared::causes::chain;
 use shared::disk::{Disk, FsDisk};
 use shared::domain::inventory::Product;
 use shared::wire::product::Encoder;
 
 use crate::cli::complain;
 use crate::config::Config;
-use crate::http::refusal::chain;
 use crate::import::COLUMNS;
 use crate::journal::embedded::EmbeddedOptions;
 use crate::ledger::KeyRetention;

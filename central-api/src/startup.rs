@@ -5,10 +5,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use shared::causes::chain;
 use shared::clock::Clock;
 use shared::disk::{Disk, FsDisk};
 use shared::service::metrics::{Listeners, Scraped};
-use shared::service::server::{self, ServerOptions};
+use shared::service::server::{self, Endpoint, ServerOptions};
 use shared::service::system_clock::SystemClock;
 use shared::service::workers::Workers;
 use tokio::runtime::Handle;
@@ -158,7 +159,7 @@ async fn note_snapshot(ledger: &Ledger, seq: u64) {
     let published = Arc::clone(ledger.published());
     let noted = tokio::task::spawn_blocking(move || published.found_snapshot(seq)).await;
     if let Ok(Err(error)) = noted {
-        tracing::warn!(error = %http::refusal::chain(&error), "the snapshot's age is not known");
+        tracing::warn!(error = %chain(&error), "the snapshot's age is not known");
     }
 }
 
@@ -170,7 +171,7 @@ async fn note_snapshot(ledger: &Ledger, seq: u64) {
 )]
 fn end(error: &JournalError) {
     tracing::error!(
-        error = %http::refusal::chain(error),
+        error = %chain(error),
         "the journal has failed; the process ends, and no write that is under way is answered"
     );
     std::process::exit(70);
@@ -252,7 +253,11 @@ pub async fn run(
         tracing::info!(%address, "listening");
     }
     let (router, options) = (http::router(state), ServerOptions::default());
-    let report = server::serve(listeners.api, router, shutdown, options, &homes).await;
+    let endpoint = Endpoint {
+        listener: listeners.api,
+        tls: config.tls,
+    };
+    let report = server::serve(endpoint, router, shutdown, options, &homes).await;
     let (accepted, cut) = (report.accepted, report.cut);
     tracing::info!(accepted, cut, "no more requests are taken");
     tasks.finish().await;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::causes::chain;
 use shared::disk::FsDisk;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::http::refusal::chain;
 use crate::journal::JournalError;
 use crate::key_use::KeyUse;
 use crate::ledger::Ledger;

@@ -20,12 +20,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use bytes::Bytes;
+use shared::causes::chain;
 use shared::disk::{Disk, FsDisk};
 
 use self::held::Held;
 use crate::cli::complain;
 use crate::config::Config;
-use crate::http::refusal::chain;
 use crate::journal::embedded::{EmbeddedOptions, read_snapshot, segment_seq, snapshots};
 use crate::journal::frame::{Counts, HEADER_BYTES};
 use crate::journal::scan::{ScanEnd, peek, scan};

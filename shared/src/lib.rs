@@ -7,6 +7,7 @@
 //! - [`wire`]: what crosses the network: bodies, problem codes, the feed. No I/O.
 //! - [`limits`]: every upper bound, in one file.
 //! - [`clock`]: the one way to learn the time.
+//! - [`causes`]: an error and what led to it, in one line.
 //! - `disk` (feature `service`): what files must do for us; real and simulated.
 //! - `view` (feature `view`): the in-memory catalogue that readers share with one publisher.
 //! - `service` (feature `service`): HTTP plumbing without business meaning.
@@ -15,6 +16,7 @@
 //! Without features this crate compiles without tokio, axum or reqwest, and that build is part of
 //! the tests: the core cannot reach for a clock, a socket or a file.
 
+pub mod causes;
 pub mod clock;
 #[cfg(feature = "service")]
 pub mod disk;

@@ -238,6 +238,11 @@ pub const PACKED_SLICES: usize = 32;
 /// some more segments, snapshots and checkpoints.
 pub const DISK_FREE_LOW: u64 = 512 * 1024 * 1024;
 
+/// Requests at the same time on one connection of HTTP/2: more than a store with all its pages has.
+pub const HTTP2_STREAMS: u32 = 256;
+/// Time after which a silent HTTP/2 client is asked whether it is still there.
+pub const HTTP2_PING: Duration = Duration::from_secs(20);
+
 /// Time a client has to send its request head.
 pub const HEADER_READ: Duration = Duration::from_secs(10);
 /// Time a client has to send its request body.

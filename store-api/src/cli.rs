@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use shared::causes::chain;
 use shared::service::metrics::Listeners;
-use shared::service::{settings, shutdown, telemetry};
+use shared::service::{settings, shutdown, telemetry, tls};
 
 use crate::config::{Cli, Config};
 use crate::startup;
@@ -56,10 +57,12 @@ pub fn main() -> ExitCode {
 async fn serve(config: Config) -> Result<(), String> {
     let shutdown =
         shutdown::on_signal().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    tls::reload_on_hangup(config.tls.clone(), shutdown.clone())
+        .map_err(|error| format!("cannot listen for signals: {error}"))?;
     let listeners = Listeners::open(config.host, config.port, config.metrics_port);
-    let listeners = listeners.map_err(|error| startup::chain(&error))?;
+    let listeners = listeners.map_err(|error| chain(&error))?;
     let run = startup::run(config, listeners, shutdown).await;
-    run.map_err(|error| startup::chain(&error))
+    run.map_err(|error| chain(&error))
 }
 
 /// Says something to whoever started the program.

@@ -4,10 +4,12 @@
 //! is opened.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use reqwest::Certificate;
 use secrecy::{ExposeSecret, SecretString};
 use shared::domain::ids::StoreId;
 use shared::limits;
@@ -15,6 +17,7 @@ use shared::policy::{Backoff, BackoffSettings, BreakerSettings};
 use shared::service::auth::ApiKeys;
 use shared::service::breakers::BreakerArgs;
 use shared::service::cors::Origins;
+use shared::service::tls::{Tls, TlsArgs};
 
 use crate::central::facts::is_currency;
 
@@ -65,6 +68,13 @@ pub struct Settings {
     /// This store's key at central.
     #[arg(long, env = "CENTRAL_API_KEY", hide_env_values = true)]
     pub central_api_key: Option<String>,
+    /// Certificates (PEM) of which one must vouch for central when its URL is https; those that this
+    /// machine trusts, if not given.
+    #[arg(long, env = "CENTRAL_CA_FILE")]
+    pub central_ca_file: Option<PathBuf>,
+    /// What the port speaks TLS with.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// Currency of all prices, three letters, until central has said it.
     #[arg(long, env = "CURRENCY", default_value = "USD")]
     pub currency: String,
@@ -156,6 +166,8 @@ pub struct Config {
     pub log: (String, String),
     /// Currency of all prices, until central has said it.
     pub currency: String,
+    /// What the port speaks TLS with, if it does.
+    pub tls: Option<Arc<Tls>>,
     /// How central is reached.
     pub central: CentralConfig,
     /// How the feed is followed.
@@ -173,6 +185,8 @@ pub struct CentralConfig {
     pub url: String,
     /// This store's key there.
     pub key: Option<SecretString>,
+    /// Who may vouch for it; none is whoever this machine trusts.
+    pub roots: Vec<Certificate>,
     /// Time for one attempt.
     pub timeout: Duration,
     /// Time for a write altogether.
@@ -249,6 +263,10 @@ impl Config {
             ApiKeys::default()
         });
         plain(&settings, &mut faults);
+        let tls = settings.tls.clone().check().unwrap_or_else(|fault| {
+            faults.0.push(fault);
+            None
+        });
         let central = central(&settings, &mut faults);
         match (store_id, host, central) {
             (Some(store_id), Some(host), Some(central)) if faults.0.is_empty() => Ok(Self {
@@ -262,6 +280,7 @@ impl Config {
                 store_id,
                 keys,
                 origins,
+                tls,
                 log: (settings.log_level, settings.log_format),
                 currency: settings.currency,
                 central,
@@ -363,6 +382,8 @@ fn central(settings: &Settings, faults: &mut Faults) -> Option<CentralConfig> {
     {
         faults.note("CENTRAL_API_KEY", "must be visible ASCII without spaces");
     }
+    let roots = settings.central_ca_file.as_deref().map(certificates);
+    let roots = faults.take("CENTRAL_CA_FILE", roots.unwrap_or_else(|| Ok(Vec::new())));
     let backoff = Backoff::try_new(BackoffSettings {
         base: millis(settings.retry_base_ms),
         cap: millis(settings.retry_cap_ms),
@@ -383,6 +404,7 @@ fn central(settings: &Settings, faults: &mut Faults) -> Option<CentralConfig> {
     Some(CentralConfig {
         url: format!("{}{slash}", settings.central_api_url),
         key: key.map(SecretString::from),
+        roots: roots?,
         timeout,
         deadline: millis(settings.retry_deadline_ms),
         order_timeout,
@@ -390,6 +412,16 @@ fn central(settings: &Settings, faults: &mut Faults) -> Option<CentralConfig> {
         backoff: backoff?,
         breaker: breaker?,
     })
+}
+
+/// The certificates in a file; at least one.
+fn certificates(file: &Path) -> Result<Vec<Certificate>, String> {
+    let shown = file.display();
+    let bytes = std::fs::read(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    match Certificate::from_pem_bundle(&bytes) {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(format!("there is no certificate (PEM) in {shown}")),
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use shared::domain::inventory::state::Entry;
 use shared::limits;
 use shared::policy::{Backoff, BackoffSettings, Breaker};
 use shared::service::metrics::{HttpMetrics, Listeners, Scraped};
-use shared::service::server::{self, ServerOptions};
+use shared::service::server::{self, Endpoint, ServerOptions};
 use shared::service::system_clock::SystemClock;
 use shared::service::workers::Workers;
 use shared::view::{Catalogue, Head};
@@ -61,18 +61,6 @@ pub enum StartError {
     /// The settings contradict each other.
     #[error("the settings make no {0}")]
     Settings(&'static str),
-}
-
-/// An error and what led to it, in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }
 
 /// Takes the folder for this process, creating it if need be.
@@ -183,6 +171,7 @@ pub async fn run(
     // The follower outlives the listener a little: drained requests may wait for it.
     let stop_following = CancellationToken::new();
     let (follower, handle) = Follower::new(parts, core_settings(&config)?, stop_following.clone());
+    let tls = config.tls.clone();
     let state = AppState::new(SharedState {
         started_at: clock.now(),
         cache_status: CacheStatus::of(&config.store_id),
@@ -208,7 +197,11 @@ pub async fn run(
     let workers = Workers::start_one_per_core().map_err(StartError::Workers)?;
     let (router, options) = (http::router(state), ServerOptions::default());
     let homes = workers.handles();
-    let report = server::serve(listeners.api, router, shutdown, options, &homes).await;
+    let endpoint = Endpoint {
+        listener: listeners.api,
+        tls,
+    };
+    let report = server::serve(endpoint, router, shutdown, options, &homes).await;
     let (accepted, cut) = (report.accepted, report.cut);
     tracing::info!(accepted, cut, "no more requests are taken");
     stop_following.cancel();
@@ -263,6 +256,7 @@ fn central(
         settings.key_text(),
         settings.timeout,
         config.store_id.clone(),
+        &settings.roots,
         Arc::clone(contact),
     )?;
     let breaker =

@@ -1,5 +1,6 @@
 //! What the domain and the ledger refuse, as problems. The only place where one becomes the other.
 
+use shared::causes::chain;
 use shared::domain::{Decision, ItemResult, Rejection};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 
@@ -264,17 +265,4 @@ pub fn note_unreadable(error: &JournalError) {
     if !matches!(error, JournalError::Gone { .. } | JournalError::Busy) {
         tracing::error!(error = %chain(error), "the log cannot be read");
     }
-}
-
-/// An error and everything that caused it, in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }

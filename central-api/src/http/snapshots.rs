@@ -17,6 +17,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use shared::causes::chain;
 use shared::service::auth::{Caller, Scope};
 use shared::service::encoding::Coding;
 use shared::service::precondition::is_known;
@@ -24,7 +25,7 @@ use shared::service::request_context::WaitedOnPurpose;
 use shared::wire::headers::LOG_GEN;
 use shared::wire::problem::{Problem, ProblemCode};
 
-use super::refusal::{SNAPSHOT_URL, chain};
+use super::refusal::SNAPSHOT_URL;
 use super::{AppState, examples};
 use crate::feed::exports::{Export, ExportError};
 

@@ -253,6 +253,7 @@ pub(crate) fn config(data_dir: PathBuf) -> Config {
         segment_bytes: 64 * 1024,
         fault_injection: false,
         ended_orders: shared::limits::ORDERS_ENDED_KEPT,
+        tls: None,
         payments: PaymentConfig::default(),
     }
 }

@@ -1,7 +1,7 @@
 //! Plumbing of both binaries, without business meaning.
 //!
-//! A request comes in through [`server`] (accept loop, connection limits) on one of the [`workers`],
-//! meets one layer,
+//! A request comes in through [`server`] (accept loop, connection limits), in clear or over [`tls`], on
+//! one of the [`workers`], meets one layer,
 //! [`request_context`] (ids, access log, panics, problems), is read with [`extract`] and [`auth`],
 //! what its headers say of a write is in [`idempotency`] and [`precondition`], and what goes wrong
 //! leaves as a [`problem_response`]. Beside that: [`telemetry`] writes the log,
@@ -37,4 +37,5 @@ pub mod shutdown;
 pub mod sse;
 pub mod system_clock;
 pub mod telemetry;
+pub mod tls;
 pub mod workers;

@@ -10,8 +10,9 @@
 //! there is no limit here: a long poll may park as long as its handler lets it, and a slow body is
 //! [`extract`](super::extract)'s business.
 //!
-//! HTTP/1.1 only, chosen by us and not sniffed: sniffing waits for bytes that a silent client never
-//! sends. TLS and HTTP/2 belong into a proxy in front.
+//! In clear, HTTP/1.1 only, chosen by us and not sniffed: sniffing waits for bytes that a silent client
+//! never sends. With [`Tls`] the client chooses HTTP/2 or HTTP/1.1 while it shakes hands, for which it
+//! has the time of a request head.
 //!
 //! What must stay true: connections are bounded (past the bound, new ones wait in the kernel's
 //! queue); an error of `accept` never ends the loop; the end is bounded by
@@ -41,8 +42,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use super::tls::Tls;
 use crate::limits;
-use connection::Stages;
+use connection::{Door, Stages};
 
 /// The bounds of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,24 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(limits::LISTEN_BACKLOG)
 }
 
+/// Where connections come in.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// What listens.
+    pub listener: TcpListener,
+    /// What it speaks TLS with, if it does.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl From<TcpListener> for Endpoint {
+    fn from(listener: TcpListener) -> Self {
+        Self {
+            listener,
+            tls: None,
+        }
+    }
+}
+
 /// Put into an answer's extensions to have its connection closed instead: the caller gets no answer.
 /// For faults on purpose only.
 #[derive(Clone, Copy, Debug)]
@@ -118,18 +138,19 @@ impl<S> App for S where
 {
 }
 
-/// Serves `app` on `listener` until `shutdown`, and then until the last request is answered or the
+/// Serves `app` at `endpoint` until `shutdown`, and then until the last request is answered or the
 /// drain time is over.
 ///
 /// Connections are given to `homes` in turn; with none, they stay in the caller's runtime.
 pub async fn serve(
-    listener: TcpListener,
+    endpoint: impl Into<Endpoint>,
     app: impl App,
     shutdown: CancellationToken,
     options: ServerOptions,
     homes: &[Handle],
 ) -> ServeReport {
     raise_open_files();
+    let Endpoint { listener, tls } = endpoint.into();
     let mut turns = homes.iter().cycle();
     let slots = Arc::new(Semaphore::new(options.connections as usize));
     let stages = Arc::new(Stages::default());
@@ -149,9 +170,14 @@ pub async fn serve(
         };
         report.accepted += 1;
         let (app, stages) = (app.clone(), Arc::clone(&stages));
+        let door = Door {
+            peer,
+            tls: tls.clone(),
+            options,
+        };
         let Some(home) = turns.next() else {
             tokio::spawn(async move {
-                connection::drive(stream, peer, app, options, &stages).await;
+                connection::drive(stream, door, app, &stages).await;
                 drop(slot);
             });
             continue;
@@ -166,7 +192,7 @@ pub async fn serve(
         };
         home.spawn(async move {
             match TcpStream::from_std(stream) {
-                Ok(stream) => connection::drive(stream, peer, app, options, &stages).await,
+                Ok(stream) => connection::drive(stream, door, app, &stages).await,
                 Err(error) => tracing::warn!(%error, "a connection cannot be taken over"),
             }
             drop(slot);

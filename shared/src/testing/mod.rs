@@ -9,6 +9,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+pub mod certificates;
 pub mod description;
 pub mod exposition;
 pub mod recorded;

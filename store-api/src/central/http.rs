@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING, AGE, CONTENT_TYPE, IF_MATCH, LOCATION, VIA};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use futures_util::future::BoxFuture;
-use reqwest::{Client, Url};
+use reqwest::{Certificate, Client, Url};
 use shared::domain::ids::StoreId;
 use shared::limits;
 use shared::service::sse::LAST_EVENT_ID;
@@ -53,7 +53,8 @@ pub enum ClientFault {
 }
 
 impl HttpCentral {
-    /// A client of the central at `base`.
+    /// A client of the central at `base`, who over TLS must be vouched for by one of `roots`, or, if
+    /// there is none, by one that this machine trusts.
     ///
     /// # Errors
     /// [`ClientFault`].
@@ -62,6 +63,7 @@ impl HttpCentral {
         key: Option<&str>,
         plain_timeout: Duration,
         own_name: StoreId,
+        roots: &[Certificate],
         contact: Arc<ContactNote>,
     ) -> Result<Self, ClientFault> {
         let base: Url = base.parse().map_err(|_| ClientFault::Url)?;
@@ -73,7 +75,11 @@ impl HttpCentral {
         if let Some(key) = &mut key {
             key.set_sensitive(true);
         }
-        let client = Client::builder()
+        let mut client = Client::builder();
+        if !roots.is_empty() {
+            client = client.tls_certs_only(roots.iter().cloned());
+        }
+        let client = client
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(limits::CONNECT.min(plain_timeout))

@@ -23,4 +23,5 @@ mod seed_003_stores;
 mod start_script;
 mod store_faults;
 mod till;
+mod tls;
 mod write_headers;

@@ -12,6 +12,7 @@ use central_api::ledger::KeyRetention;
 use central_api::ledger::open::recover;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use shared::causes::chain;
 use shared::disk::Disk;
 use shared::disk::sim::{Cut, Faults, SimDisk};
 
@@ -95,12 +96,12 @@ impl Aged {
         let disk: Arc<dyn Disk> = Arc::new(copy);
         let recovered = match recover(&disk, &self.options, self.world.retention) {
             Ok(recovered) => recovered,
-            Err(error) => return Verdict::Refused(super::chain(&error)),
+            Err(error) => return Verdict::Refused(chain(&error)),
         };
         let reader = recovered.journal.reader();
         let found = self.world.promises.compare(&recovered.fold, &*reader);
         let reported = match recovered.bad_snapshots.first() {
-            Some(error) => Some(super::chain(error)),
+            Some(error) => Some(chain(error)),
             None if recovered.opened.cut_bytes > 0 => Some("a torn tail was cut".to_owned()),
             None => None,
         };

@@ -11,6 +11,7 @@ use central_api::ledger::snapshot::{Copied, Cut, entries_of};
 use central_api::ledger::writer::Draft;
 use central_api::ledger::{Answer, Books, KeyRetention, Publication, Request, Writer};
 use rand::Rng;
+use shared::causes::chain;
 use shared::clock::Timestamp;
 use shared::disk::Disk;
 use shared::disk::sim::{Faults, SimDisk};
@@ -91,7 +92,7 @@ impl<'w> Process<'w> {
             }
         };
         if let Some(error) = recovered.bad_snapshots.first() {
-            return Err(Stop::Broken(super::chain(error)));
+            return Err(Stop::Broken(chain(error)));
         }
         let reader = recovered.journal.reader();
         // The auditor's own reads are not part of the story.

@@ -32,6 +32,7 @@ use central_api::journal::JournalError;
 use central_api::ledger::KeyRetention;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use shared::causes::chain;
 use shared::disk::sim::{Cut, Faults, PowerCut, SimDisk};
 
 pub(crate) use plant::Plant;
@@ -173,16 +174,6 @@ impl World {
         });
         Stop::Ended
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 /// Runs one seed.

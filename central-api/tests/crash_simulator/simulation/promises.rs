@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use central_api::journal::record::{Body, KeyedRecord};
 use central_api::journal::{JournalError, JournalReader, Offsets, Record, Stream};
 use central_api::ledger::{Answer, Fold, KeyRetention, Request, fold, snapshot};
+use shared::causes::chain;
 use shared::domain::ids::{IdempotencyKey, OrderId, Principal, ProductId};
 use shared::domain::origin::Origin;
 
@@ -235,7 +236,7 @@ impl Promises {
             match find_offset(reader, record) {
                 Ok(true) => {}
                 Ok(false) => return Verdict::Missed(format!("record {} by offset", record.seq)),
-                Err(error) => noticed = Some(super::chain(&error)),
+                Err(error) => noticed = Some(chain(&error)),
             }
         }
         match read_all(reader, reader.oldest().seq) {
@@ -261,15 +262,15 @@ impl Promises {
     /// Snapshot and log give what the log alone gives.
     fn check_snapshots(&self, reader: &dyn JournalReader, log: &[Record]) -> Result<(), String> {
         let oldest = reader.oldest().seq;
-        for seq in reader.snapshots().map_err(|error| super::chain(&error))? {
+        for seq in reader.snapshots().map_err(|error| chain(&error))? {
             // The removal of an old snapshot may have been lost; nobody needs it.
             if seq + 1 < oldest {
                 continue;
             }
             let read = reader.read_snapshot(seq, 0, usize::MAX);
-            let bytes = read.map_err(|error| super::chain(&error))?;
-            let mut state = snapshot::load(&bytes, seq, self.retention)
-                .map_err(|error| super::chain(&error))?;
+            let bytes = read.map_err(|error| chain(&error))?;
+            let mut state =
+                snapshot::load(&bytes, seq, self.retention).map_err(|error| chain(&error))?;
             for record in log.iter().filter(|record| record.seq > seq) {
                 state.apply(record);
             }
@@ -344,7 +345,7 @@ fn read_all(reader: &dyn JournalReader, oldest: u64) -> Result<Vec<Record>, Stri
         let next = oldest + records.len() as u64;
         let frames = reader
             .frames_from_seq(next, 700)
-            .map_err(|error| super::chain(&error))?;
+            .map_err(|error| chain(&error))?;
         if frames.is_empty() {
             return Ok(records);
         }
@@ -385,7 +386,7 @@ fn keyed_of(record: &Record) -> KeyedRecord {
 /// Every event can be found by its offset.
 fn check_offsets(reader: &dyn JournalReader, records: &[Record]) -> Result<(), String> {
     for record in records {
-        if !find_offset(reader, record).map_err(|error| super::chain(&error))? {
+        if !find_offset(reader, record).map_err(|error| chain(&error))? {
             return Err(format!("record {} is not found by its offset", record.seq));
         }
     }

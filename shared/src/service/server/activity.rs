@@ -4,8 +4,9 @@
 //! (a request began, its answer is through). Kept as plain flags instead of timestamps, so that a
 //! request costs a few stores and no look at a clock; the watchdog stamps what it finds lasting.
 //!
-//! All users of one [`Activity`] run inside the same task, one after the other, so relaxed order is
-//! enough; atomics only because a task may move between threads.
+//! Over HTTP/1.1 all users of one [`Activity`] run inside the same task, one after the other; the
+//! streams of HTTP/2 have tasks of their own. Either way each flag stands for itself, and whoever reads
+//! an old one looks again at the next timer, so relaxed order is enough.
 
 use std::io;
 use std::pin::Pin;
@@ -21,8 +22,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// See [the module](self).
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// Between the end of a request's head and the end of its answer.
-    busy: AtomicBool,
+    /// Requests between the end of their head and the end of their answer.
+    open: AtomicU32,
     /// Bytes of a head that is not whole have come.
     head_begun: AtomicBool,
     /// Answers that are through.
@@ -35,14 +36,13 @@ pub(super) struct Activity {
 
 impl Activity {
     pub(super) fn request_begins(&self) {
-        self.busy.store(true, Relaxed);
+        self.open.fetch_add(1, Relaxed);
         self.head_begun.store(false, Relaxed);
     }
 
     fn answer_ends(&self) {
-        self.answered
-            .store(self.answered().wrapping_add(1), Relaxed);
-        self.busy.store(false, Relaxed);
+        self.answered.fetch_add(1, Relaxed);
+        self.open.fetch_sub(1, Relaxed);
     }
 
     fn bytes_came(&self) {
@@ -58,7 +58,7 @@ impl Activity {
     }
 
     pub(super) fn busy(&self) -> bool {
-        self.busy.load(Relaxed)
+        self.open.load(Relaxed) > 0
     }
 
     pub(super) fn head_begun(&self) -> bool {

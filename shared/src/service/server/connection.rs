@@ -1,4 +1,4 @@
-//! One connection: hyper's HTTP/1 machine, and a watchdog beside it.
+//! One connection: hyper's machine for its protocol, and a watchdog beside it.
 //!
 //! hyper has a timer for request heads of its own. It is not used: it makes and cancels a timer for
 //! every request, which shows at a hundred thousand requests a second, and it counts idling between
@@ -8,6 +8,11 @@
 //! The timer fires at least every `min(header_read, write_stall)`. Whatever begins to last is
 //! stamped in the poll in which it began, and its deadline lies at least that far ahead, so it is
 //! met exactly although nothing is armed when it begins.
+//!
+//! Over HTTP/2 the machine reads on while requests are handled, so what comes between them need not be
+//! the beginning of a head: there only idling and stuck writes are judged, a client that is gone is
+//! found out by pings, and heads are bounded in size and, as requests at the same time, in number. Left
+//! out there: an answer whose client grants it no room stays until the connection ends.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -26,18 +31,20 @@ use http::Request;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::activity::{Activity, AnswerBody, Watched};
 use super::{App, DropAnswer, ServerOptions};
 use crate::limits;
 use crate::service::request_context::Peer;
+use crate::service::tls::{self, Tls};
 
 /// hyper refuses smaller read buffers.
 const READ_BUFFER_MIN: usize = 8_192;
@@ -73,27 +80,97 @@ impl Stages {
     fn at(&self) -> u8 {
         self.stage.load(Ordering::Acquire)
     }
+
+    /// Waits until the server has begun to end.
+    async fn ending(&self) {
+        let mut changed = pin!(self.changed.notified());
+        // From here on no change is missed, and what came before is seen.
+        changed.as_mut().enable();
+        if self.at() == SERVING {
+            changed.await;
+        }
+    }
+}
+
+/// How a connection came in, and what it may do.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) peer: SocketAddr,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) options: ServerOptions,
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn drive<S: App>(
-    stream: TcpStream,
-    peer: SocketAddr,
+pub(super) async fn drive<S: App>(stream: TcpStream, door: Door, app: S, stages: &Stages) {
+    let opened = Instant::now();
+    let Some(tls) = &door.tls else {
+        return http_1(stream, opened, &door, app, stages).await;
+    };
+    let shaking = tls.acceptor().accept(stream);
+    let stream = tokio::select! {
+        biased;
+        () = stages.ending() => return,
+        shaken = timeout(door.options.header_read, shaking) => match shaken {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(%error, "no TLS with this client"),
+            Err(_) => return tracing::debug!("the TLS handshake took too long"),
+        },
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2) {
+        http_2(stream, opened, &door, app, stages).await;
+    } else {
+        http_1(stream, opened, &door, app, stages).await;
+    }
+}
+
+async fn http_1<S: App>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    opened: Instant,
+    door: &Door,
     app: S,
-    options: ServerOptions,
     stages: &Stages,
 ) {
     let activity = Arc::new(Activity::default());
-    let service = Answering {
-        app: RefCell::new(app),
-        peer: Peer(peer),
-        activity: Arc::clone(&activity),
-    };
+    let service = Answering::new(app, door.peer, &activity);
     let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
     let mut http = http1::Builder::new();
-    http.max_buf_size(options.header_bytes.max(READ_BUFFER_MIN));
-    let mut http = pin!(http.serve_connection(stream, service));
-    let mut watchdog = Watchdog::new(&activity, options);
+    http.max_buf_size(door.options.header_bytes.max(READ_BUFFER_MIN));
+    let http = pin!(http.serve_connection(stream, service));
+    let watchdog = Watchdog::new(&activity, opened, door.options);
+    watch(http, |http| http.graceful_shutdown(), watchdog, stages).await;
+}
+
+async fn http_2<S: App>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    opened: Instant,
+    door: &Door,
+    app: S,
+    stages: &Stages,
+) {
+    let activity = Arc::new(Activity::default());
+    let service = Answering::new(app, door.peer, &activity);
+    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+    let heads = u32::try_from(door.options.header_bytes).unwrap_or(u32::MAX);
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(limits::HTTP2_STREAMS)
+        .max_header_list_size(heads)
+        .keep_alive_interval(limits::HTTP2_PING)
+        .keep_alive_timeout(door.options.write_stall);
+    let http = pin!(http.serve_connection(stream, service));
+    let mut watchdog = Watchdog::new(&activity, opened, door.options);
+    watchdog.heads = false;
+    watch(http, |http| http.graceful_shutdown(), watchdog, stages).await;
+}
+
+/// Lets hyper's machine run until it ends, `watchdog` ends it, or the server does; `finish` tells it to
+/// answer what was begun and to close.
+async fn watch<F: Future<Output = hyper::Result<()>>>(
+    mut http: Pin<&mut F>,
+    finish: impl Fn(Pin<&mut F>),
+    mut watchdog: Watchdog<'_>,
+    stages: &Stages,
+) {
     let mut timer = pin!(sleep(watchdog.interval()));
     let mut changed = pin!(stages.changed.notified());
     let mut seen = SERVING;
@@ -112,7 +189,7 @@ pub(super) async fn drive<S: App>(
                 return Poll::Ready(());
             }
             seen = stage;
-            http.as_mut().graceful_shutdown();
+            finish(http.as_mut());
             // For the next stage; if that has come already, the poll below is woken by it.
             changed.set(stages.changed.notified());
             _ = changed.as_mut().poll(cx);
@@ -168,6 +245,8 @@ struct Watchdog<'a> {
     activity: &'a Activity,
     options: ServerOptions,
     opened: Instant,
+    /// Whether bytes between requests are the beginning of a head.
+    heads: bool,
     /// Since when a head that is not whole is coming.
     head: Option<Instant>,
     /// Since when nothing could be written, after how many writes.
@@ -177,11 +256,12 @@ struct Watchdog<'a> {
 }
 
 impl<'a> Watchdog<'a> {
-    fn new(activity: &'a Activity, options: ServerOptions) -> Self {
+    fn new(activity: &'a Activity, opened: Instant, options: ServerOptions) -> Self {
         Self {
             activity,
             options,
-            opened: Instant::now(),
+            opened,
+            heads: true,
             head: None,
             stuck: None,
             idle: None,
@@ -196,7 +276,7 @@ impl<'a> Watchdog<'a> {
     /// Stamps what has begun to last; looks at the clock only then.
     fn look(&mut self) {
         let activity = self.activity;
-        if activity.busy() || !activity.head_begun() {
+        if activity.busy() || !activity.head_begun() || !self.heads {
             self.head = None;
         } else if self.head.is_none() {
             self.head = Some(Instant::now());
@@ -250,6 +330,16 @@ struct Answering<S> {
     app: RefCell<S>,
     peer: Peer,
     activity: Arc<Activity>,
+}
+
+impl<S> Answering<S> {
+    fn new(app: S, peer: SocketAddr, activity: &Arc<Activity>) -> Self {
+        Self {
+            app: RefCell::new(app),
+            peer: Peer(peer),
+            activity: Arc::clone(activity),
+        }
+    }
 }
 
 impl<S: App> hyper::service::Service<Request<Incoming>> for Answering<S> {

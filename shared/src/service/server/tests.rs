@@ -4,6 +4,8 @@
 mod bodies;
 mod ending;
 mod heads;
+#[cfg(feature = "testing")]
+mod tls;
 
 use axum::Router;
 use axum::extract::Request;
@@ -33,11 +35,16 @@ struct TestServer {
 
 impl TestServer {
     async fn start(app: Router, options: ServerOptions) -> Self {
+        Self::start_over(None, app, options).await
+    }
+
+    async fn start_over(tls: Option<Arc<Tls>>, app: Router, options: ServerOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let app = app.layer(RequestContextLayer::default());
-        let running = tokio::spawn(serve(listener, app, shutdown.clone(), options, &[]));
+        let endpoint = Endpoint { listener, tls };
+        let running = tokio::spawn(serve(endpoint, app, shutdown.clone(), options, &[]));
         Self {
             address,
             shutdown,

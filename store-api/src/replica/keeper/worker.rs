@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use shared::causes::chain;
 use shared::view::Published;
 use shared::wire::product::Encoder;
 use tokio::sync::{Notify, mpsc};
@@ -186,17 +187,6 @@ impl Worker {
             }
         }
     }
-}
-
-/// An error and what led to it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }
 
 fn rewrite(folder: &mut Folder, products: &[Arc<Published>], tip: Tip) -> io::Result<()> {
