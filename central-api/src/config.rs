@@ -199,19 +199,16 @@ impl Config {
         if settings.metrics_port == settings.port && settings.port != 0 {
             faults.push("METRICS_PORT: must be another port than PORT".to_owned());
         }
-        let keys = ApiKeys::parse(&settings.api_keys, &settings.admin_api_keys);
-        let keys = keys.unwrap_or_else(|found| {
-            faults.extend(
-                found
-                    .into_iter()
-                    .map(|one| format!("{}: {}", one.field, one.issue)),
-            );
-            ApiKeys::default()
+        let keys = ApiKeys::parse(&settings.api_keys, &settings.admin_api_keys).map_err(|found| {
+            let lines = found.into_iter();
+            lines
+                .map(|one| format!("{}: {}", one.field, one.issue))
+                .collect()
         });
-        let origins = Origins::parse(&settings.cors_allowed_origins).unwrap_or_else(|found| {
-            faults.extend(found);
-            Origins::default()
-        });
+        let keys = or_default(keys, &mut faults);
+        let origins = or_default(Origins::parse(&settings.cors_allowed_origins), &mut faults);
+        let tls = settings.tls.clone().check().map_err(|fault| vec![fault]);
+        let tls = or_default(tls, &mut faults);
         let level = level(&settings.log_level);
         if level.is_none() {
             let given = &settings.log_level;
@@ -240,10 +237,6 @@ impl Config {
         {
             faults.push(format!("SEED_CATALOG: there is no file {}", file.display()));
         }
-        let tls = settings.tls.check().unwrap_or_else(|fault| {
-            faults.push(fault);
-            None
-        });
         let payments = PaymentConfig::check(settings.payments, &mut faults);
         match (host, level, format, payments) {
             (Ok(host), Some(level), Ok(format), Some(payments)) if faults.is_empty() => Ok(Self {
@@ -280,6 +273,14 @@ fn too_short(settings: &Settings) -> Option<String> {
              {keys}; a repeated request is answered from its event. Keep events for at least {keys} \
              hours, or for ever with 0, or remember keys for at most {events}"
         )
+    })
+}
+
+/// What is used where a setting is not valid, so that the others are looked at as well.
+fn or_default<T: Default>(checked: Result<T, Vec<String>>, faults: &mut Vec<String>) -> T {
+    checked.unwrap_or_else(|found| {
+        faults.extend(found);
+        T::default()
     })
 }
 

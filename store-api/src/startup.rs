@@ -5,7 +5,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shared::clock::Clock;
@@ -14,7 +14,7 @@ use shared::domain::inventory::state::Entry;
 use shared::limits;
 use shared::policy::{Backoff, BackoffSettings, Breaker};
 use shared::service::metrics::{HttpMetrics, Listeners, Scraped};
-use shared::service::server::{self, Endpoint, ServerOptions};
+use shared::service::server::{self, Endpoint, ServeReport, ServerOptions};
 use shared::service::system_clock::SystemClock;
 use shared::service::workers::Workers;
 use shared::view::{Catalogue, Head};
@@ -135,6 +135,12 @@ fn open(dir: &Path) -> Result<(Folder, Arc<Live>, Option<Proof>), StartError> {
     Ok((folder, live, proof))
 }
 
+/// The same from a task.
+async fn find(dir: PathBuf) -> Result<(Folder, Arc<Live>, Option<Proof>), StartError> {
+    let opening = tokio::task::spawn_blocking(move || open(&dir)).await;
+    opening.map_err(|_| StartError::Settings("readable cache"))?
+}
+
 /// Runs the service on `listeners` until `shutdown`, then drains it.
 ///
 /// # Errors
@@ -149,9 +155,7 @@ pub async fn run(
     // One TLS provider for the process; a second call in one process finds it there.
     drop(rustls::crypto::ring::default_provider().install_default());
     let lock = lock(&config.data_dir)?;
-    let dir = config.data_dir.clone();
-    let opening = tokio::task::spawn_blocking(move || open(&dir)).await;
-    let (folder, live, proof) = opening.map_err(|_| StartError::Settings("readable cache"))??;
+    let (folder, live, proof) = find(config.data_dir.clone()).await?;
     let keeper_wants = Arc::new(Notify::new());
     let keeper = keep(&config, folder, &live, &keeper_wants)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -171,7 +175,6 @@ pub async fn run(
     // The follower outlives the listener a little: drained requests may wait for it.
     let stop_following = CancellationToken::new();
     let (follower, handle) = Follower::new(parts, core_settings(&config)?, stop_following.clone());
-    let tls = config.tls.clone();
     let state = AppState::new(SharedState {
         started_at: clock.now(),
         cache_status: CacheStatus::of(&config.store_id),
@@ -195,14 +198,13 @@ pub async fn run(
         tracing::info!(%address, store = %state.config.store_id, "listening");
     }
     let workers = Workers::start_one_per_core().map_err(StartError::Workers)?;
+    let tls = state.config.tls.clone();
     let (router, options) = (http::router(state), ServerOptions::default());
     let homes = workers.handles();
-    let endpoint = Endpoint {
-        listener: listeners.api,
-        tls,
-    };
-    let report = server::serve(endpoint, router, shutdown, options, &homes).await;
-    let (accepted, cut) = (report.accepted, report.cut);
+    let listener = listeners.api;
+    let endpoint = Endpoint { listener, tls };
+    let served = server::serve(endpoint, router, shutdown, options, &homes).await;
+    let ServeReport { accepted, cut } = served;
     tracing::info!(accepted, cut, "no more requests are taken");
     stop_following.cancel();
     following

@@ -60,7 +60,7 @@ impl Authority {
     ///
     /// # Panics
     /// The folder cannot be written.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "renewing is done for its effect")]
     pub fn issue(&self, folder: &Path) -> Files {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();

@@ -28,7 +28,8 @@ async fn store(id: &str, dir: &Path, central: &Service, ca: &Path) -> Service {
         ("CENTRAL_CA_FILE", text(ca)),
     ];
     let settings = [&SHORT[..], &own].concat();
-    let store = Service::store_with(id, &dir.join(id), central.address(), &settings);
+    let folder = dir.join(id);
+    let store = Service::store_with(id, &folder, central.address(), &settings);
     store.await.unwrap()
 }
 

@@ -101,7 +101,7 @@ async fn a_new_certificate_is_for_who_comes_next() {
     // The same files, from another authority.
     let renewed = Authority::new();
     let folder = secure.files.key.parent().unwrap();
-    let _ = renewed.issue(folder);
+    renewed.issue(folder);
     secure.tls.reload().unwrap();
     let after = client(&renewed, true);
     after.get(secure.url("/")).send().await.unwrap();
