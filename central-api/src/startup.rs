@@ -240,6 +240,8 @@ pub async fn run(
         snapshot_seq,
         lock,
     } = opened;
+    // Before anybody is served.
+    tasks::report_room(ledger.look_for_room());
     let (dir, now) = (&config.data_dir, SystemClock.now());
     first_key::ensure(&FsDisk, dir, &mut config.keys, now, cli::show_first_key)?;
     let state = AppState::with_faults(ledger.clone(), &config, payments, faults, shutdown.clone());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use shared::causes::chain;
 use shared::disk::FsDisk;
+use shared::limits;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +66,8 @@ pub(crate) fn start(
         config.data_dir.clone(),
         shutdown.clone(),
     ));
-    Tasks(vec![maintain, upkeep, uses])
+    let room = tokio::spawn(watch_room(ledger.clone(), shutdown.clone()));
+    Tasks(vec![maintain, upkeep, uses, room])
 }
 
 /// Writes down when API keys were used, every minute and at the end.
@@ -92,6 +94,26 @@ async fn key_uses(ledger: Ledger, dir: PathBuf, shutdown: CancellationToken) {
         if !running {
             return;
         }
+    }
+}
+
+/// Looks how much room the log has.
+async fn watch_room(ledger: Ledger, shutdown: CancellationToken) {
+    while wait(limits::DISK_LOOK, &shutdown).await {
+        let looking = ledger.clone();
+        match tokio::task::spawn_blocking(move || looking.look_for_room()).await {
+            Ok(changed) => report_room(changed),
+            Err(error) => tracing::error!(%error, "the disk could not be looked at"),
+        }
+    }
+}
+
+/// Says that the disk has become full, or has room again.
+pub(crate) fn report_room(changed: Option<bool>) {
+    match changed {
+        Some(true) => tracing::error!("the disk is full: nothing new is taken until there is room"),
+        Some(false) => tracing::info!("the disk has room again"),
+        None => {}
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Service {
     name: &'static str,
     dir: PathBuf,
     settings: Vec<(String, String)>,
+    /// MiB of a disk of its own for its data, which is gone with the process.
+    disk: Option<u32>,
     child: Child,
     address: SocketAddr,
     metrics: SocketAddr,
@@ -89,17 +91,51 @@ impl Service {
         Self::start("store-api", dir, &settings).await
     }
 
+    /// Starts central on a disk of its own, of so many MiB; its data is gone with the process. What is
+    /// on that disk is seen through [`Service::small_disk`].
+    ///
+    /// # Errors
+    /// The program is not built or does not start, or this user may not mount anything in a namespace
+    /// of its own.
+    pub async fn central_on_a_small_disk(dir: &Path, mib: u32) -> io::Result<Self> {
+        std::fs::create_dir_all(dir.join("data"))?;
+        let settings = [
+            ("API_KEYS", KEY),
+            ("ADMIN_API_KEYS", ADMIN_KEY),
+            ("RATE_LIMIT_ENABLED", "false"),
+        ];
+        Self::start_on("central-api", dir, &settings, Some(mib)).await
+    }
+
+    /// The data folder as the process sees it, on its small disk.
+    #[must_use]
+    pub fn small_disk(&self) -> PathBuf {
+        let data = self.data();
+        let seen = data.strip_prefix("/").unwrap_or(&data);
+        PathBuf::from(format!("/proc/{}/root", self.pid())).join(seen)
+    }
+
     async fn start(name: &'static str, dir: &Path, settings: &[(&str, &str)]) -> io::Result<Self> {
+        Self::start_on(name, dir, settings, None).await
+    }
+
+    async fn start_on(
+        name: &'static str,
+        dir: &Path,
+        settings: &[(&str, &str)],
+        disk: Option<u32>,
+    ) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let settings: Vec<_> = settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let (child, address, metrics) = launch(name, dir, &settings, 0, 1).await?;
+        let (child, address, metrics) = launch(name, dir, &settings, disk, (0, 1)).await?;
         Ok(Self {
             name,
             dir: dir.to_owned(),
             settings,
+            disk,
             child,
             address,
             metrics,
@@ -160,8 +196,14 @@ impl Service {
     pub async fn restart(&mut self) -> io::Result<()> {
         self.starts += 1;
         let port = self.address.port();
-        let (child, address, metrics) =
-            launch(self.name, &self.dir, &self.settings, port, self.starts).await?;
+        let (child, address, metrics) = launch(
+            self.name,
+            &self.dir,
+            &self.settings,
+            self.disk,
+            (port, self.starts),
+        )
+        .await?;
         self.child = child;
         self.address = address;
         self.metrics = metrics;
@@ -200,19 +242,20 @@ async fn launch(
     name: &str,
     dir: &Path,
     settings: &[(String, String)],
-    port: u16,
-    start: u32,
+    disk: Option<u32>,
+    (port, start): (u16, u32),
 ) -> io::Result<(Child, SocketAddr, SocketAddr)> {
     let log = dir.join(format!("log-{start}.ndjson"));
     let output = File::create(&log)?;
     let errors = output.try_clone()?;
-    let mut child = Command::new(binary(name)?)
+    let data = dir.join("data");
+    let mut child = program(binary(name)?, &data, disk)
         .env_clear()
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .env("HOST", "127.0.0.1")
         .env("PORT", port.to_string())
         .env("METRICS_PORT", "0")
-        .env("DATA_DIR", dir.join("data"))
+        .env("DATA_DIR", data)
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(errors)
@@ -230,6 +273,19 @@ async fn launch(
         }
         sleep(LOOK).await;
     }
+}
+
+/// How the program is started: as it is, or where its data folder is a disk of its own, which takes a
+/// namespace and no rights.
+fn program(binary: PathBuf, data: &Path, disk: Option<u32>) -> Command {
+    let Some(mib) = disk else {
+        return Command::new(binary);
+    };
+    let mut command = Command::new("/usr/bin/unshare");
+    let mount = format!("/bin/mount -t tmpfs -o size={mib}m tmpfs \"$0\" && exec \"$1\"");
+    command.args(["--map-root-user", "--mount", "/bin/sh", "-c", &mount]);
+    command.arg(data).arg(binary);
+    command
 }
 
 /// The address in the log line that says `message`.

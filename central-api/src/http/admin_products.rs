@@ -32,7 +32,7 @@ use crate::ledger::Decided;
 shared::problem_set! {
     /// What a whole request can be refused for; items are refused one by one.
     SeedProblems = InvalidRequest | ValidationError | IdempotencyKeyReused | Overloaded
-        | ShuttingDown | Timeout;
+        | ShuttingDown | StorageFull | Timeout;
 }
 
 /// One call: what its body means, and what its summary counts.

@@ -52,7 +52,7 @@ struct Line {
 shared::problem_set! {
     /// What a count can be refused for.
     CountProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | ProductNotFound
-        | StockOutOfRange | OffsetGone | Overloaded | ShuttingDown | Timeout;
+        | StockOutOfRange | OffsetGone | Overloaded | ShuttingDown | StorageFull | Timeout;
 }
 
 /// Records a count.

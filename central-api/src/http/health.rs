@@ -69,13 +69,20 @@ pub async fn ready(State(state): State<AppState>) -> Response {
                 .figure("segments", log.segments),
         )
         .check("followers", followers(&state))
-        .check(
-            "disk",
-            disk_space::check(state.shared.data_dir.clone()).await,
-        );
+        .check("disk", disk(&state).await);
     match &state.shared.faults {
         Some(faults) => report.check("faults", injected(faults)).into_response(),
         None => report.into_response(),
+    }
+}
+
+/// How full the disk is, and whether it is too full for anything new: then everything else still works.
+async fn disk(state: &AppState) -> HealthCheck {
+    let check = disk_space::check(state.shared.data_dir.clone()).await;
+    if state.ledger.is_full() {
+        check.detail("the disk is full; what would change something is refused")
+    } else {
+        check
     }
 }
 

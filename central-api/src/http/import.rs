@@ -41,7 +41,7 @@ const KEY_MISSING: &str = "is required with stock=set";
 shared::problem_set! {
     /// What a file can be refused for as a whole.
     ImportProblems = BadRequest | InvalidRequest | ValidationError | IdempotencyKeyRequired
-        | IdempotencyKeyReused | Overloaded | ShuttingDown | Timeout;
+        | IdempotencyKeyReused | Overloaded | ShuttingDown | StorageFull | Timeout;
 }
 
 /// Imports the request's body.

@@ -38,7 +38,7 @@ shared::problem_set! {
     /// What placing an order can come to instead.
     PlaceProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | ProductNotFound
         | InsufficientInventory | PriceChanged | TotalTooLarge | PaymentDeclined | PaymentTimeout
-        | IllegalTransition | PaymentUnavailable | Overloaded | ShuttingDown | Timeout;
+        | IllegalTransition | PaymentUnavailable | Overloaded | ShuttingDown | StorageFull | Timeout;
 }
 
 /// Seconds after which whoever was told that nobody knows may ask again.

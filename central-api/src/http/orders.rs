@@ -32,10 +32,10 @@ use crate::ledger::history::order::as_of;
 shared::problem_set! {
     /// What taking an order on can be refused for.
     StepProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | OrderNotFound
-        | IllegalTransition | VersionConflict | PreconditionFailed | Overloaded | ShuttingDown | Timeout;
+        | IllegalTransition | VersionConflict | PreconditionFailed | Overloaded | ShuttingDown | StorageFull | Timeout;
     /// What changing an order can be refused for.
     ChangeProblems = InvalidRequest | IdempotencyKeyReused | OrderNotFound | OrderSettled
-        | IllegalTransition | VersionConflict | PreconditionFailed | Overloaded | ShuttingDown | Timeout;
+        | IllegalTransition | VersionConflict | PreconditionFailed | Overloaded | ShuttingDown | StorageFull | Timeout;
 }
 
 /// Says how far a copy of the stock must have come to show what this answer tells of an order.

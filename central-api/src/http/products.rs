@@ -42,13 +42,13 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 shared::problem_set! {
     /// What creating a product can be refused for.
     CreateProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | ProductExists
-        | Overloaded | ShuttingDown | Timeout;
+        | Overloaded | ShuttingDown | StorageFull | Timeout;
     /// What changing a product can be refused for.
     EditProblems = InvalidRequest | IdempotencyKeyReused | ProductNotFound | VersionConflict
-        | PreconditionFailed | StockOutOfRange | Overloaded | ShuttingDown | Timeout;
+        | PreconditionFailed | StockOutOfRange | Overloaded | ShuttingDown | StorageFull | Timeout;
     /// What deleting a product can be refused for.
     DeleteProblems = InvalidRequest | IdempotencyKeyReused | ProductNotFound | UnitsPromised
-        | PreconditionFailed | PreconditionRequired | Overloaded | ShuttingDown | Timeout;
+        | PreconditionFailed | PreconditionRequired | Overloaded | ShuttingDown | StorageFull | Timeout;
 }
 
 /// A page of the catalogue, as under `/v1/inventory`.

@@ -21,7 +21,7 @@ use crate::ids::order_of;
 shared::problem_set! {
     /// What a refund can be refused for.
     RefundProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused | PaymentNotFound
-        | NotRefundable | Overloaded | ShuttingDown | Timeout;
+        | NotRefundable | Overloaded | ShuttingDown | StorageFull | Timeout;
 }
 
 /// Gives back what is left of a payment, or a part of it. The answer is the order, in which the

@@ -199,6 +199,10 @@ pub fn unanswered(error: SubmitError) -> Problem {
         SubmitError::Refused(Refused::Full) => {
             Problem::new(ProblemCode::Overloaded, "too many commands wait already").retry_after(1)
         }
+        SubmitError::Refused(Refused::NoRoom) => {
+            let sentence = "the disk is full; nothing was changed, and nothing was lost";
+            Problem::new(ProblemCode::StorageFull, sentence).retry_after(5)
+        }
         SubmitError::Refused(Refused::Closed) => {
             Problem::new(ProblemCode::ShuttingDown, "the service is stopping").retry_after(2)
         }

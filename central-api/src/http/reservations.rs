@@ -33,20 +33,20 @@ use crate::ledger::Decided;
 shared::problem_set! {
     /// What holding units can be refused for.
     pub(super) ReserveProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused
-        | ProductNotFound | InsufficientInventory | ReservationExists | Overloaded | ShuttingDown
+        | ProductNotFound | InsufficientInventory | ReservationExists | Overloaded | ShuttingDown | StorageFull
         | Timeout;
     /// What committing can be refused for.
     CommitProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused
         | ReservationNotFound | ProductNotFound | ReservationResolved | ReservationExpired
-        | ReservationOfOrder | InsufficientInventory | Overloaded | ShuttingDown | Timeout;
+        | ReservationOfOrder | InsufficientInventory | Overloaded | ShuttingDown | StorageFull | Timeout;
     /// What releasing can be refused for.
     pub(super) ReleaseProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused
         | ReservationNotFound | ReservationResolved | ReservationOfOrder | Overloaded
-        | ShuttingDown | Timeout;
+        | ShuttingDown | StorageFull | Timeout;
     /// What extending can be refused for.
     ExtendProblems = InvalidRequest | IdempotencyKeyRequired | IdempotencyKeyReused
         | ReservationNotFound | ReservationResolved | ReservationExpired | ReservationOfOrder
-        | ReservationTooLong | Overloaded | ShuttingDown | Timeout;
+        | ReservationTooLong | Overloaded | ShuttingDown | StorageFull | Timeout;
 }
 
 /// Holds units: all lines or none.

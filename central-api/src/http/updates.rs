@@ -40,7 +40,7 @@ shared::problem_set! {
     /// What a movement can be refused for.
     UpdateProblems = InvalidRequest | MissingProductId | InvalidDelta | IdempotencyKeyRequired
         | IdempotencyKeyReused | ProductNotFound | InsufficientInventory | VersionConflict
-        | PreconditionFailed | StockOutOfRange | BatchRefused | Overloaded | ShuttingDown
+        | PreconditionFailed | StockOutOfRange | BatchRefused | Overloaded | ShuttingDown | StorageFull
         | Timeout;
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -16,6 +17,8 @@ use super::{Flush, Journal, JournalError, JournalReader, LogSize, RunName};
 /// The shared log.
 #[derive(Default)]
 pub struct MemoryLog {
+    /// Bytes of it that somebody else has taken.
+    taken: AtomicU64,
     frames: Mutex<Vec<Frame>>,
     /// Whether somebody holds the right to write.
     held: Mutex<bool>,
@@ -108,6 +111,11 @@ impl Journal for MemoryJournal {
 }
 
 impl MemoryLog {
+    /// Leaves `free` bytes to grow by, as if others had taken the rest.
+    pub fn leave_free(&self, free: u64) {
+        self.taken.store(u64::MAX - free, Ordering::Relaxed);
+    }
+
     fn frames_where(&self, max_bytes: usize, wanted: impl Fn(&Frame) -> bool) -> Vec<Frame> {
         let mut total = 0;
         let mut found = Vec::new();
@@ -143,6 +151,10 @@ impl JournalReader for MemoryLog {
             seq: 1,
             offsets: Offsets::default(),
         }
+    }
+
+    fn free_bytes(&self) -> Result<u64, JournalError> {
+        Ok(u64::MAX - self.taken.load(Ordering::Relaxed))
     }
 
     fn size(&self) -> LogSize {

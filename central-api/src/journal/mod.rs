@@ -74,6 +74,12 @@ pub trait JournalReader: Send + Sync + fmt::Debug {
     /// Bytes and files that the log takes.
     fn size(&self) -> LogSize;
 
+    /// Bytes that are left where the log grows.
+    ///
+    /// # Errors
+    /// Nobody can say.
+    fn free_bytes(&self) -> Result<u64, JournalError>;
+
     /// Bytes of the log from record `seq` on, without reading it: a little more where the frame of
     /// `seq` has no entry of its own in the tables. What retention drops before `seq` changes nothing.
     fn bytes_from(&self, seq: u64) -> u64;

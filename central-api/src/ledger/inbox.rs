@@ -44,6 +44,9 @@ pub enum Refused {
     /// Too many wait already.
     #[error("too many commands wait for the writer")]
     Full,
+    /// What was free of the disk is kept for finishing what was begun.
+    #[error("there is no room to write down anything new")]
+    NoRoom,
     /// The service is stopping.
     #[error("the writer takes no more commands")]
     Closed,

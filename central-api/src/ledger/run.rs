@@ -10,9 +10,11 @@
 //! readers see is in [`published`](super::published).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use shared::causes::chain;
 use shared::clock::{Clock, Timestamp};
 use shared::limits;
 use shared::view::Catalogue;
@@ -56,6 +58,8 @@ pub struct Ledger {
     inbox: Arc<Inbox>,
     published: Arc<Published>,
     clock: Arc<dyn Clock>,
+    /// Whether the disk is so full that nothing new is taken.
+    is_full: Arc<AtomicBool>,
 }
 
 /// The threads behind a [`Ledger`].
@@ -138,6 +142,7 @@ impl Ledger {
             inbox,
             published,
             clock,
+            is_full: Arc::default(),
         };
         Ok((ledger, threads))
     }
@@ -173,11 +178,39 @@ impl Ledger {
         self.inbox.held_up()
     }
 
+    /// Looks how much room the log has, and takes nothing new as long as there is too little. Answers
+    /// whether that has changed, and to what. Blocking.
+    pub fn look_for_room(&self) -> Option<bool> {
+        let free = match self.published.journal.free_bytes() {
+            Ok(free) => free,
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "how much room there is is not known");
+                return None;
+            }
+        };
+        let is_full = free < limits::DISK_RESERVE;
+        let was_full = self.is_full.swap(is_full, Ordering::Relaxed);
+        (is_full != was_full).then_some(is_full)
+    }
+
+    /// Whether the disk is so full that nothing new is taken.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
     /// Has commands decided one after the other, with nothing between them.
     ///
     /// # Errors
     /// [`SubmitError`], which says whether anything can have happened.
     pub async fn submit(&self, requests: Vec<Request>) -> Result<Reply, SubmitError> {
+        if self.is_full() {
+            return Err(Refused::NoRoom.into());
+        }
+        self.queue(requests).await
+    }
+
+    async fn queue(&self, requests: Vec<Request>) -> Result<Reply, SubmitError> {
         let (reply, answer) = oneshot::channel();
         let lane = self.published.lane_here();
         self.inbox.submit(Submission {
@@ -193,7 +226,22 @@ impl Ledger {
     /// # Errors
     /// [`SubmitError`], which says whether anything can have happened.
     pub async fn decide(&self, request: Request) -> Result<Outcome, SubmitError> {
-        let Reply { requests, answers } = self.submit(vec![request]).await?;
+        let reply = self.submit(vec![request]).await?;
+        self.outcome_of(reply).await
+    }
+
+    /// The same for what comes of something that was begun: there is room for that when there is none
+    /// for anything new.
+    ///
+    /// # Errors
+    /// As [`Ledger::decide`].
+    pub async fn decide_what_was_begun(&self, request: Request) -> Result<Outcome, SubmitError> {
+        let reply = self.queue(vec![request]).await?;
+        self.outcome_of(reply).await
+    }
+
+    async fn outcome_of(&self, reply: Reply) -> Result<Outcome, SubmitError> {
+        let Reply { requests, answers } = reply;
         match (requests.first(), answers.into_iter().next()) {
             (Some(request), Some(answer)) => self.outcome(answer, &request.origin).await,
             _ => Err(SubmitError::Unknown),

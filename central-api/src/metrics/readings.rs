@@ -26,6 +26,11 @@ const BYTES: Family = Family::gauge(
     "Bytes of the journal on disk.",
     &[],
 );
+const FREE: Family = Family::gauge(
+    "holdfast_journal_free_bytes",
+    "Bytes that are free on the disk that the journal grows on; below 256 MiB nothing new is taken.",
+    &[],
+);
 const SEGMENTS: Family = Family::gauge("holdfast_journal_segments", "Files of the journal.", &[]);
 const HEAD: Family = Family::gauge(
     "holdfast_feed_head_offset",
@@ -142,6 +147,7 @@ pub(super) fn register(metrics: &Metrics, state: &AppState) {
             &SEQ,
             &BYTES,
             &SEGMENTS,
+            &FREE,
             &HEAD,
             &RING,
             &PARKED,
@@ -187,6 +193,10 @@ fn log(into: &mut Readings, state: &AppState) {
     into.put(&SEQ, &[], head.seq);
     into.put(&BYTES, &[], size.bytes);
     into.put(&SEGMENTS, &[], size.segments);
+    // Who cannot say says nothing, which an alert can tell from a full disk.
+    if let Ok(free) = published.journal.free_bytes() {
+        into.put(&FREE, &[], free);
+    }
     into.put(&PARKED, &[], published.watchers());
     for (stream, offset) in [
         (Stream::Inventory, head.offset),

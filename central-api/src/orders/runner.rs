@@ -303,12 +303,14 @@ impl Runner {
         loop {
             match self
                 .ledger
-                .decide(self.request(order, task, &ended.command))
+                .decide_what_was_begun(self.request(order, task, &ended.command))
                 .await
             {
                 // Refused is what is not awaited any more: somebody else recorded it.
                 Ok(_) => return true,
-                Err(SubmitError::Refused(Refused::Full)) => tokio::time::sleep(RECORD_AGAIN).await,
+                Err(SubmitError::Refused(Refused::Full | Refused::NoRoom)) => {
+                    tokio::time::sleep(RECORD_AGAIN).await
+                }
                 Err(SubmitError::Refused(Refused::Closed) | SubmitError::Unknown) => return false,
             }
         }

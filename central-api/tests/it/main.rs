@@ -23,6 +23,7 @@ mod faults;
 mod feed;
 mod feeds;
 mod first_key;
+mod full_disk;
 mod full_queue;
 mod head;
 mod headers;

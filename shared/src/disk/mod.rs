@@ -74,6 +74,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// As [`std::fs::File::sync_all`].
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that are free for this process where `dir` is.
+    ///
+    /// # Errors
+    /// The file system does not say.
+    fn free(&self, dir: &Path) -> io::Result<u64>;
 }
 
 /// A file open for appending.

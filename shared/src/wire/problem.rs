@@ -133,6 +133,8 @@ codes! {
     ReservationTooLong = "reservation_too_long", "The reservation would last too long.";
     /// The service is stopping.
     ShuttingDown = "shutting_down", "The service is shutting down.";
+    /// The disk has no room for anything new.
+    StorageFull = "storage_full", "There is no room to write down anything new.";
     /// The stock figure would leave its range.
     StockOutOfRange = "stock_out_of_range", "The stock figure would leave its range.";
     /// An answer did not come in time; the outcome is unknown.
@@ -212,7 +214,8 @@ impl ProblemCode {
             | Self::PaymentUnavailable
             | Self::NotSyncedYet
             | Self::Overloaded
-            | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::ShuttingDown
+            | Self::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -230,6 +233,7 @@ impl ProblemCode {
             | Self::PaymentUnavailable
             | Self::RateLimited
             | Self::ShuttingDown
+            | Self::StorageFull
             | Self::Timeout => true,
             Self::ApiKeyEnded
             | Self::ApiKeyExists
@@ -337,6 +341,7 @@ impl ProblemCode {
             | Self::ProductNotFound
             | Self::RateLimited
             | Self::ShuttingDown
+            | Self::StorageFull
             | Self::StockOutOfRange
             | Self::Unauthorized
             | Self::UnitsPromised

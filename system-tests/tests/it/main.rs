@@ -10,6 +10,7 @@ mod coming_from;
 mod container_scripts;
 mod described;
 mod faults;
+mod full_disk;
 mod histories;
 mod hot_product;
 mod kills;

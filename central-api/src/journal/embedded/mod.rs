@@ -124,7 +124,7 @@ impl Embedded {
 fn write_anew(disk: &dyn Disk, folder: &Path, name: &str) -> Result<(), JournalError> {
     let bytes = disk.read(&folder.join(name));
     let bytes = bytes.map_err(JournalError::io("read", name))?;
-    snapshots::write_aside(disk, folder, name, &mut std::iter::once(Ok(bytes)))
+    snapshots::write_aside(disk, folder, name, &mut std::iter::once(Ok(bytes)), 0)
 }
 
 impl Journal for Embedded {

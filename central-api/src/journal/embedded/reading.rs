@@ -267,6 +267,11 @@ impl JournalReader for Segments {
         self.table.lock().first().map_or(beginning, Segment::first)
     }
 
+    fn free_bytes(&self) -> Result<u64, JournalError> {
+        let free = self.disk.free(&self.options.dir);
+        free.map_err(JournalError::io("look at", "journal"))
+    }
+
     fn size(&self) -> LogSize {
         let table = self.table.lock();
         LogSize {

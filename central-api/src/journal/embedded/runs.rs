@@ -6,6 +6,8 @@
 
 use std::io::ErrorKind;
 
+use shared::limits::DISK_RESERVE;
+
 use super::segments::Segments;
 use super::snapshots::{remove_durably, write_aside};
 use crate::journal::{JournalError, RunName};
@@ -56,7 +58,7 @@ impl Segments {
         let created = self.disk.create_dir(&folder);
         created.map_err(JournalError::io("create", FOLDER))?;
         let name = run.to_string();
-        write_aside(&*self.disk, &folder, &name, parts)?;
+        write_aside(&*self.disk, &folder, &name, parts, DISK_RESERVE)?;
         let synced = self.disk.sync_dir(&folder);
         synced.map_err(JournalError::sync(FOLDER))
     }

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use shared::disk::Disk;
+use shared::limits::DISK_RESERVE;
 
 use super::EmbeddedOptions;
 use super::segments::Segments;
@@ -29,7 +30,13 @@ impl Segments {
     ) -> Result<(), JournalError> {
         let folder = self.options.dir.join("snapshots");
         let name = snapshot_name(seq);
-        write_aside(&*self.disk, &folder, &name, &mut parts.map(Ok))?;
+        write_aside(
+            &*self.disk,
+            &folder,
+            &name,
+            &mut parts.map(Ok),
+            DISK_RESERVE,
+        )?;
         self.disk
             .sync_dir(&folder)
             .map_err(JournalError::sync("snapshots"))?;
@@ -40,16 +47,18 @@ impl Segments {
 }
 
 /// Writes a file of `folder` under a name that nobody looks at, and then names it `name`. Its content
-/// is durable before the name counts; the name is when the folder is synced.
+/// is durable before the name counts; the name is when the folder is synced. `reserve` bytes of the
+/// disk are left free: what can be made again takes no room from what cannot.
 pub(super) fn write_aside(
     disk: &dyn Disk,
     folder: &Path,
     name: &str,
     parts: &mut dyn Iterator<Item = Result<Vec<u8>, JournalError>>,
+    reserve: u64,
 ) -> Result<(), JournalError> {
     let aside = format!("{name}.tmp");
     let path = folder.join(&aside);
-    if let Err(error) = write_durably(disk, &path, &aside, parts) {
+    if let Err(error) = write_durably(disk, &path, &aside, parts, reserve) {
         // The room is wanted, and so is the name when it is tried again.
         drop(disk.remove(&path));
         return Err(error);
@@ -63,6 +72,7 @@ fn write_durably(
     path: &Path,
     name: &str,
     parts: &mut dyn Iterator<Item = Result<Vec<u8>, JournalError>>,
+    reserve: u64,
 ) -> Result<(), JournalError> {
     // Where room is given late, a sync is how a write learns that there is none; and nothing is built
     // upon this file.
@@ -75,6 +85,11 @@ fn write_durably(
     let mut waiting = 0;
     for part in parts {
         let part = part?;
+        if waiting == 0 && !has_room(disk, path, reserve, part.len().max(SYNC_BYTES)) {
+            return Err(JournalError::io("write", name)(
+                ErrorKind::StorageFull.into(),
+            ));
+        }
         file.write_all(&part)
             .map_err(JournalError::io("write", name))?;
         waiting += part.len();
@@ -84,6 +99,13 @@ fn write_durably(
         }
     }
     file.sync().map_err(unsynced)
+}
+
+/// Whether `bytes` more would leave `reserve` free. Who cannot say is tried.
+fn has_room(disk: &dyn Disk, path: &Path, reserve: u64, bytes: usize) -> bool {
+    let folder = path.parent().unwrap_or(path);
+    let needed = reserve.saturating_add(bytes as u64);
+    reserve == 0 || disk.free(folder).map_or(true, |free| free >= needed)
 }
 
 /// Removes what was being written to `folder` when the process ended.

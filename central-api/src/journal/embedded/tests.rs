@@ -3,13 +3,14 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use shared::disk::sim::{Cut, Faults, SimDisk};
 use shared::disk::{Disk, DiskFile};
+use shared::limits::DISK_RESERVE;
 
 use super::{Embedded, EmbeddedOptions, Opened};
 use crate::journal::frame::{Counts, HEADER_BYTES};
@@ -30,6 +31,8 @@ struct Hooked {
     /// Folders that were synced, by their last names.
     synced: Arc<Mutex<Vec<String>>>,
     fails_to_sync_folders: Arc<AtomicBool>,
+    /// Bytes that are said to be free.
+    free: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Hooked {
@@ -47,6 +50,7 @@ impl Hooked {
             reads: Arc::default(),
             synced: Arc::default(),
             fails_to_sync_folders: Arc::default(),
+            free: Arc::new(AtomicU64::new(u64::MAX)),
         }
     }
 
@@ -113,6 +117,10 @@ impl Disk for Hooked {
         let name = dir.file_name().unwrap_or_default();
         self.synced.lock().push(name.to_string_lossy().into_owned());
         self.disk.sync_dir(dir)
+    }
+
+    fn free(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(self.free.load(Ordering::SeqCst))
     }
 }
 
@@ -348,6 +356,26 @@ fn a_sync_that_fails_beside_the_log_is_told_from_a_full_disk() {
         matches!(failed, Err(JournalError::Sync { .. })),
         "{failed:?}"
     );
+}
+
+#[test]
+fn what_can_be_made_again_leaves_room_for_the_log() {
+    let disk = Hooked::new();
+    let mut journal = open(&disk, 1_000_000, 1);
+    append(&mut journal, 1);
+    disk.free.store(DISK_RESERVE, Ordering::SeqCst);
+    let refused = snapshot(&journal, 1);
+    assert!(
+        matches!(refused, Err(JournalError::Io { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(disk.list(Path::new("/data/snapshots")).unwrap(), [""; 0]);
+    // The room is the log's, and a start's, which writes the last segment anew.
+    append(&mut journal, 2);
+    drop(journal);
+    let journal = open(&disk, 1_000_000, 1);
+    disk.free.store(2 * DISK_RESERVE, Ordering::SeqCst);
+    snapshot(&journal, 2).unwrap();
 }
 
 #[test]

@@ -119,6 +119,10 @@ impl Disk for PlantedDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.disk.sync_dir(dir)
     }
+
+    fn free(&self, dir: &Path) -> io::Result<u64> {
+        self.disk.free(dir)
+    }
 }
 
 #[derive(Debug)]
