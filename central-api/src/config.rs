@@ -13,7 +13,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use shared::limits;
 use shared::service::auth::ApiKeys;
 use shared::service::cors::Origins;
-use shared::service::telemetry::LogFormat;
+use shared::service::telemetry::{LogFormat, level_of};
 use shared::service::tls::{Tls, TlsArgs};
 use tracing::Level;
 
@@ -209,7 +209,7 @@ impl Config {
         let origins = or_default(Origins::parse(&settings.cors_allowed_origins), &mut faults);
         let tls = settings.tls.clone().check().map_err(|fault| vec![fault]);
         let tls = or_default(tls, &mut faults);
-        let level = level(&settings.log_level);
+        let level = level_of(&settings.log_level);
         if level.is_none() {
             let given = &settings.log_level;
             faults.push(format!(
@@ -282,16 +282,6 @@ fn or_default<T: Default>(checked: Result<T, Vec<String>>, faults: &mut Vec<Stri
         faults.extend(found);
         T::default()
     })
-}
-
-fn level(word: &str) -> Option<Level> {
-    match word {
-        "debug" => Some(Level::DEBUG),
-        "info" => Some(Level::INFO),
-        "warn" => Some(Level::WARN),
-        "error" => Some(Level::ERROR),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

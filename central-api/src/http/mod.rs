@@ -24,6 +24,7 @@ mod importer;
 pub mod inject;
 pub mod inventory;
 pub mod live;
+pub mod log_level;
 mod order_body;
 mod order_cursor;
 pub mod order_history;
@@ -148,6 +149,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::reset))
         .routes(routes!(faults::get, faults::put))
+        .routes(routes!(log_level::get, log_level::put))
         .routes(routes!(api_keys::list, api_keys::create).layer(from_fn(compress)))
         .routes(routes!(api_keys::get, api_keys::revoke))
         .routes(routes!(api_keys::rotate))

@@ -429,7 +429,9 @@ const STORE: [&str; 15] = [
     "completeOrder",
     "heartbeat",
 ];
-const ADMIN: [&str; 17] = [
+const ADMIN: [&str; 19] = [
+    "getLogLevel",
+    "setLogLevel",
     "createProduct",
     "editProduct",
     "deleteProduct",

@@ -25,6 +25,7 @@ pub mod guard;
 pub mod health;
 pub mod idempotency;
 pub mod live;
+pub mod log_level;
 pub mod metrics;
 pub mod openapi;
 pub mod precondition;

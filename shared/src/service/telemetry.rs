@@ -6,6 +6,8 @@
 //! that says so is better than a service that stands still. At the end what waits is written, but
 //! a reader that takes nothing cannot hold the process: it ends all the same, a little later.
 //!
+//! How much is written can be changed while the service runs ([`set_level`]), until it ends.
+//!
 //! Libraries log from `warn` on, so that `LOG_LEVEL=debug` shows our own requests and not every
 //! frame of the HTTP stack.
 
@@ -19,11 +21,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use tracing::Level;
 use tracing_subscriber::Layer as _;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::limits;
@@ -69,22 +74,65 @@ pub enum StartLogError {
     Twice,
 }
 
+/// How much is written, and what changes it once a log has been started.
+static WRITTEN: Mutex<(Level, Option<Dial>)> = Mutex::new((Level::INFO, None));
+
+type Dial = reload::Handle<Targets, Registry>;
+
+/// The level from which on our own lines are written.
+#[must_use]
+pub fn level() -> Level {
+    WRITTEN.lock().0
+}
+
+/// Writes our own lines from `level` on, until it is changed again or the process ends.
+pub fn set_level(level: Level) {
+    let mut written = WRITTEN.lock();
+    written.0 = level;
+    let changed = written.1.as_ref().map(|dial| dial.reload(filter(level)));
+    if let Some(Err(error)) = changed {
+        tracing::error!(%error, "how much is logged cannot be changed");
+    }
+}
+
+/// The level that a setting or a body names.
+#[must_use]
+pub fn level_of(word: &str) -> Option<Level> {
+    match word {
+        "debug" => Some(Level::DEBUG),
+        "info" => Some(Level::INFO),
+        "warn" => Some(Level::WARN),
+        "error" => Some(Level::ERROR),
+        _ => None,
+    }
+}
+
 /// Starts the log of this process. Keep the guard until the end: dropping it writes what waits.
 ///
 /// # Errors
 /// [`StartLogError`]; nothing is logged then.
 pub fn start(level: Level, format: LogFormat) -> Result<LogGuard, StartLogError> {
     let (queue, guard) = LogQueue::start(io::stdout()).map_err(StartLogError::Thread)?;
-    let subscriber = subscriber(queue, level, format);
+    let (subscriber, dial) = subscriber(queue, level, format);
     subscriber.try_init().map_err(|_| StartLogError::Twice)?;
+    *WRITTEN.lock() = (level, Some(dial));
     Ok(guard)
 }
 
-/// What makes lines of events and puts them into `queue`.
-fn subscriber(queue: LogQueue, level: Level, format: LogFormat) -> impl tracing::Subscriber {
-    let filter = Targets::new()
+/// What is written at `level`.
+fn filter(level: Level) -> Targets {
+    Targets::new()
         .with_targets(OURS.map(|target| (target, level)))
-        .with_default(LevelFilter::WARN.min(LevelFilter::from_level(level)));
+        .with_default(LevelFilter::WARN.min(LevelFilter::from_level(level)))
+}
+
+/// What makes lines of events and puts them into `queue`, and what changes how many.
+fn subscriber(
+    queue: LogQueue,
+    level: Level,
+    format: LogFormat,
+) -> (impl tracing::Subscriber, Dial) {
+    let (filter, dial) = reload::Layer::new(filter(level));
     let lines = tracing_subscriber::fmt::layer().with_writer(queue);
     let lines = match format {
         LogFormat::Json => lines
@@ -94,7 +142,8 @@ fn subscriber(queue: LogQueue, level: Level, format: LogFormat) -> impl tracing:
             .boxed(),
         LogFormat::Pretty => lines.boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter))
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    (subscriber, dial)
 }
 
 enum Entry {

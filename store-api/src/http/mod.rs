@@ -9,6 +9,7 @@ pub mod events;
 pub mod examples;
 pub mod health;
 pub mod inventory;
+pub mod log_level;
 mod order_calls;
 pub mod order_reads;
 pub mod orders;
@@ -93,6 +94,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(relay::pass_on_heartbeat))
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::reset))
+        .routes(routes!(log_level::get, log_level::put))
         .routes(routes!(health::ready))
         .routes(routes!(health::ready_alias))
         .routes(routes!(health::live))

@@ -44,7 +44,7 @@ impl Output {
 fn logged(level: Level, format: LogFormat, talk: impl FnOnce()) -> Output {
     let output = Output::default();
     let (queue, guard) = LogQueue::start(output.clone()).unwrap();
-    tracing::subscriber::with_default(subscriber(queue, level, format), talk);
+    tracing::subscriber::with_default(subscriber(queue, level, format).0, talk);
     drop(guard);
     output
 }
@@ -124,6 +124,25 @@ fn our_lines_follow_the_level_and_those_of_libraries_only_warn() {
 }
 
 #[test]
+fn how_much_is_written_changes_while_it_runs() {
+    let output = Output::default();
+    let (queue, guard) = LogQueue::start(output.clone()).unwrap();
+    let (subscriber, dial) = subscriber(queue, Level::INFO, LogFormat::Json);
+    tracing::subscriber::with_default(subscriber, || {
+        for (level, word) in [("info", "one"), ("debug", "two"), ("error", "three")] {
+            dial.reload(filter(level_of(level).unwrap())).unwrap();
+            tracing::debug!(target: "shared", "debug {word}");
+            tracing::info!(target: "shared", "info {word}");
+        }
+    });
+    drop(guard);
+    let lines = output.lines();
+    let said = lines.iter().map(|line| line["message"].as_str().unwrap());
+    let said: Vec<_> = said.collect();
+    assert_eq!(said, ["info one", "debug two", "info two"]);
+}
+
+#[test]
 fn a_pretty_line_is_for_people() {
     let output = logged(Level::INFO, LogFormat::Pretty, || {
         tracing::info!(target: "shared", count = 7, "said");
@@ -170,7 +189,7 @@ async fn a_request_is_logged_with_its_ids_and_without_what_is_nobodys_business()
     ask().await;
     let output = Output::default();
     let (queue, guard) = LogQueue::start(output.clone()).unwrap();
-    let subscriber = subscriber(queue, Level::DEBUG, LogFormat::Json);
+    let (subscriber, _dial) = subscriber(queue, Level::DEBUG, LogFormat::Json);
     let scope = tracing::subscriber::set_default(subscriber);
     ask().await;
     drop(scope);
@@ -227,7 +246,7 @@ fn a_reader_that_takes_nothing_stops_nobody_and_the_gap_is_counted() {
     let (queue, guard) = LogQueue::start(stuck.clone()).unwrap();
     let dropped = Arc::clone(&queue.dropped);
     let mut said = 0_u64;
-    tracing::subscriber::with_default(subscriber(queue, Level::INFO, LogFormat::Json), || {
+    tracing::subscriber::with_default(subscriber(queue, Level::INFO, LogFormat::Json).0, || {
         let say = |said: &mut u64| {
             *said += 1;
             tracing::info!(target: "shared", number = *said, "line");
@@ -277,7 +296,7 @@ impl Write for Closed {
 fn an_output_that_is_gone_ends_nothing() {
     let tried = Arc::new(AtomicU64::new(0));
     let (queue, guard) = LogQueue::start(Closed(Arc::clone(&tried))).unwrap();
-    tracing::subscriber::with_default(subscriber(queue, Level::INFO, LogFormat::Json), || {
+    tracing::subscriber::with_default(subscriber(queue, Level::INFO, LogFormat::Json).0, || {
         for number in 0..1_000 {
             tracing::info!(target: "shared", number, "line");
         }
