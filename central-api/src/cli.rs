@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use shared::causes::chain;
 use shared::service::metrics::Listeners;
+use shared::service::traces::Traces;
 use shared::service::{settings, shutdown, telemetry, tls};
 
 use crate::config::{Cli, CliCommand, Config};
@@ -57,48 +58,34 @@ pub(crate) fn show_first_key(key: &str) -> io::Result<()> {
 }
 
 fn serve(config: Config) -> ExitCode {
-    let _log = match telemetry::start(config.log.0, config.log.1) {
-        Ok(guard) => guard,
-        Err(error) => {
-            complain(&chain(&error));
-            return ExitCode::FAILURE;
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            complain(&why);
+            ExitCode::FAILURE
         }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    }
+}
+
+fn run(config: Config) -> Result<(), String> {
+    let _log = telemetry::start(config.log.0, config.log.1).map_err(|error| chain(&error))?;
+    // Beside the runtime: what sends spans has a thread of its own, and waits for it.
+    let traces = Traces::start(&config.traces).map_err(|error| chain(&error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("cannot start the runtime: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    runtime.block_on(async {
-        let shutdown = match shutdown::on_signal() {
-            Ok(shutdown) => shutdown,
-            Err(error) => {
-                complain(&format!("cannot listen for signals: {error}"));
-                return ExitCode::FAILURE;
-            }
-        };
-        if let Err(error) = tls::reload_on_hangup(config.tls.clone(), shutdown.clone()) {
-            complain(&format!("cannot listen for signals: {error}"));
-            return ExitCode::FAILURE;
-        }
-        let listeners = match Listeners::open(config.host, config.port, config.metrics_port) {
-            Ok(listeners) => listeners,
-            Err(error) => {
-                complain(&chain(&error));
-                return ExitCode::FAILURE;
-            }
-        };
-        match startup::run(config, listeners, shutdown).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                complain(&chain(&error));
-                ExitCode::FAILURE
-            }
-        }
-    })
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let served = runtime.block_on(listen(config));
+    traces.finish();
+    served
+}
+
+async fn listen(config: Config) -> Result<(), String> {
+    let deaf = |error: io::Error| format!("cannot listen for signals: {error}");
+    let shutdown = shutdown::on_signal().map_err(deaf)?;
+    tls::reload_on_hangup(config.tls.clone(), shutdown.clone()).map_err(deaf)?;
+    let listeners = Listeners::open(config.host, config.port, config.metrics_port);
+    let listeners = listeners.map_err(|error| chain(&error))?;
+    let ran = startup::run(config, listeners, shutdown).await;
+    ran.map_err(|error| chain(&error))
 }

@@ -15,6 +15,7 @@ use shared::service::auth::ApiKeys;
 use shared::service::cors::Origins;
 use shared::service::telemetry::{LogFormat, level_of};
 use shared::service::tls::{Tls, TlsArgs};
+use shared::service::traces::{TracesArgs, TracesConfig};
 use tracing::Level;
 
 use crate::export::ExportFormat;
@@ -105,6 +106,9 @@ pub struct Settings {
     /// What the port speaks TLS with.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// Where spans are sent.
+    #[command(flatten)]
+    pub traces: TracesArgs,
     /// Who moves money, and when nobody is asked to.
     #[command(flatten)]
     pub payments: PaymentSettings,
@@ -130,6 +134,7 @@ impl Default for Settings {
             segment_bytes: limits::SEGMENT_BYTES,
             fault_injection: false,
             tls: TlsArgs::default(),
+            traces: TracesArgs::default(),
             payments: PaymentSettings::default(),
         }
     }
@@ -169,6 +174,8 @@ pub struct Config {
     pub ended_orders: usize,
     /// What the port speaks TLS with, if it does.
     pub tls: Option<Arc<Tls>>,
+    /// Where spans are sent, if anywhere.
+    pub traces: TracesConfig,
     /// Who moves money.
     pub payments: PaymentConfig,
 }
@@ -209,6 +216,8 @@ impl Config {
         let origins = or_default(Origins::parse(&settings.cors_allowed_origins), &mut faults);
         let tls = settings.tls.clone().check().map_err(|fault| vec![fault]);
         let tls = or_default(tls, &mut faults);
+        let traces = settings.traces.clone().check("central-api");
+        let traces = or_default(traces.map_err(|fault| vec![fault]), &mut faults);
         let level = level_of(&settings.log_level);
         if level.is_none() {
             let given = &settings.log_level;
@@ -255,6 +264,7 @@ impl Config {
                 fault_injection: settings.fault_injection,
                 ended_orders: limits::ORDERS_ENDED_KEPT,
                 tls,
+                traces,
                 payments,
             }),
             _ => Err(faults),

@@ -1,10 +1,14 @@
 //! The command: run.
 
+use std::io;
 use std::process::ExitCode;
 
 use shared::causes::chain;
 use shared::service::metrics::Listeners;
+use shared::service::telemetry::LogFormat;
+use shared::service::traces::Traces;
 use shared::service::{settings, shutdown, telemetry, tls};
+use tracing::Level;
 
 use crate::config::{Cli, Config};
 use crate::startup;
@@ -28,24 +32,7 @@ pub fn main() -> ExitCode {
         complain("the log's level or format is not one");
         return ExitCode::from(64);
     };
-    let _log = match telemetry::start(level, format) {
-        Ok(guard) => guard,
-        Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::FAILURE;
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("cannot start the runtime: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(serve(config)) {
+    match run(config, level, format) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             complain(&why);
@@ -54,15 +41,27 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> Result<(), String> {
-    let shutdown =
-        shutdown::on_signal().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    tls::reload_on_hangup(config.tls.clone(), shutdown.clone())
-        .map_err(|error| format!("cannot listen for signals: {error}"))?;
+fn run(config: Config, level: Level, format: LogFormat) -> Result<(), String> {
+    let _log = telemetry::start(level, format).map_err(|error| chain(&error))?;
+    // Beside the runtime: what sends spans has a thread of its own, and waits for it.
+    let traces = Traces::start(&config.traces).map_err(|error| chain(&error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let served = runtime.block_on(listen(config));
+    traces.finish();
+    served
+}
+
+async fn listen(config: Config) -> Result<(), String> {
+    let deaf = |error: io::Error| format!("cannot listen for signals: {error}");
+    let shutdown = shutdown::on_signal().map_err(deaf)?;
+    tls::reload_on_hangup(config.tls.clone(), shutdown.clone()).map_err(deaf)?;
     let listeners = Listeners::open(config.host, config.port, config.metrics_port);
     let listeners = listeners.map_err(|error| chain(&error))?;
-    let run = startup::run(config, listeners, shutdown).await;
-    run.map_err(|error| chain(&error))
+    let ran = startup::run(config, listeners, shutdown).await;
+    ran.map_err(|error| chain(&error))
 }
 
 /// Says something to whoever started the program.

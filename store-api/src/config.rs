@@ -18,6 +18,7 @@ use shared::service::auth::ApiKeys;
 use shared::service::breakers::BreakerArgs;
 use shared::service::cors::Origins;
 use shared::service::tls::{Tls, TlsArgs};
+use shared::service::traces::{TracesArgs, TracesConfig};
 
 use crate::central::facts::is_currency;
 
@@ -75,6 +76,9 @@ pub struct Settings {
     /// What the port speaks TLS with.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// Where spans are sent.
+    #[command(flatten)]
+    pub traces: TracesArgs,
     /// Currency of all prices, three letters, until central has said it.
     #[arg(long, env = "CURRENCY", default_value = "USD")]
     pub currency: String,
@@ -168,6 +172,8 @@ pub struct Config {
     pub currency: String,
     /// What the port speaks TLS with, if it does.
     pub tls: Option<Arc<Tls>>,
+    /// Where spans are sent, if anywhere.
+    pub traces: TracesConfig,
     /// How central is reached.
     pub central: CentralConfig,
     /// How the feed is followed.
@@ -267,6 +273,11 @@ impl Config {
             faults.0.push(fault);
             None
         });
+        let traces = settings.traces.clone().check("store-api");
+        let traces = traces.unwrap_or_else(|fault| {
+            faults.0.push(fault);
+            TracesConfig::default()
+        });
         let central = central(&settings, &mut faults);
         match (store_id, host, central) {
             (Some(store_id), Some(host), Some(central)) if faults.0.is_empty() => Ok(Self {
@@ -281,6 +292,7 @@ impl Config {
                 keys,
                 origins,
                 tls,
+                traces,
                 log: (settings.log_level, settings.log_format),
                 currency: settings.currency,
                 central,

@@ -25,6 +25,7 @@ use shared::service::cors::Origins;
 use shared::service::server::{self, ServeReport, ServerOptions};
 use shared::service::system_clock::SystemClock;
 use shared::service::telemetry::LogFormat;
+use shared::service::traces::TracesConfig;
 pub(crate) use shared::testing::PATIENCE;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -254,6 +255,7 @@ pub(crate) fn config(data_dir: PathBuf) -> Config {
         fault_injection: false,
         ended_orders: shared::limits::ORDERS_ENDED_KEPT,
         tls: None,
+        traces: TracesConfig::default(),
         payments: PaymentConfig::default(),
     }
 }

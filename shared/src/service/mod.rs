@@ -39,4 +39,5 @@ pub mod sse;
 pub mod system_clock;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod workers;

@@ -7,8 +7,9 @@
 //! Ids: `X-Request-ID` and `X-Correlation-ID` are taken over when they are valid and replaced when
 //! not; a request that brings no correlation id is its own piece of work. A made id is a random
 //! prefix of this process and a counter: unique without drawing randomness per request, short, and
-//! it sorts by age. W3C `traceparent` is passed on when well-formed and never invented here, since
-//! an id without a trace behind it only misleads.
+//! it sorts by age. W3C `traceparent` is passed on when well-formed; where spans are sent
+//! ([`traces`](super::traces)), what is passed on names this request's own span. It is never invented
+//! for nobody, since an id without a trace behind it only misleads.
 //!
 //! What must stay true: an id that reaches a log or a header is visible ASCII of bounded length;
 //! nothing is formatted for a log line that is not written; a path, and so an id in it, is never a
@@ -40,6 +41,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::problem_response;
+use super::traces::Span;
 use crate::domain::ids::{CorrelationId, RequestId, check_id};
 use crate::limits;
 use crate::wire::headers::{CORRELATION_ID, REQUEST_ID, TRACEPARENT};
@@ -105,10 +107,17 @@ impl RequestContext {
         self.correlation.as_ref().unwrap_or(&self.request)
     }
 
-    /// The W3C trace context, if the caller sent a well-formed one.
+    /// The W3C trace context that calls made for this request are to name: that of its own span, else
+    /// the caller's, if that sent a well-formed one.
     #[must_use]
     pub const fn traceparent(&self) -> Option<&HeaderValue> {
         self.traceparent.as_ref()
+    }
+
+    /// The trace that this request belongs to, if it belongs to one.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        text(self.traceparent.as_ref()?).split('-').nth(1)
     }
 
     /// The address at the other end of the connection, where there is one.
@@ -305,13 +314,22 @@ where
             .extensions_mut()
             .remove::<Peer>()
             .map(|Peer(peer)| peer);
-        let context = RequestContext::of(request.headers(), peer);
+        let mut context = RequestContext::of(request.headers(), peer);
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let echoed = context.traceparent.clone();
+        let named = || format!("{} {}", request.method(), route_of(route.as_ref()));
+        let span = Span::served(named, echoed.as_ref());
+        if let Some(own) = span.as_ref().and_then(Span::traceparent) {
+            context.traceparent = Some(own);
+        }
         let running = Running {
             method: request.method().clone(),
             uri: request.uri().clone(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
+            route,
             started: Instant::now(),
             observer: Observed::began(self.observer.clone()),
+            echoed: echoed.or_else(|| context.traceparent.clone()),
+            span,
             context: context.clone(),
         };
         request.extensions_mut().insert(context);
@@ -355,6 +373,13 @@ struct Running<O: RequestObserver> {
     route: Option<MatchedPath>,
     started: Instant,
     observer: Observed<O>,
+    /// What the answer says: the caller's own trace context, or the one that was begun for it.
+    echoed: Option<HeaderValue>,
+    span: Option<Span>,
+}
+
+fn route_of(route: Option<&MatchedPath>) -> &str {
+    route.map_or(NO_ROUTE, MatchedPath::as_str)
 }
 
 pin_project! {
@@ -410,13 +435,16 @@ impl<O: RequestObserver> Running<O> {
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.context.request.clone());
         headers.insert(CORRELATION_ID, self.context.correlation_header().clone());
-        if let Some(traceparent) = &self.context.traceparent {
-            headers.insert(TRACEPARENT, traceparent.clone());
+        if let Some(traceparent) = self.echoed.take() {
+            headers.insert(TRACEPARENT, traceparent);
+        }
+        if let Some(span) = self.span.take() {
+            span.answered(status.as_u16());
         }
         headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         let finished = FinishedRequest {
             method: &self.method,
-            route: self.route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str),
+            route: route_of(self.route.as_ref()),
             status,
             elapsed: self.started.elapsed(),
             waited: response.extensions().get::<WaitedOnPurpose>().is_some(),
@@ -440,6 +468,7 @@ fn log(request: &FinishedRequest<'_>, context: &RequestContext, panicked: bool) 
                 duration_us = u64::try_from(request.elapsed.as_micros()).unwrap_or(u64::MAX),
                 request_id = context.request_id_str(),
                 correlation_id = text(context.correlation_header()),
+                trace_id = context.trace_id(),
                 $message
             )
         };

@@ -14,6 +14,7 @@ use reqwest::{Certificate, Client, Url};
 use shared::domain::ids::StoreId;
 use shared::limits;
 use shared::service::sse::LAST_EVENT_ID;
+use shared::service::traces::Span;
 use shared::wire::headers;
 
 use super::answer::{fault_of, number, problem_code, read_all, refused, reply, sent, stalling};
@@ -207,12 +208,25 @@ impl HttpCentral {
     }
 
     async fn pass_on(&self, call: &Call) -> Result<Reply, CallFault> {
-        let response = sent(self.request_of(call)?).await?;
-        reply(response).await
+        let span = Span::called(
+            || format!("{} central", call.method),
+            call.traceparent.as_ref(),
+        );
+        let answered = async {
+            let response = sent(self.request_of(call, span.as_ref())?).await?;
+            reply(response).await
+        };
+        let answered = answered.await;
+        match (span, &answered) {
+            (Some(span), Ok(reply)) => span.answered(reply.status.as_u16()),
+            (Some(span), Err(_)) => span.failed("no answer"),
+            (None, _) => {}
+        }
+        answered
     }
 
     async fn open(&self, call: &Call, last: Option<HeaderValue>) -> Result<Streamed, CallFault> {
-        let mut request = self.request_of(call)?.header(ACCEPT, EVENT_STREAM);
+        let mut request = self.request_of(call, None)?.header(ACCEPT, EVENT_STREAM);
         if let Some(last) = last {
             request = request.header(LAST_EVENT_ID, last);
         }
@@ -225,14 +239,20 @@ impl HttpCentral {
         reply(response).await.map(Streamed::Answered)
     }
 
-    fn request_of(&self, call: &Call) -> Result<reqwest::RequestBuilder, CallFault> {
+    fn request_of(
+        &self,
+        call: &Call,
+        span: Option<&Span>,
+    ) -> Result<reqwest::RequestBuilder, CallFault> {
         let url = self.base.join(&call.path).map_err(|_| CallFault::NotSent)?;
         let mut request = self.request(call.method.clone(), url);
+        let own = span.and_then(Span::traceparent);
+        let traceparent = own.or_else(|| call.traceparent.clone());
         for (name, value) in [
             (headers::IDEMPOTENCY_KEY, &call.key),
             (IF_MATCH, &call.if_match),
             (headers::CORRELATION_ID, &call.correlation),
-            (headers::TRACEPARENT, &call.traceparent),
+            (headers::TRACEPARENT, &traceparent),
         ] {
             if let Some(value) = value {
                 request = request.header(name, value);

@@ -33,10 +33,7 @@ pub async fn get(caller: Caller) -> Result<Json<LogLevelBody>, Problem> {
     request_body(content = LogLevelBody, example = json!(LogLevelBody::example())),
     responses((status = 200, body = LogLevelBody, example = json!(LogLevelBody::example())), LogLevelProblems)
 )]
-pub async fn put(
-    caller: Caller,
-    JsonBody(body): JsonBody,
-) -> Result<Json<LogLevelBody>, Problem> {
+pub async fn put(caller: Caller, JsonBody(body): JsonBody) -> Result<Json<LogLevelBody>, Problem> {
     caller.require(Scope::Admin)?;
     LogLevelBody::change(&body, caller.principal_for(None).as_str()).map(Json)
 }

@@ -7,6 +7,7 @@
 
 mod bound_keys;
 mod coming_from;
+mod configuration;
 mod container_scripts;
 mod described;
 mod faults;
@@ -25,4 +26,5 @@ mod start_script;
 mod store_faults;
 mod till;
 mod tls;
+mod traces;
 mod write_headers;
