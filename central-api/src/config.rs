@@ -218,17 +218,7 @@ impl Config {
         let tls = or_default(tls, &mut faults);
         let traces = settings.traces.clone().check("central-api");
         let traces = or_default(traces.map_err(|fault| vec![fault]), &mut faults);
-        let level = level_of(&settings.log_level);
-        if level.is_none() {
-            let given = &settings.log_level;
-            faults.push(format!(
-                "LOG_LEVEL: {given:?} is not debug, info, warn or error"
-            ));
-        }
-        let format = settings.log_format.parse::<LogFormat>();
-        if let Err(fault) = &format {
-            faults.push(format!("LOG_FORMAT: {fault}"));
-        }
+        let log = log(&settings, &mut faults);
         let currency = &settings.currency;
         if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
             faults.push(format!(
@@ -247,15 +237,15 @@ impl Config {
             faults.push(format!("SEED_CATALOG: there is no file {}", file.display()));
         }
         let payments = PaymentConfig::check(settings.payments, &mut faults);
-        match (host, level, format, payments) {
-            (Ok(host), Some(level), Ok(format), Some(payments)) if faults.is_empty() => Ok(Self {
+        match (host, log, payments) {
+            (Ok(host), Some(log), Some(payments)) if faults.is_empty() => Ok(Self {
                 host,
                 port: settings.port,
                 metrics_port: settings.metrics_port,
                 data_dir: settings.data_dir,
                 keys,
                 origins,
-                log: (level, format),
+                log,
                 idempotency_retention_hours: settings.idempotency_retention_hours,
                 event_retention_hours: settings.event_retention_hours,
                 seed_catalog: settings.seed_catalog,
@@ -284,6 +274,22 @@ fn too_short(settings: &Settings) -> Option<String> {
              hours, or for ever with 0, or remember keys for at most {events}"
         )
     })
+}
+
+/// How much is logged, and how a line looks.
+fn log(settings: &Settings, faults: &mut Vec<String>) -> Option<(Level, LogFormat)> {
+    let given = &settings.log_level;
+    let level = level_of(given);
+    if level.is_none() {
+        faults.push(format!(
+            "LOG_LEVEL: {given:?} is not debug, info, warn or error"
+        ));
+    }
+    let format = settings.log_format.parse::<LogFormat>();
+    if let Err(fault) = &format {
+        faults.push(format!("LOG_FORMAT: {fault}"));
+    }
+    Some((level?, format.ok()?))
 }
 
 /// What is used where a setting is not valid, so that the others are looked at as well.

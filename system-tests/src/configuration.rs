@@ -37,8 +37,11 @@ pub fn document() -> String {
         ("central-api", central_api::config::Cli::command()),
         ("store-api", store_api::config::Cli::command()),
     ] {
-        write!(text, "\n## {name}\n\n| variable | default | |\n|---|---|---|\n")
-            .expect("writing to a String cannot fail");
+        write!(
+            text,
+            "\n## {name}\n\n| variable | default | |\n|---|---|---|\n"
+        )
+        .expect("writing to a String cannot fail");
         for arg in command.get_arguments() {
             text.push_str(&row(arg).unwrap_or_default());
         }
@@ -54,13 +57,21 @@ fn row(arg: &Arg) -> Option<String> {
     if arg.is_hide_set() {
         return None;
     }
-    let defaults: Vec<_> = arg.get_default_values().iter().map(|it| it.to_string_lossy()).collect();
+    let defaults: Vec<_> = arg
+        .get_default_values()
+        .iter()
+        .map(|it| it.to_string_lossy())
+        .collect();
     let default = match defaults.join(",") {
         none if none.is_empty() => "none".to_owned(),
         some => format!("`{some}`"),
     };
     let help = arg.get_long_help().or_else(|| arg.get_help())?.to_string();
-    let help = help.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+    let help = help
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|");
     let stop = if help.ends_with('.') { "" } else { "." };
     Some(format!("| `{variable}` | {default} | {help}{stop} |\n"))
 }

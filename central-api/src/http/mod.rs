@@ -102,9 +102,10 @@ pub fn router(state: AppState) -> Router {
 }
 
 /// The table. What may be long is packed on the way out; movements, the feed, exports and snapshots see
-/// to that themselves, and the answer to a till is too short. A product with its tag is never packed,
-/// however long its description: the tag is its version, which is sent back as `If-Match`, and a strong
-/// tag names one row of bytes. Stores, whose tags are weak, do pack it.
+/// to that themselves, and the answer to a till is too short. So is a problem, which is written by the
+/// layer around all of them. A product with its tag is never packed, however long its description: the
+/// tag is its version, which is sent back as `If-Match`, and a strong tag names one row of bytes.
+/// Stores, whose tags are weak, do pack it.
 fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(health::ready))
@@ -132,7 +133,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(snapshots::one))
         .routes(routes!(products::list, products::create).layer(from_fn(compress)))
         .routes(routes!(products::search).layer(from_fn(compress)))
-        .routes(routes!(products::get, products::edit, products::delete).layer(from_fn(compress)))
+        .routes(routes!(products::get, products::edit, products::delete))
         .routes(routes!(order_reads::list, order_placing::place).layer(from_fn(compress)))
         .routes(routes!(order_reads::get, orders::edit))
         .routes(routes!(orders::set_status))

@@ -68,11 +68,7 @@ pub async fn post_updates(
     let if_match = if_match(request.headers());
     let coding = Coding::accepted(request.headers());
     let body = read_body(request).await?;
-    let body = match parse(&body, &header, &if_match) {
-        Ok(body) => body,
-        // What is wrong with a batch may be as long as the batch.
-        Err(problem) => return Ok(compressed(coding, problem.into_response()).await),
-    };
+    let body = parse(&body, &header, &if_match)?;
     let conditional = matches!(if_match, Ok(Some(_)));
     let store = caller.check_store(body.store.as_ref())?;
     let ask = Ask {

@@ -309,7 +309,7 @@ impl Runner {
                 // Refused is what is not awaited any more: somebody else recorded it.
                 Ok(_) => return true,
                 Err(SubmitError::Refused(Refused::Full | Refused::NoRoom)) => {
-                    tokio::time::sleep(RECORD_AGAIN).await
+                    tokio::time::sleep(RECORD_AGAIN).await;
                 }
                 Err(SubmitError::Refused(Refused::Closed) | SubmitError::Unknown) => return false,
             }

@@ -89,50 +89,6 @@ async fn a_short_answer_comes_as_it_is() {
     central.stop().await;
 }
 
-/// What is wrong with a request may be longer than what is right with one.
-#[tokio::test]
-async fn a_long_refusal_comes_packed_too_and_says_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let central = shop(&dir).await;
-    let faulty: Vec<_> = (0..40).map(|_| json!({"delta": "x"})).collect();
-    let members = (0..40).map(|number| (format!("no-field-{number}"), json!(number)));
-    let edit = serde_json::Value::Object(members.collect());
-    for (method, path, body) in [
-        (
-            Method::POST,
-            "/v1/inventory/updates",
-            json!({"updates": faulty}),
-        ),
-        (Method::PUT, "/v1/products/P-001", edit),
-    ] {
-        let send = async |coding: &str| {
-            let request = central.client.request(method.clone(), central.url(path));
-            let request = request
-                .header("x-api-key", crate::served::ADMIN)
-                .header("x-request-id", "one")
-                .header("accept-encoding", coding);
-            let answer = request.json(&body).send().await.unwrap();
-            Reply {
-                status: answer.status(),
-                headers: answer.headers().clone(),
-                bytes: answer.bytes().await.unwrap().to_vec(),
-            }
-        };
-        let plain = send("identity").await;
-        assert_eq!(plain.status, 400, "{path}");
-        assert!(!plain.headers.contains_key("content-encoding"), "{path}");
-        assert!(plain.bytes.len() > 1_024, "{path}");
-        for coding in ["gzip", "zstd"] {
-            let packed = send(coding).await;
-            assert_eq!(packed.status, 400, "{path}");
-            assert_eq!(packed.header("content-encoding"), coding, "{path}");
-            assert_eq!(packed.header("vary"), "Accept-Encoding", "{path}");
-            assert_eq!(unpacked(&packed), plain.bytes, "{path} {coding}");
-        }
-    }
-    central.stop().await;
-}
-
 /// Its strong tag is the version that goes back as `If-Match`, and names one row of bytes.
 #[tokio::test]
 async fn a_product_with_its_tag_is_never_packed() {

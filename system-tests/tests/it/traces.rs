@@ -49,7 +49,8 @@ async fn one_trace_leads_from_the_till_over_the_store_to_central() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
         ("OTEL_BSP_SCHEDULE_DELAY", "50"),
     ];
-    let central = Service::central_with(&dir.path().join("central"), &collect);
+    let folder = dir.path().join("central");
+    let central = Service::central_with(&folder, &collect);
     let central = central.await.unwrap();
     let client = client().unwrap();
     till::create(&client, &central, &["A"], 10).await;
@@ -101,7 +102,8 @@ async fn a_collector_that_is_away_costs_no_request() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
         ("OTEL_BSP_SCHEDULE_DELAY", "20"),
     ];
-    let central = Service::central_with(&dir.path().join("central"), &collect);
+    let folder = dir.path().join("central");
+    let central = Service::central_with(&folder, &collect);
     let mut central = central.await.unwrap();
     let client = client().unwrap();
     till::create(&client, &central, &["A"], 10).await;
