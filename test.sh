@@ -33,6 +33,7 @@ find_tools() {
     need cargo rustup
     need promtool prometheus
     need python3 python3
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -eq 0 ] && return
     if [ "$(id -u)" -eq 0 ] && have apt-get; then
         echo "test.sh: installing ${missing[*]}"
@@ -69,7 +70,7 @@ step() {
 
 scripts_parse() {
     local script
-    for script in ./*.sh system-tests/containers/*.sh .ci/run; do
+    for script in ./*.sh system-tests/*.sh system-tests/containers/*.sh .ci/run; do
         bash -n "$script" || return 1
     done
 }
@@ -125,6 +126,7 @@ step "fuzz targets" fuzz_targets
 step "documentation" documentation
 step "dependencies" dependencies
 step "tests" all_tests
+step "both services as described" system-tests/schemathesis.sh
 step "documented examples" cargo test --locked --workspace --all-features --doc
 
 echo

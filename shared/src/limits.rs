@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+/// Largest whole number that every JSON reader holds exactly: 2^53 - 1.
+pub const EXACT_MAX: i64 = 9_007_199_254_740_991;
 /// Longest id in bytes: long enough for a GS1 key or a URL-shaped SKU, short enough to index.
 pub const ID_BYTES: usize = 128;
 /// Longest idempotency key in bytes; the same rule as for ids.

@@ -22,8 +22,8 @@ use shared::service::auth::{Caller, Scope, unknown_key};
 use shared::service::encoding::Coding;
 use shared::service::feed::{self, Answered};
 use shared::service::openapi::feed::{FeedAnswer, FeedParams};
-use shared::service::openapi::order_examples;
 use shared::service::openapi::order_reads::OrderFeedAnswer;
+use shared::service::openapi::{SseEventBody, order_examples};
 use shared::service::request_context::WaitedOnPurpose;
 use shared::service::sse;
 use shared::service::system_clock::SystemClock;
@@ -63,7 +63,7 @@ shared::problem_set! {
             status = 200, description = "Events; as a stream, each with its offset as the id.",
             content(
                 (FeedAnswer = "application/json", example = json!(examples::feed())),
-                (String = "text/event-stream"),
+                (SseEventBody = "text/event-stream"),
             ),
             headers(("Log-Gen" = String), ("Log-Head" = i64), ("Log-Cursor" = i64), ("ETag" = String)),
         ),
@@ -97,7 +97,7 @@ pub async fn get_events(
             status = 200, description = "Events; as a stream, each with its offset as the id.",
             content(
                 (OrderFeedAnswer = "application/json", example = json!(order_examples::feed())),
-                (String = "text/event-stream"),
+                (SseEventBody = "text/event-stream"),
             ),
             headers(("Log-Gen" = String), ("Log-Head" = i64), ("Log-Cursor" = i64), ("ETag" = String)),
         ),

@@ -20,6 +20,7 @@ use shared::clock::Clock as _;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::live::{News, Source, page};
+use shared::service::openapi::SseEventBody;
 use shared::service::sse::LAST_EVENT_ID;
 use shared::service::system_clock::SystemClock;
 use shared::view::Head;
@@ -53,7 +54,7 @@ pub struct LiveSync {
     params(("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "The last offset that was seen")),
     responses((
         status = 200, description = "`product` and `order` have an event of their feed as their data, `sync` a LiveSync, `resync` an offset. The id is the offset of the last product event.",
-        content((String = "text/event-stream", example = json!(examples::LIVE))),
+        content((SseEventBody = "text/event-stream", example = json!(examples::LIVE))),
     ))
 )]
 pub async fn stream(

@@ -18,8 +18,8 @@ use shared::domain::ids::OrderId;
 use shared::domain::order::{Order, next_step};
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
-use shared::service::openapi::order_examples;
 use shared::service::openapi::order_reads::{OrderHistory, OrderHistoryParams};
+use shared::service::openapi::{SseEventBody, order_examples};
 use shared::service::query::QueryParams;
 use shared::service::sse::{self, LAST_EVENT_ID};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
@@ -56,7 +56,7 @@ shared::problem_set! {
             status = 200, description = "A page; as a stream, the past and then each event as it happens, with the order's version as the id, and a last one named `end`.",
             content(
                 (OrderHistory = "application/json", example = json!(order_examples::history())),
-                (String = "text/event-stream"),
+                (SseEventBody = "text/event-stream"),
             ),
         ),
         OrderHistoryProblems,

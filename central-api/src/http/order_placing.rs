@@ -51,7 +51,7 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("1");
 /// changed, or an order that was cancelled before it was paid; 402 declined; 503 while the payment provider cannot be asked, with nothing begun.
 #[utoipa::path(
     post, path = "/v1/orders", tag = "orders", operation_id = "placeOrder", security(("apiKey" = [])),
-    params(("Idempotency-Key" = String, Header, description = "Here or as idempotencyKey in the body", example = "order-5001")),
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, description = "Here or as idempotencyKey in the body", example = "order-5001")),
     request_body(content = OrderRequest, example = json!(examples::new_order())),
     responses(
         (status = 201, description = "It is paid, and confirmed unless that was to wait.", body = OrderBody, headers(("ETag" = String), ("Location" = String), ("Log-Head" = i64, description = "Offset that a copy of the stock must have reached to show this")), example = json!(examples::order())),

@@ -31,7 +31,7 @@ shared::problem_set! {
 /// 400 with every fault; 404; 409 if it was not charged, a refund is on its way, or less is left.
 #[utoipa::path(
     post, path = "/v1/payments/{paymentId}/refund", tag = "orders", operation_id = "refundPayment", security(("apiKey" = [])),
-    params(("paymentId" = String, Path, example = "pay-01kf0k8y20zzzzzzzzzzzzzzzz"), ("Idempotency-Key" = String, Header, description = "Here or as idempotencyKey in the body", example = "refund-5001")),
+    params(("paymentId" = String, Path, example = "pay-01kf0k8y20zzzzzzzzzzzzzzzz"), ("Idempotency-Key" = Option<String>, Header, nullable = false, description = "Here or as idempotencyKey in the body", example = "refund-5001")),
     request_body(content = Option<RefundBody>, example = json!({"amount": 1.95})),
     responses((status = 200, description = "It is on its way.", body = OrderBody, headers(("ETag" = String)), example = json!(examples::order())), RefundProblems)
 )]

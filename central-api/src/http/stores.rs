@@ -302,7 +302,7 @@ fn parse_report(id: &str, body: &[u8]) -> Result<(StoreId, Heartbeat), Problem> 
         "startedAt",
         "version",
     ]);
-    let applied_offset = fields.integer("appliedOffset", 0, i64::MAX);
+    let applied_offset = fields.integer("appliedOffset", 0, limits::EXACT_MAX);
     let applied_offset = fields.required("appliedOffset", applied_offset);
     let [log_gen, digest, breaker, started_at, version] =
         ["gen", "digest", "breaker", "startedAt", "version"].map(|name| {

@@ -85,7 +85,7 @@ where
         let wait_max = i64::try_from(limits::FEED_WAIT_MAX.as_secs()).unwrap_or(i64::MAX);
         let wait = params.integer_capped("wait", 0..=wait_max).unwrap_or(0);
         let log_gen = params.parsed::<G>("gen");
-        let cursor = params.integer("cursor", 0..=i64::MAX / 2);
+        let cursor = params.integer("cursor", 0..=limits::EXACT_MAX - 1);
         let offset = match asked {
             Ok(offset) => offset,
             Err((field, sentence)) => {

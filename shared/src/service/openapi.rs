@@ -28,13 +28,12 @@ use utoipa::openapi::{Content, OpenApi, PathItem, Ref, RefOr, Response};
 
 pub use bodies::{
     CategoriesBody, CategoryBody, DetailBody, HealthBody, ListParams, PageBody, PaginationBody,
-    ProblemBody, ProductBody,
+    ProblemBody, ProductBody, SseEventBody,
 };
 
+use crate::limits::{EXACT_MAX, ID_BYTES};
 use crate::wire::problem::{Problem, ProblemCode};
 
-/// Largest whole number that every JSON reader holds exactly: 2^53 - 1.
-const EXACT_MAX: i64 = 9_007_199_254_740_991;
 /// The media type of problems.
 const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -185,7 +184,35 @@ pub fn finished(mut document: OpenApi) -> Value {
     utoipa::Modify::modify(&Common, &mut document);
     let mut document = serde_json::to_value(document).expect("maps with text keys become JSON");
     bounded(&mut document);
+    shaped(&mut document);
     document
+}
+
+/// Says of ids, keys and tags in headers and paths what they look like, as [`check_id`] and
+/// [`precondition`](super::precondition) have it.
+///
+/// [`check_id`]: crate::domain::ids::check_id
+fn shaped(document: &mut Value) {
+    let operations = document["paths"].as_object_mut().into_iter().flatten();
+    let operations = operations.filter_map(|(_, path)| path.as_object_mut());
+    for operation in operations.flat_map(|path| path.values_mut()) {
+        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+            let pattern = match (parameter["in"].as_str(), parameter["name"].as_str()) {
+                (Some("header"), Some("If-Match")) => r#"^(\*|"[0-9]{1,16}")$"#,
+                (Some("header"), Some("Idempotency-Key")) | (Some("path"), Some(_)) => {
+                    "^[!-.0-~]+$"
+                }
+                _ => continue,
+            };
+            if let Some(schema) = parameter["schema"].as_object_mut()
+                && schema.get("type") == Some(&json!("string"))
+            {
+                schema.insert("pattern".to_owned(), json!(pattern));
+                schema.insert("minLength".to_owned(), json!(1));
+                schema.insert("maxLength".to_owned(), json!(ID_BYTES));
+            }
+        }
+    }
 }
 
 /// Bounds every integer schema that has no bounds of its own.

@@ -12,6 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use shared::service::auth::{Caller, Scope};
 use shared::service::live::{News, Source, page};
+use shared::service::openapi::SseEventBody;
 use shared::wire::problem::Problem;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -35,7 +36,7 @@ shared::problem_set! {
     responses(
         (
             status = 200, description = "`product` has an event of the feed as its data, `sync` a SyncStatus, `resync` an offset. The id is the offset of the last product event.",
-            content((String = "text/event-stream", example = json!(examples::LIVE))),
+            content((SseEventBody = "text/event-stream", example = json!(examples::LIVE))),
         ),
         StreamProblems,
     )

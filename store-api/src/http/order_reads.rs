@@ -19,12 +19,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use shared::domain::ids::StoreId;
 use shared::service::auth::{Caller, Scope};
-use shared::service::openapi::order_examples;
 use shared::service::openapi::order_reads::{
     OrderHistory, OrderHistoryParams, OrderList, OrderListParams, OrderStatsAnswer,
     OrderStatsParams,
 };
 use shared::service::openapi::orders::OrderBody;
+use shared::service::openapi::{SseEventBody, order_examples};
 use shared::service::request_context::RequestContext;
 use shared::service::sse::{LAST_EVENT_ID, is_wanted};
 use shared::wire::problem::{Detail, Problem, ProblemCode};
@@ -118,7 +118,7 @@ pub async fn get(
             status = 200, description = "Its events, as central has them: a page, or a stream that begins with the past and ends after `end`.",
             content(
                 (OrderHistory = "application/json", example = json!(order_examples::history())),
-                (String = "text/event-stream"),
+                (SseEventBody = "text/event-stream"),
             ),
         ),
         HistoryProblems,

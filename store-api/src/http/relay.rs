@@ -23,6 +23,7 @@ use shared::service::encoding::Coding;
 use shared::service::extract::read_body;
 use shared::service::feed::{self, Answered};
 use shared::service::openapi;
+use shared::service::openapi::SseEventBody;
 use shared::service::openapi::feed::{FeedAnswer, FeedParams};
 use shared::service::request_context::{RequestContext, WaitedOnPurpose};
 use shared::service::sse;
@@ -102,7 +103,7 @@ type Ask = feed::Ask<Gen>;
             status = 200, description = "Events, as central sends them; as a stream, each with its offset as the id.",
             content(
                 (FeedAnswer = "application/json", example = json!(openapi::examples::feed())),
-                (String = "text/event-stream"),
+                (SseEventBody = "text/event-stream"),
             ),
             headers(("Log-Gen" = String), ("Log-Head" = i64), ("Log-Cursor" = i64), ("ETag" = String), ("Via" = String), ("Age" = i64)),
         ),

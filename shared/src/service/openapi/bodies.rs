@@ -167,6 +167,19 @@ pub struct HealthBody {
     checks: serde_json::Value,
 }
 
+/// One event of a stream of events.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SseEventBody {
+    /// What kind of event it is.
+    #[schema(nullable = false)]
+    event: Option<String>,
+    /// What a client sends as `Last-Event-ID` when it comes back.
+    #[schema(nullable = false)]
+    id: Option<String>,
+    /// A JSON value.
+    data: String,
+}
+
 /// What a list is asked for, beside a text to search for.
 #[derive(Debug, Serialize, IntoParams)]
 #[into_params(parameter_in = Query)]
