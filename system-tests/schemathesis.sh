@@ -16,6 +16,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
 version=4.32.5
+config="$PWD/system-tests/schemathesis.toml"
 examples="${1:-15}"
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 tools="$target/tools/schemathesis-$version"
@@ -53,7 +54,7 @@ start() {
 
 # hold <address>: one service against its document.
 hold() {
-    "$tools/bin/schemathesis" run "http://$1/openapi.json" --header 'X-API-Key: admin-demo' \
+    "$tools/bin/schemathesis" --config-file "$config" run "http://$1/openapi.json" --header 'X-API-Key: admin-demo' \
         --checks all --exclude-checks positive_data_acceptance --suppress-health-check all \
         --max-examples "$examples" --seed 20261121 --generation-database none --no-color
 }

@@ -56,7 +56,7 @@ shared::problem_set! {
     get, path = "/v1/inventory/events", tag = "feed", operation_id = "inventoryEvents", security(("apiKey" = [])),
     params(
         FeedParams,
-        ("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "With text/event-stream: the last offset that was seen"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "With text/event-stream: the last offset that was seen"),
     ),
     responses(
         (
@@ -90,7 +90,7 @@ pub async fn get_events(
     get, path = "/v1/orders/events", tag = "orders", operation_id = "orderEvents", security(("apiKey" = [])),
     params(
         FeedParams,
-        ("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "With text/event-stream: the last offset that was seen"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "With text/event-stream: the last offset that was seen"),
     ),
     responses(
         (

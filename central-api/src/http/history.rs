@@ -77,7 +77,7 @@ fn wanted(params: &mut QueryParams<'_>) -> Wanted {
     kinds.push(("refused", KindWanted::Refused));
     let limit = params.integer_capped("limit", 1..=limits::HISTORY_LIMIT_MAX);
     let limit = limit.unwrap_or(limits::HISTORY_LIMIT_DEFAULT);
-    let before = params.integer("before", 1..=i64::MAX);
+    let before = params.integer("before", 1..=limits::EXACT_MAX);
     Wanted {
         before: before.map(i64::unsigned_abs),
         limit: usize::try_from(limit).unwrap_or(1),

@@ -51,7 +51,7 @@ pub struct LiveSync {
 /// 401 without a key.
 #[utoipa::path(
     get, path = "/v1/admin/live", tag = "admin", operation_id = "live", security(("apiKey" = [])),
-    params(("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "The last offset that was seen")),
+    params(("Last-Event-ID" = Option<String>, Header, nullable = false, description = "The last offset that was seen")),
     responses((
         status = 200, description = "`product` and `order` have an event of their feed as their data, `sync` a LiveSync, `resync` an offset. The id is the offset of the last product event.",
         content((SseEventBody = "text/event-stream", example = json!(examples::LIVE))),

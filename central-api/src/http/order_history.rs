@@ -49,7 +49,7 @@ shared::problem_set! {
     params(
         ("orderId" = String, Path, example = json!(order_examples::ORDER)),
         OrderHistoryParams,
-        ("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "With text/event-stream: the last version that was seen"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "With text/event-stream: the last version that was seen"),
     ),
     responses(
         (
@@ -73,7 +73,7 @@ pub async fn get(
     let order = own_order(&state, &caller, &id).await?;
     let mut params = QueryParams::parse(&uri);
     params.unknown_rejected(&["after", "limit"]);
-    let after = params.integer("after", 0..=i64::MAX);
+    let after = params.integer("after", 0..=limits::EXACT_MAX);
     let limit = params.integer_capped("limit", 1..=limits::HISTORY_LIMIT_MAX);
     params.finish()?;
     let after = after.map_or(0, i64::unsigned_abs);

@@ -18,7 +18,7 @@ pub(super) struct PageAsk {
 impl PageAsk {
     /// Reads `offset`, `limit` and that there is a `cursor`; what is wrong with them is noted.
     pub(super) fn read(params: &mut QueryParams<'_>) -> Self {
-        let offset = params.integer("offset", 0..=i64::MAX);
+        let offset = params.integer("offset", 0..=limits::EXACT_MAX);
         let is_walk = params.raw("cursor").is_some();
         if offset.is_some() && is_walk {
             params.fault("cursor", "cannot be given together with offset");

@@ -94,7 +94,7 @@ impl Wanted {
             product: params.parsed_by("productId", ProductId::parse),
             store: params.parsed_by("storeId", StoreId::parse),
         };
-        let offset = params.integer("offset", 0..=i64::MAX);
+        let offset = params.integer("offset", 0..=limits::EXACT_MAX);
         if offset.is_some() && params.raw("cursor").is_some() {
             params.fault("cursor", "cannot be given together with offset");
         }

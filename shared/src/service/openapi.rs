@@ -137,6 +137,9 @@ fn complete(item: &mut PathItem) {
         ) {
             add(responses, *code);
         }
+        // Said by the connection, before anybody looks at what was asked.
+        let large = Response::new("The request head is too large.");
+        responses.insert("431".to_owned(), RefOr::T(large));
         responses
             .iter_mut()
             .for_each(|(status, response)| name(status, response));
@@ -197,6 +200,13 @@ fn shaped(document: &mut Value) {
     let operations = operations.filter_map(|(_, path)| path.as_object_mut());
     for operation in operations.flat_map(|path| path.values_mut()) {
         for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+            // More than the most means the most.
+            if let (Some("query"), Some("limit" | "offset" | "wait")) =
+                (parameter["in"].as_str(), parameter["name"].as_str())
+                && let Some(schema) = parameter["schema"].as_object_mut()
+            {
+                schema.remove("maximum");
+            }
             let pattern = match (parameter["in"].as_str(), parameter["name"].as_str()) {
                 (Some("header"), Some("If-Match")) => r#"^(\*|"[0-9]{1,16}")$"#,
                 (Some("header"), Some("Idempotency-Key")) | (Some("path"), Some(_)) => {

@@ -15,6 +15,7 @@ use std::str::FromStr;
 
 use http::Uri;
 
+use crate::limits;
 use crate::wire::problem::{Detail, Problem, ProblemCode};
 
 /// The parameters of one request and the faults found so far.
@@ -201,7 +202,7 @@ fn integer(text: &str) -> Option<i64> {
 
 fn in_range(range: &RangeInclusive<i64>) -> String {
     let (start, end) = (range.start(), range.end());
-    if *end == i64::MAX {
+    if *end >= limits::EXACT_MAX {
         format!("must be a whole number from {start}")
     } else {
         format!("must be a whole number from {start} to {end}")

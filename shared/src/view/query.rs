@@ -337,7 +337,9 @@ impl Pairs {
             sort: sort.unwrap_or_default(),
             direction: direction.unwrap_or_default(),
         };
-        let offset = self.number("offset", 0);
+        // Behind every end, and no more than a JSON reader holds exactly: pages say where they begin.
+        let end = usize::try_from(limits::EXACT_MAX).unwrap_or(usize::MAX);
+        let offset = self.number("offset", 0).map(|offset| offset.min(end));
         let cursor = self.raw("cursor");
         if offset.is_some() && cursor.is_some() {
             self.fault("cursor", "cannot be given together with offset");

@@ -32,7 +32,7 @@ shared::problem_set! {
 /// 401 without a key; 503 before the very first sync.
 #[utoipa::path(
     get, path = "/v1/store/events", tag = "sync", operation_id = "live", security(("apiKey" = [])),
-    params(("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "The last offset that was seen")),
+    params(("Last-Event-ID" = Option<String>, Header, nullable = false, description = "The last offset that was seen")),
     responses(
         (
             status = 200, description = "`product` has an event of the feed as its data, `sync` a SyncStatus, `resync` an offset. The id is the offset of the last product event.",

@@ -111,7 +111,7 @@ pub async fn get(
     params(
         ("orderId" = String, Path, example = json!(order_examples::ORDER)),
         OrderHistoryParams,
-        ("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "With text/event-stream: the last version that was seen"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "With text/event-stream: the last version that was seen"),
     ),
     responses(
         (

@@ -96,7 +96,7 @@ type Ask = feed::Ask<Gen>;
     get, path = "/v1/inventory/events", tag = "relay", operation_id = "inventoryEvents", security(("apiKey" = [])),
     params(
         FeedParams,
-        ("Last-Event-ID" = Option<i64>, Header, nullable = false, description = "With text/event-stream: the last offset that was seen"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "With text/event-stream: the last offset that was seen"),
     ),
     responses(
         (

@@ -198,10 +198,10 @@ pub struct ListParams {
     #[param(nullable = false)]
     low_stock: Option<bool>,
     /// `productId` (the default), `name`, `available` or `price`.
-    #[param(nullable = false, pattern = "^(productId|name|available|price)$")]
+    #[param(nullable = false, pattern = "^(|productId|name|available|price)$")]
     sort: Option<String>,
     /// `asc` (the default) or `desc`.
-    #[param(nullable = false, pattern = "^(asc|desc)$")]
+    #[param(nullable = false, pattern = "^(|asc|desc)$")]
     order: Option<String>,
     /// Rows to pass over; not together with `cursor`.
     #[param(nullable = false, minimum = 0)]
