@@ -10,6 +10,7 @@ use std::time::Duration;
 use central_api::journal::Stream;
 use central_api::ledger::Ledger;
 use serde_json::Value;
+use shared::limits::EXACT_MAX;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
@@ -320,7 +321,7 @@ async fn an_empty_answer_gives_a_cursor_that_makes_the_next_url_another_one() {
         last = cursor(&reply);
     }
     // However far ahead somebody else's clock is.
-    for sent in [0, 1, last + 1_000_000, u64::try_from(i64::MAX / 2).unwrap()] {
+    for sent in [0, 1, last + 1_000_000, u64::try_from(EXACT_MAX - 1).unwrap()] {
         let reply = ask(&central, &format!("offset=3&cursor={sent}")).await;
         assert!(cursor(&reply) > sent);
     }
