@@ -321,7 +321,12 @@ async fn an_empty_answer_gives_a_cursor_that_makes_the_next_url_another_one() {
         last = cursor(&reply);
     }
     // However far ahead somebody else's clock is.
-    for sent in [0, 1, last + 1_000_000, u64::try_from(EXACT_MAX - 1).unwrap()] {
+    for sent in [
+        0,
+        1,
+        last + 1_000_000,
+        u64::try_from(EXACT_MAX - 1).unwrap(),
+    ] {
         let reply = ask(&central, &format!("offset=3&cursor={sent}")).await;
         assert!(cursor(&reply) > sent);
     }

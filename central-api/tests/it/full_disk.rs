@@ -27,7 +27,7 @@ async fn a_full_disk_refuses_what_is_new_reads_on_and_takes_it_when_there_is_roo
     let log = Arc::<MemoryLog>::default();
     let central = Served::start_in_memory(&dir, &log).await;
     decide(&central.ledger, create(["A".to_owned()], 10)).await;
-    let reserve = json!({"items": [{"productId": "A", "quantity": 2}], "owner": "cart",
+    let reserve = json!({"lines": [{"productId": "A", "quantity": 2}], "owner": "cart",
         "reference": "1", "storeId": "store-s1", "ttlSeconds": 2, "idempotencyKey": "hold"});
     central
         .post("/v1/reservations", &[], &reserve)

@@ -133,10 +133,10 @@ codes! {
     ReservationTooLong = "reservation_too_long", "The reservation would last too long.";
     /// The service is stopping.
     ShuttingDown = "shutting_down", "The service is shutting down.";
-    /// The disk has no room for anything new.
-    StorageFull = "storage_full", "There is no room to write down anything new.";
     /// The stock figure would leave its range.
     StockOutOfRange = "stock_out_of_range", "The stock figure would leave its range.";
+    /// The disk has no room for anything new.
+    StorageFull = "storage_full", "There is no room to write down anything new.";
     /// An answer did not come in time; the outcome is unknown.
     Timeout = "timeout", "The outcome is not known.";
     /// As many API keys count as are kept.
