@@ -12,6 +12,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use shared::limits;
 use shared::service::auth::ApiKeys;
 use shared::service::cors::Origins;
+use shared::service::rate_limit::{RateLimitArgs, RateLimitConfig};
 use shared::service::telemetry::LogFormat;
 use tracing::Level;
 
@@ -100,6 +101,9 @@ pub struct Settings {
     /// true lets an admin key make calls fail on purpose, by /v1/admin/faults; see docs/faults.md.
     #[arg(long, env = "FAULT_INJECTION", default_value_t = false, action = ArgAction::Set)]
     pub fault_injection: bool,
+    /// How often somebody may ask.
+    #[command(flatten)]
+    pub rate_limits: RateLimitArgs,
     /// Who moves money, and when nobody is asked to.
     #[command(flatten)]
     pub payments: PaymentSettings,
@@ -124,6 +128,7 @@ impl Default for Settings {
             currency: "USD".to_owned(),
             segment_bytes: limits::SEGMENT_BYTES,
             fault_injection: false,
+            rate_limits: RateLimitArgs::default(),
             payments: PaymentSettings::default(),
         }
     }
@@ -161,6 +166,8 @@ pub struct Config {
     /// How many orders that are over are kept in memory. Not a setting: every copy of a log keeps the
     /// same ones, so it is for tests to change.
     pub ended_orders: usize,
+    /// How often somebody may ask.
+    pub rate_limits: RateLimitConfig,
     /// Who moves money.
     pub payments: PaymentConfig,
 }
@@ -215,23 +222,8 @@ impl Config {
         if let Err(fault) = &format {
             faults.push(format!("LOG_FORMAT: {fault}"));
         }
-        let currency = &settings.currency;
-        if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            faults.push(format!(
-                "CURRENCY: {currency:?} is not three capital letters"
-            ));
-        }
-        if settings.idempotency_retention_hours == 0 {
-            faults.push("IDEMPOTENCY_RETENTION_HOURS: must be at least 1".to_owned());
-        }
-        faults.extend(too_short(&settings));
-        if let Some(file) = settings
-            .seed_catalog
-            .as_ref()
-            .filter(|file| !file.is_file())
-        {
-            faults.push(format!("SEED_CATALOG: there is no file {}", file.display()));
-        }
+        plain(&settings, &mut faults);
+        let rate_limits = settings.rate_limits.check(&mut faults);
         let payments = PaymentConfig::check(settings.payments, &mut faults);
         match (host, level, format, payments) {
             (Ok(host), Some(level), Ok(format), Some(payments)) if faults.is_empty() => Ok(Self {
@@ -249,10 +241,32 @@ impl Config {
                 segment_bytes: settings.segment_bytes,
                 fault_injection: settings.fault_injection,
                 ended_orders: limits::ORDERS_ENDED_KEPT,
+                rate_limits,
                 payments,
             }),
             _ => Err(faults),
         }
+    }
+}
+
+/// Checks what stands for itself.
+fn plain(settings: &Settings, faults: &mut Vec<String>) {
+    let currency = &settings.currency;
+    if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        faults.push(format!(
+            "CURRENCY: {currency:?} is not three capital letters"
+        ));
+    }
+    if settings.idempotency_retention_hours == 0 {
+        faults.push("IDEMPOTENCY_RETENTION_HOURS: must be at least 1".to_owned());
+    }
+    faults.extend(too_short(settings));
+    if let Some(file) = settings
+        .seed_catalog
+        .as_ref()
+        .filter(|file| !file.is_file())
+    {
+        faults.push(format!("SEED_CATALOG: there is no file {}", file.display()));
     }
 }
 

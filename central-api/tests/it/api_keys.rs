@@ -429,12 +429,14 @@ const STORE: [&str; 15] = [
     "completeOrder",
     "heartbeat",
 ];
-const ADMIN: [&str; 17] = [
+const ADMIN: [&str; 19] = [
     "createProduct",
     "editProduct",
     "deleteProduct",
     "refundPayment",
     "resetCircuitBreaker",
+    "rateLimitStatus",
+    "resetRateLimits",
     "getFaults",
     "setFaults",
     "listApiKeys",

@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::client;
+use crate::harness::{client, roomy};
 
 /// The key of store `store-s1`.
 pub(crate) const SHOP: &str = "shop-key";
@@ -253,6 +253,7 @@ pub(crate) fn config(data_dir: PathBuf) -> Config {
         segment_bytes: 64 * 1024,
         fault_injection: false,
         ended_orders: shared::limits::ORDERS_ENDED_KEPT,
+        rate_limits: roomy().check(&mut Vec::new()),
         payments: PaymentConfig::default(),
     }
 }
