@@ -205,9 +205,11 @@ HTTP = ("http", "Holdfast: HTTP", [
     panel("Slowest routes", "Which ten calls are slow?",
           ("topk(10, job_route:holdfast_http_request_duration_seconds:p99_5m > 0)", "{{job}} {{route}}"), unit="s"),
     panel("In flight", "How much is being handled now, parked polls included?",
-          ("holdfast_http_requests_in_flight", "{{job}} {{store}}"), width=12),
+          ("holdfast_http_requests_in_flight", "{{job}} {{store}}")),
     panel("Abandoned", "How often does a caller go away before its answer?",
-          (rate("holdfast_http_requests_abandoned_total", "job"), "{{job}}"), unit="cps", width=12),
+          (rate("holdfast_http_requests_abandoned_total", "job"), "{{job}}"), unit="cps"),
+    panel("Too many requests", "Who is told to ask less, and by which limit?",
+          (rate("holdfast_rate_limit_refusals_total", "job, policy, client"), "{{job}} {{policy}} {{client}}"), unit="reqps"),
 ])
 
 SYSTEM = ("system", "Holdfast: system", [

@@ -13,6 +13,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use shared::limits;
 use shared::service::auth::ApiKeys;
 use shared::service::cors::Origins;
+use shared::service::rate_limit::{RateLimitArgs, RateLimitConfig};
 use shared::service::telemetry::{LogFormat, level_of};
 use shared::service::tls::{Tls, TlsArgs};
 use shared::service::traces::{TracesArgs, TracesConfig};
@@ -109,6 +110,9 @@ pub struct Settings {
     /// Where spans are sent.
     #[command(flatten)]
     pub traces: TracesArgs,
+    /// How often somebody may ask.
+    #[command(flatten)]
+    pub rate_limits: RateLimitArgs,
     /// Who moves money, and when nobody is asked to.
     #[command(flatten)]
     pub payments: PaymentSettings,
@@ -135,6 +139,7 @@ impl Default for Settings {
             fault_injection: false,
             tls: TlsArgs::default(),
             traces: TracesArgs::default(),
+            rate_limits: RateLimitArgs::default(),
             payments: PaymentSettings::default(),
         }
     }
@@ -176,6 +181,8 @@ pub struct Config {
     pub tls: Option<Arc<Tls>>,
     /// Where spans are sent, if anywhere.
     pub traces: TracesConfig,
+    /// How often somebody may ask.
+    pub rate_limits: RateLimitConfig,
     /// Who moves money.
     pub payments: PaymentConfig,
 }
@@ -219,23 +226,8 @@ impl Config {
         let traces = settings.traces.clone().check("central-api");
         let traces = or_default(traces.map_err(|fault| vec![fault]), &mut faults);
         let log = log(&settings, &mut faults);
-        let currency = &settings.currency;
-        if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            faults.push(format!(
-                "CURRENCY: {currency:?} is not three capital letters"
-            ));
-        }
-        if settings.idempotency_retention_hours == 0 {
-            faults.push("IDEMPOTENCY_RETENTION_HOURS: must be at least 1".to_owned());
-        }
-        faults.extend(too_short(&settings));
-        if let Some(file) = settings
-            .seed_catalog
-            .as_ref()
-            .filter(|file| !file.is_file())
-        {
-            faults.push(format!("SEED_CATALOG: there is no file {}", file.display()));
-        }
+        plain(&settings, &mut faults);
+        let rate_limits = settings.rate_limits.clone().check(&mut faults);
         let payments = PaymentConfig::check(settings.payments, &mut faults);
         match (host, log, payments) {
             (Ok(host), Some(log), Some(payments)) if faults.is_empty() => Ok(Self {
@@ -255,10 +247,32 @@ impl Config {
                 ended_orders: limits::ORDERS_ENDED_KEPT,
                 tls,
                 traces,
+                rate_limits,
                 payments,
             }),
             _ => Err(faults),
         }
+    }
+}
+
+/// Checks what stands for itself.
+fn plain(settings: &Settings, faults: &mut Vec<String>) {
+    let currency = &settings.currency;
+    if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        faults.push(format!(
+            "CURRENCY: {currency:?} is not three capital letters"
+        ));
+    }
+    if settings.idempotency_retention_hours == 0 {
+        faults.push("IDEMPOTENCY_RETENTION_HOURS: must be at least 1".to_owned());
+    }
+    faults.extend(too_short(settings));
+    if let Some(file) = settings
+        .seed_catalog
+        .as_ref()
+        .filter(|file| !file.is_file())
+    {
+        faults.push(format!("SEED_CATALOG: there is no file {}", file.display()));
     }
 }
 

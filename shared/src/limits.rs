@@ -304,3 +304,8 @@ pub const FAULT_EVERY_MAX: u32 = 1_000_000;
 pub const LOG_QUEUE_LINES: usize = 8_192;
 /// How long the end of a process waits for the reader of its log.
 pub const LOG_END: Duration = Duration::from_secs(2);
+/// Callers that one rate limit remembers (about a hundred bytes each); past that, and if none of them
+/// is at rest, whoever is new shares one place with all who are.
+pub const RATE_LIMIT_SUBJECTS: usize = 32_768;
+/// Callers that the status of the rate limits shows: more than anybody reads.
+pub const RATE_LIMIT_CALLERS_SHOWN: usize = 100;

@@ -17,6 +17,7 @@ use shared::policy::{Backoff, BackoffSettings, BreakerSettings};
 use shared::service::auth::ApiKeys;
 use shared::service::breakers::BreakerArgs;
 use shared::service::cors::Origins;
+use shared::service::rate_limit::{RateLimitArgs, RateLimitConfig};
 use shared::service::tls::{Tls, TlsArgs};
 use shared::service::traces::{TracesArgs, TracesConfig};
 
@@ -122,6 +123,9 @@ pub struct Settings {
     /// When calls to central are not made.
     #[command(flatten)]
     pub breaker: BreakerArgs,
+    /// How often somebody may ask.
+    #[command(flatten)]
+    pub rate_limits: RateLimitArgs,
     /// Seconds of age from which on the store calls itself degraded.
     #[arg(long, env = "MAX_STALE_SOFT_SECONDS", default_value_t = 300)]
     pub max_stale_soft_seconds: u64,
@@ -182,6 +186,8 @@ pub struct Config {
     pub max_stale_soft: Duration,
     /// Time between two heartbeats.
     pub heartbeat: Option<Duration>,
+    /// How often somebody may ask.
+    pub rate_limits: RateLimitConfig,
 }
 
 /// How central is reached.
@@ -278,6 +284,7 @@ impl Config {
             faults.0.push(fault);
             TracesConfig::default()
         });
+        let rate_limits = settings.rate_limits.check(&mut faults.0);
         let central = central(&settings, &mut faults);
         match (store_id, host, central) {
             (Some(store_id), Some(host), Some(central)) if faults.0.is_empty() => Ok(Self {
@@ -306,6 +313,7 @@ impl Config {
                 heartbeat: Some(settings.heartbeat_seconds)
                     .filter(|seconds| *seconds > 0)
                     .map(Duration::from_secs),
+                rate_limits,
             }),
             _ => Err(faults.0),
         }
@@ -471,6 +479,11 @@ mod tests {
                 ..BreakerArgs::default()
             },
             retry_cap_ms: 1,
+            rate_limits: RateLimitArgs {
+                requests_per_minute: 0,
+                trusted_proxies: "proxy".into(),
+                ..RateLimitArgs::default()
+            },
             ..Settings::default()
         })
         .unwrap_err();
@@ -488,6 +501,8 @@ mod tests {
             "CENTRAL_API_KEY",
             "BREAKER_",
             "RETRY_CAP_MS",
+            "RATE_LIMIT_REQUESTS_PER_MINUTE",
+            "TRUSTED_PROXIES[0]",
         ] {
             assert!(text.contains(variable), "{variable} is missing in:\n{text}");
         }

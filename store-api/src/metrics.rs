@@ -7,9 +7,6 @@
 //! The propagation delay compares two clocks, central's, which dates an event when it is decided, and
 //! this store's. On one machine that is exact to the millisecond; over a network it is as good as the
 //! clocks are set, and a store whose clock is behind shows 0.
-//!
-//! Left out until there is something to count: refusals of the rate limiter, whose name is kept in
-//! `docs/metrics.md`.
 
 use prometheus::{Histogram, IntCounterVec};
 use shared::clock::Timestamp;
@@ -129,6 +126,7 @@ pub fn of(state: &AppState) -> Metrics {
     metrics.register(counted.propagation.clone());
     metrics.register(counted.full_syncs.clone());
     metrics.register(state.central.retries().clone());
+    metrics.register(state.limits.refusals().clone());
     let central = std::sync::Arc::clone(&state.central);
     metrics.breaker("central", move || central.guard().view().breaker);
     let looked_at = state.clone();

@@ -14,6 +14,7 @@ use shared::domain::inventory::state::Entry;
 use shared::limits;
 use shared::policy::{Backoff, BackoffSettings, Breaker};
 use shared::service::metrics::{HttpMetrics, Listeners, Scraped};
+use shared::service::rate_limit::RateLimits;
 use shared::service::server::{self, Endpoint, ServeReport, ServerOptions};
 use shared::service::system_clock::SystemClock;
 use shared::service::workers::Workers;
@@ -178,6 +179,7 @@ pub async fn run(
     let state = AppState::new(SharedState {
         started_at: clock.now(),
         cache_status: CacheStatus::of(&config.store_id),
+        limits: Arc::new(RateLimits::new(config.rate_limits.clone())),
         config,
         requests: HttpMetrics::default(),
         live,

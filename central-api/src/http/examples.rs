@@ -5,7 +5,8 @@
 
 use serde_json::{Value, json};
 pub use shared::service::openapi::examples::{
-    cancelled_order, categories, feed, new_order, order, page, product, snapshot, undecided_order,
+    cancelled_order, categories, feed, new_order, order, page, product, rate_limits,
+    rate_limits_reset, snapshot, undecided_order,
 };
 
 /// A file of products.

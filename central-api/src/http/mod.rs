@@ -35,6 +35,7 @@ mod paging;
 mod product_body;
 pub mod product_holds;
 pub mod products;
+pub mod rate_limits;
 pub mod refunds;
 pub mod refusal;
 mod reservation_body;
@@ -53,7 +54,7 @@ pub mod stores;
 pub mod update_body;
 pub mod updates;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -62,6 +63,7 @@ use serde_json::Value;
 use shared::service::compression::compress;
 use shared::service::openapi::{self, ProblemBody};
 use shared::service::problem_response::{method_not_allowed, not_found};
+use shared::service::rate_limit::RateLimitLayer;
 use shared::service::request_context::RequestContextLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 use utoipa::OpenApi;
@@ -76,17 +78,22 @@ pub use state::{AppState, Handles, SharedState};
     info(
         title = "Holdfast central API",
         description = "The source of truth for the stock of a chain of shops. Problems are \
-            application/problem+json; decide by their `code`, never by their text."
+            application/problem+json; decide by their `code`, never by their text. Answers say in \
+            `RateLimit-Policy` and `RateLimit` how often one may ask; whoever asks too often is answered \
+            429 with `Retry-After`."
     ),
     components(schemas(ProblemBody, live::LiveSync))
 )]
 struct Document;
 
-/// Every route of the service, and the layer around them.
+/// Every route of the service, and the layers around them: from outside ids and log, other origins'
+/// pages, rate limits, faults on purpose.
 pub fn router(state: AppState) -> Router {
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone());
     let origins = state.shared.origins.clone();
     let requests = state.shared.requests.clone();
+    let limits = Arc::clone(&state.shared.limits);
+    let limited = limits.is_enabled().then(|| state.clone());
     let faulty = state.shared.faults.is_some().then(|| state.clone());
     let mut router = Router::from(routes())
         .with_state(state)
@@ -95,6 +102,9 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(method_not_allowed);
     if let Some(state) = faulty {
         router = router.layer(from_fn_with_state(state, inject::inject));
+    }
+    if let Some(state) = limited {
+        router = router.layer(RateLimitLayer::new(limits, state));
     }
     origins
         .allow(router)
@@ -151,6 +161,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(breakers::reset))
         .routes(routes!(faults::get, faults::put))
         .routes(routes!(log_level::get, log_level::put))
+        .routes(routes!(rate_limits::status).layer(from_fn(compress)))
+        .routes(routes!(rate_limits::reset))
         .routes(routes!(api_keys::list, api_keys::create).layer(from_fn(compress)))
         .routes(routes!(api_keys::get, api_keys::revoke))
         .routes(routes!(api_keys::rotate))

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use shared::service::auth::{ApiKeys, Authenticate, Caller, CreatedKey, presented_key};
 use shared::service::cors::Origins;
 use shared::service::metrics::HttpMetrics;
+use shared::service::rate_limit::RateLimits;
 use shared::wire::problem::{Problem, ProblemCode};
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +49,8 @@ pub struct SharedState {
     pub currency: String,
     /// Requests, counted.
     pub requests: HttpMetrics,
+    /// How often somebody may ask.
+    pub limits: Arc<RateLimits>,
     /// Calls that fail on purpose, where that is allowed.
     pub faults: Option<Arc<Faults>>,
     /// Moves money, behind its breaker.
@@ -94,6 +97,7 @@ impl AppState {
             origins: config.origins.clone(),
             currency: config.currency.clone(),
             requests: HttpMetrics::default(),
+            limits: Arc::new(RateLimits::new(config.rate_limits.clone())),
             orders: Arc::new(Runner::new(
                 ledger.clone(),
                 Arc::clone(&payments),

@@ -7,9 +7,6 @@
 //!
 //! What must stay true: labels are words of ours (a problem code, a status, a feed) or the id of one of
 //! a bounded number of stores; nobody who decides or syncs waits for a scrape.
-//!
-//! Left out until there is something to count: refusals of the rate limiter, whose name is kept in
-//! `docs/metrics.md`.
 
 pub mod feed;
 pub mod ledger;
@@ -34,6 +31,7 @@ pub fn of(state: &AppState) -> Metrics {
     let published = state.ledger.published();
     published.metrics.register(&metrics);
     published.feed_metrics.register(&metrics);
+    metrics.register(state.shared.limits.refusals().clone());
     state.shared.orders.metrics().register(&metrics);
     let payments = std::sync::Arc::clone(&state.shared.payments);
     metrics.breaker(Guarded::NAME, move || payments.guard().view().breaker);

@@ -437,6 +437,8 @@ const ADMIN: [&str; 19] = [
     "deleteProduct",
     "refundPayment",
     "resetCircuitBreaker",
+    "rateLimitStatus",
+    "resetRateLimits",
     "getFaults",
     "setFaults",
     "listApiKeys",

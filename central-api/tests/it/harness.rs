@@ -10,6 +10,7 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use shared::disk::FsDisk;
 use shared::service::metrics::Listeners;
+use shared::service::rate_limit::RateLimitArgs;
 pub(crate) use shared::testing::{client, eventually, header};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -33,11 +34,21 @@ pub(crate) struct TestCentral {
     running: Option<JoinHandle<Result<(), StartError>>>,
 }
 
+/// Limits that are there, and never in the way.
+pub(crate) fn roomy() -> RateLimitArgs {
+    RateLimitArgs {
+        requests_per_minute: 1_000_000_000,
+        admin_requests_per_minute: 1_000_000_000,
+        ..RateLimitArgs::default()
+    }
+}
+
 /// Settings for a test: nothing from the environment.
 pub(crate) fn settings() -> Settings {
     Settings {
         api_keys: format!("{KEY},{READ_KEY}:read,s1-key@store-s1"),
         admin_api_keys: ADMIN_KEY.to_owned(),
+        rate_limits: roomy(),
         ..Settings::default()
     }
 }

@@ -43,6 +43,7 @@ mod orders_read;
 mod products;
 mod program;
 mod racers;
+mod rate_limits;
 mod requests;
 mod reservations;
 mod runner;

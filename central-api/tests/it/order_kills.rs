@@ -35,6 +35,7 @@ impl Central {
             .env("PAYMENT_URL", stripe)
             .env("PAYMENT_KEY", SECRET)
             .env("LOG_LEVEL", "error")
+            .env("RATE_LIMIT_ENABLED", "false")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

@@ -277,22 +277,30 @@ async fn the_log_is_json_with_ids_and_tells_no_secret() {
     };
     assert_eq!(said("stopping")["signal"], "SIGTERM");
     said("stopped");
+    let wrong = said("a key was presented that opens nothing");
+    assert_eq!(wrong["client"], "127.0.0.1");
+    assert_eq!(wrong["request_id"], "for-wrong");
     for (id, status) in [
         ("for-admin", 200),
         ("for-reader", 404),
         ("for-wrong", 401),
         ("for-store", 400),
     ] {
-        let line = lines.iter().find(|line| line["request_id"] == id).unwrap();
+        let of_request = |line: &&Value| line["request_id"] == id && line["status"].is_number();
+        let line = lines.iter().find(of_request).unwrap();
         assert_eq!(
             (&line["status"], &line["correlation_id"]),
             (&status.into(), &"work-7".into())
         );
     }
-    for line in &lines {
-        for member in ["timestamp", "level", "message", "target"] {
-            assert!(line[member].is_string(), "{line}");
-        }
+    lines.iter().for_each(is_whole);
+}
+
+/// Whether a line of the log has what every line must have.
+#[track_caller]
+fn is_whole(line: &Value) {
+    for member in ["timestamp", "level", "message", "target"] {
+        assert!(line[member].is_string(), "{line}");
     }
 }
 
@@ -305,6 +313,11 @@ fn every_fault_of_the_settings_is_named_at_once_and_nothing_is_opened() {
         .envs([("EVENT_RETENTION_HOURS", ""), ("HOST", "nowhere")])
         .env("METRICS_PORT", "8081")
         .envs([("API_KEYS", "se cret"), ("CURRENCY", "gold")])
+        .envs([
+            ("RATE_LIMIT_ENABLED", "perhaps"),
+            ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ])
+        .env("RATE_LIMIT_REQUESTS_PER_MINUTE", "0")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(64));
@@ -317,6 +330,9 @@ fn every_fault_of_the_settings_is_named_at_once_and_nothing_is_opened() {
         "HOST: ",
         "API_KEYS[0]: ",
         "CURRENCY: ",
+        "RATE_LIMIT_ENABLED: ",
+        "RATE_LIMIT_REQUESTS_PER_MINUTE: ",
+        "TRUSTED_PROXIES[0]: ",
     ] {
         let line = format!("  {variable}");
         assert_eq!(

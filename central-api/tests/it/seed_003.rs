@@ -4,14 +4,14 @@
 //! held against it is [`shared::testing::recorded`]. Offsets are three later than recorded, because
 //! its first three products came from a file and ours are events. Where the answer differs on
 //! purpose, the case says so. Its stores' part of the session is held against ours with the real
-//! programs, in `system-tests`. Left out until there are rate limits: their headers, and the calls
-//! for their status and reset.
+//! programs, in `system-tests`. Of the headers only those are looked at that say how often one may ask
+//! again; ours are also there where that system had none, as for a path that does not exist.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::testing::recorded::differences;
 
-use crate::harness::{ADMIN_KEY, KEY, TestCentral};
+use crate::harness::{ADMIN_KEY, KEY, TestCentral, header};
 
 /// One recorded exchange.
 struct Case {
@@ -390,6 +390,29 @@ fn admin_work() -> Vec<Case> {
     ]
 }
 
+fn rate_limits() -> Vec<Case> {
+    vec![
+        // Whoever presents a key is counted as its owner and not by address.
+        get(
+            "rate limit status",
+            "/v1/admin/rate-limit/status",
+            Some(ADMIN_KEY),
+            200,
+            r#"{"active_ip_limits":"<number>","admin_requests_per_minute":"<number>","enabled":true,"requests_per_minute":"<number>","type":"ip","window_minutes":1}"#,
+        ),
+        // Was always the first of January 2024.
+        Case {
+            name: "rate limit reset",
+            method: Method::POST,
+            path: "/v1/admin/rate-limit/reset",
+            key: Some(ADMIN_KEY),
+            body: None,
+            status: 200,
+            answer: r#"{"message":"Rate limits reset successfully","timestamp":"<time>"}"#,
+        },
+    ]
+}
+
 #[tokio::test]
 async fn every_recorded_exchange_is_answered_as_recorded() {
     let central = TestCentral::start().await;
@@ -411,7 +434,7 @@ async fn every_recorded_exchange_is_answered_as_recorded() {
         )
         .await;
     }
-    for case in [reads(), updates(), feed(), admin_work()]
+    for case in [reads(), updates(), feed(), admin_work(), rate_limits()]
         .into_iter()
         .flatten()
     {
@@ -451,5 +474,10 @@ async fn exchange(
             .body(body.to_owned());
     }
     let answer = request.send().await.unwrap();
+    for name in ["limit", "remaining", "reset"] {
+        let said = header(&answer, &format!("x-ratelimit-{name}"));
+        let number = said.map(|said| said.parse::<u64>().unwrap());
+        assert_eq!(number.is_some(), path != "/health", "{path}: {name}");
+    }
     (answer.status().as_u16(), answer.json().await.unwrap())
 }

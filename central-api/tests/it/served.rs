@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::client;
+use crate::harness::{client, roomy};
 
 /// The key of store `store-s1`.
 pub(crate) const SHOP: &str = "shop-key";
@@ -256,6 +256,7 @@ pub(crate) fn config(data_dir: PathBuf) -> Config {
         ended_orders: shared::limits::ORDERS_ENDED_KEPT,
         tls: None,
         traces: TracesConfig::default(),
+        rate_limits: roomy().check(&mut Vec::new()),
         payments: PaymentConfig::default(),
     }
 }

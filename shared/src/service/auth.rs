@@ -34,6 +34,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 
+use super::rate_limit::Subject;
 use crate::clock::Timestamp;
 pub use crate::domain::access::Scope;
 use crate::domain::access::{Hex, SecretHash};
@@ -59,7 +60,7 @@ pub struct KeyLife {
     pub until: Option<Timestamp>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Who {
     scope: Scope,
     store: Option<StoreId>,
@@ -67,6 +68,8 @@ struct Who {
     fixed: Option<Principal>,
     /// As whom it acts when nothing else says.
     fallback: Principal,
+    /// Whose requests its requests are counted as.
+    subject: Subject,
 }
 
 impl Caller {
@@ -74,15 +77,48 @@ impl Caller {
     /// under a name.
     #[must_use]
     pub fn new(scope: Scope, store: Option<StoreId>, name: Option<Principal>) -> Self {
-        let bound = store.as_ref().map(as_principal);
-        let fallback = Principal::parse(scope.as_str()).expect("the scopes' words are valid ids");
+        Self::made(scope, store, name, None)
+    }
+
+    /// The owner of a key of the settings, which stands at `place` there. If it is not bound to a store
+    /// it has no name; its requests are counted under its place, so that two of them do not share a
+    /// limit.
+    fn of_settings(scope: Scope, store: Option<StoreId>, place: &str) -> Self {
+        Self::made(scope, store, None, Some(place))
+    }
+
+    fn made(
+        scope: Scope,
+        store: Option<StoreId>,
+        name: Option<Principal>,
+        place: Option<&str>,
+    ) -> Self {
+        let word = |word| Principal::parse(word).expect("our words and places are valid ids");
+        let fixed = store.as_ref().map(as_principal).or(name);
+        let fallback = word(scope.as_str());
+        let counted = fixed.clone().or_else(|| place.map(word));
+        let subject = Subject::Principal(counted.unwrap_or_else(|| fallback.clone()));
         let who = Arc::new(Who {
             scope,
-            fixed: bound.or(name),
             store,
+            fixed,
             fallback,
+            subject,
         });
         Self { who, life: None }
+    }
+
+    /// Whose requests its requests are counted as: the same for all secrets of a key, and for all keys
+    /// that are bound to one store.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.who.subject
+    }
+
+    /// Whether both may do the same in the same name, wherever their keys stand.
+    fn means_the_same(&self, other: &Self) -> bool {
+        let (one, other) = (&*self.who, &*other.who);
+        (one.scope, &one.store, &one.fixed) == (other.scope, &other.store, &other.fixed)
     }
 
     /// The same, whose key counts for as long as `life` says.
@@ -186,11 +222,18 @@ pub trait Authenticate {
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem>;
 }
 
+/// Put into a request by a layer that knows already who sent it, so that it is asked once.
+#[derive(Clone, Debug)]
+pub struct Authenticated(pub Caller);
+
 impl<S: Authenticate + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        state.authenticate(&parts.headers)
+        match parts.extensions.remove::<Authenticated>() {
+            Some(Authenticated(caller)) => Ok(caller),
+            None => state.authenticate(&parts.headers),
+        }
     }
 }
 
@@ -384,8 +427,9 @@ impl ApiKeys {
                 if entry.is_empty() {
                     continue;
                 }
-                if let Err(issue) = keys.add_entry(entry, scope) {
-                    faults.push(Detail::new(format!("{setting}[{index}]"), issue));
+                let place = format!("{setting}[{index}]");
+                if let Err(issue) = keys.add_entry(entry, scope, &place) {
+                    faults.push(Detail::new(place, issue));
                 }
             }
         }
@@ -396,11 +440,12 @@ impl ApiKeys {
         }
     }
 
-    fn add_entry(&mut self, entry: &str, scope: Scope) -> Result<(), String> {
-        let (key, caller) = match scope {
-            Scope::Admin => (entry, Caller::new(scope, None, None)),
+    fn add_entry(&mut self, entry: &str, scope: Scope, place: &str) -> Result<(), String> {
+        let (key, scope, store) = match scope {
+            Scope::Admin => (entry, scope, None),
             Scope::Store | Scope::Read => parse_entry(entry)?,
         };
+        let caller = Caller::of_settings(scope, store, place);
         if key.is_empty() || key.len() > limits::ID_BYTES {
             return Err("the key must have 1 to 128 characters".to_owned());
         }
@@ -411,7 +456,7 @@ impl ApiKeys {
             .by_digest
             .insert(KeyDigest::of(key.as_bytes()), caller.clone());
         match earlier {
-            Some(earlier) if earlier.who != caller.who => {
+            Some(earlier) if !earlier.means_the_same(&caller) => {
                 Err("the key is there already with another meaning".to_owned())
             }
             _ => Ok(()),
@@ -445,16 +490,16 @@ impl Authenticate for ApiKeys {
 }
 
 /// `key`, `key@storeId` or `key:read`.
-fn parse_entry(entry: &str) -> Result<(&str, Caller), String> {
+fn parse_entry(entry: &str) -> Result<(&str, Scope, Option<StoreId>), String> {
     if let Some((key, store)) = entry.rsplit_once('@') {
         if store.ends_with(":read") {
             return Err("a key is bound to a store or read-only, not both".to_owned());
         }
         let store = StoreId::parse(store).map_err(|fault| format!("the store id {fault}"))?;
-        return Ok((key, Caller::new(Scope::Store, Some(store), None)));
+        return Ok((key, Scope::Store, Some(store)));
     }
     if let Some(key) = entry.strip_suffix(":read") {
-        return Ok((key, Caller::new(Scope::Read, None, None)));
+        return Ok((key, Scope::Read, None));
     }
-    Ok((entry, Caller::new(Scope::Store, None, None)))
+    Ok((entry, Scope::Store, None))
 }

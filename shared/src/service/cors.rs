@@ -16,8 +16,9 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use super::sse::LAST_EVENT_ID;
 use crate::wire::headers::{
     API_KEY, CACHE_STATUS, CENTRAL, CORRELATION_ID, IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED,
-    LOG_CURSOR, LOG_GEN, LOG_HEAD, MIN_OFFSET, REQUEST_ID, SYNC_LAG, SYNC_OFFSET, SYNC_VISIBLE,
-    TRACEPARENT,
+    LOG_CURSOR, LOG_GEN, LOG_HEAD, MIN_OFFSET, RATE_LIMIT, RATE_LIMIT_POLICY, REQUEST_ID, SYNC_LAG,
+    SYNC_OFFSET, SYNC_VISIBLE, TRACEPARENT, X_RATE_LIMIT_LIMIT, X_RATE_LIMIT_REMAINING,
+    X_RATE_LIMIT_RESET,
 };
 
 /// How long a browser may remember what it was allowed.
@@ -81,6 +82,11 @@ impl Origins {
             &SYNC_VISIBLE,
             &CENTRAL,
             &CACHE_STATUS,
+            &RATE_LIMIT_POLICY,
+            &RATE_LIMIT,
+            &X_RATE_LIMIT_LIMIT,
+            &X_RATE_LIMIT_REMAINING,
+            &X_RATE_LIMIT_RESET,
         ];
         let shown = shown.map(ours).into_iter();
         let shown = shown.chain([AGE, ETAG, LOCATION, RETRY_AFTER]);

@@ -31,6 +31,7 @@ pub use bodies::{
     ProblemBody, ProductBody, SseEventBody,
 };
 
+use super::rate_limit::is_limited;
 use crate::limits::{EXACT_MAX, ID_BYTES};
 use crate::wire::problem::{Problem, ProblemCode};
 
@@ -113,11 +114,13 @@ impl utoipa::Modify for Common {
         components.add_security_scheme("apiKey", header);
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        document.paths.paths.values_mut().for_each(complete);
+        for (path, item) in &mut document.paths.paths {
+            complete(item, is_limited(path));
+        }
     }
 }
 
-fn complete(item: &mut PathItem) {
+fn complete(item: &mut PathItem, limited: bool) {
     let PathItem {
         get,
         put,
@@ -134,6 +137,7 @@ fn complete(item: &mut PathItem) {
         for code in shared_problems(
             operation.security.is_some(),
             operation.request_body.is_some(),
+            limited,
         ) {
             add(responses, *code);
         }
@@ -157,15 +161,20 @@ fn name(status: &str, response: &mut RefOr<Response>) {
     }
 }
 
-/// The problems of every operation that wants a key, and of every one that reads a JSON body.
-fn shared_problems(keyed: bool, body: bool) -> impl Iterator<Item = &'static ProblemCode> {
+/// The problems of every operation that wants a key, of every one that reads a JSON body, and of every
+/// one that can be asked for too often.
+fn shared_problems(
+    keyed: bool,
+    body: bool,
+    limited: bool,
+) -> impl Iterator<Item = &'static ProblemCode> {
     const KEYED: &[ProblemCode] = &[
         // Two different keys in one request.
         ProblemCode::InvalidRequest,
         ProblemCode::Unauthorized,
         ProblemCode::Forbidden,
-        ProblemCode::RateLimited,
     ];
+    const LIMITED: &[ProblemCode] = &[ProblemCode::RateLimited];
     const BODY: &[ProblemCode] = &[
         ProblemCode::BadRequest,
         ProblemCode::BodyTimeout,
@@ -175,7 +184,9 @@ fn shared_problems(keyed: bool, body: bool) -> impl Iterator<Item = &'static Pro
     let of = |wanted: bool, codes: &'static [ProblemCode]| {
         codes.iter().take(if wanted { codes.len() } else { 0 })
     };
-    of(keyed, KEYED).chain(of(body, BODY))
+    of(keyed, KEYED)
+        .chain(of(body, BODY))
+        .chain(of(limited, LIMITED))
 }
 
 /// The document as JSON, with [`Common`] applied and every whole number in it bounded.

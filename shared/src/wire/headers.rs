@@ -32,3 +32,13 @@ pub const MIN_OFFSET: HeaderName = HeaderName::from_static("x-min-offset");
 pub const SYNC_VISIBLE: HeaderName = HeaderName::from_static("x-sync-visible");
 /// RFC 9211.
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// By which limit a request was counted, and how high that is (a draft of the IETF).
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// What is left of it.
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// Seed 003's word for the limit.
+pub const X_RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+/// Seed 003's word for what is left.
+pub const X_RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+/// Seed 003's word for when all is free again; seconds since 1970.
+pub const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");

@@ -13,6 +13,7 @@ pub mod log_level;
 mod order_calls;
 pub mod order_reads;
 pub mod orders;
+pub mod rate_limits;
 pub mod relay;
 pub mod relay_snapshot;
 pub mod seed_error;
@@ -23,7 +24,7 @@ pub mod updates;
 pub mod visible;
 mod write_headers;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -31,6 +32,7 @@ use serde_json::Value;
 use shared::service::compression::compress;
 use shared::service::openapi::{self, ProblemBody};
 use shared::service::problem_response::{method_not_allowed, not_found};
+use shared::service::rate_limit::RateLimitLayer;
 use shared::service::request_context::RequestContextLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
@@ -49,16 +51,22 @@ pub use state::{AppState, SharedState};
 )]
 struct Document;
 
-/// Every route of the service, and the layer around them.
+/// Every route of the service, and the layers around them: from outside ids and log, other origins'
+/// pages, rate limits.
 pub fn router(state: AppState) -> Router {
     let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", document().clone());
     let origins = state.config.origins.clone();
     let requests = state.requests.clone();
-    let router = Router::from(routes())
+    let limits = Arc::clone(&state.limits);
+    let limited = limits.is_enabled().then(|| state.clone());
+    let mut router = Router::from(routes())
         .with_state(state)
         .merge(Router::from(docs).layer(from_fn(compress)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
+    if let Some(state) = limited {
+        router = router.layer(RateLimitLayer::new(limits, state));
+    }
     origins
         .allow(router)
         .layer(RequestContextLayer::new(requests))
@@ -95,6 +103,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(breakers::list))
         .routes(routes!(breakers::reset))
         .routes(routes!(log_level::get, log_level::put))
+        .routes(routes!(rate_limits::status).layer(from_fn(compress)))
+        .routes(routes!(rate_limits::reset))
         .routes(routes!(health::ready))
         .routes(routes!(health::ready_alias))
         .routes(routes!(health::live))

@@ -7,6 +7,7 @@ use axum::http::HeaderMap;
 use shared::clock::{Clock, Timestamp};
 use shared::service::auth::{Authenticate, Caller, presented_key};
 use shared::service::metrics::HttpMetrics;
+use shared::service::rate_limit::RateLimits;
 use shared::wire::problem::{Problem, ProblemCode};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ pub struct SharedState {
     pub started_at: Timestamp,
     /// Requests, counted.
     pub requests: HttpMetrics,
+    /// How often somebody may ask.
+    pub limits: Arc<RateLimits>,
     /// What readers see.
     pub live: Arc<Live>,
     /// What is on disk.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use reqwest::{Client, Response};
 use serde_json::Value;
 use shared::service::metrics::Listeners;
+use shared::service::rate_limit::RateLimitArgs;
 pub(crate) use shared::testing::{client, eventually, header};
 use store_api::{Config, Settings};
 use tempfile::TempDir;
@@ -42,6 +43,12 @@ pub(crate) fn settings(central: &str) -> Settings {
         sync_interval_seconds: 1,
         event_wait_timeout_seconds: 5,
         heartbeat_seconds: 1,
+        // There, and never in the way.
+        rate_limits: RateLimitArgs {
+            requests_per_minute: 1_000_000_000,
+            admin_requests_per_minute: 1_000_000_000,
+            ..RateLimitArgs::default()
+        },
         ..Settings::default()
     }
 }

@@ -19,6 +19,7 @@ mod metrics;
 mod orders;
 mod other_log;
 mod process;
+mod rate_limits;
 mod relay;
 mod relay_keys;
 mod writes;

@@ -197,3 +197,26 @@ fn nothing_set_is_no_key() {
     // The same entry twice says nothing new.
     assert!(ApiKeys::parse("demo,demo", "").is_ok());
 }
+
+#[test]
+fn requests_are_counted_as_their_owners_and_two_keys_without_a_name_are_two() {
+    let all = "demo,other,till@store-s1,desk@store-s1,look:read";
+    let keys = ApiKeys::parse(all, "root-key,spare").unwrap();
+    let subject = |key: &str| {
+        let caller = keys.authenticate(&headers("x-api-key", key)).unwrap();
+        caller.subject().clone()
+    };
+    let named = |name: &str| Subject::Principal(Principal::parse(name).unwrap());
+    assert_eq!(subject("demo"), named("API_KEYS[0]"));
+    assert_eq!(subject("other"), named("API_KEYS[1]"));
+    assert_eq!(subject("till"), named("store-s1"));
+    assert_eq!(subject("desk"), named("store-s1"));
+    assert_eq!(subject("look"), named("API_KEYS[4]"));
+    assert_eq!(subject("spare"), named("ADMIN_API_KEYS[1]"));
+    let name = Principal::parse("night").unwrap();
+    let made = Caller::new(Scope::Admin, None, Some(name));
+    assert_eq!(made.subject(), &named("night"));
+    // Twice the same key is one key, though it stands in two places.
+    assert!(ApiKeys::parse("demo,demo", "").is_ok());
+    assert!(ApiKeys::parse("demo,demo:read", "").is_err());
+}

@@ -117,3 +117,26 @@ fn order_like(status: &str, version: u64, more: &Value) -> Value {
         "decidedAt": "2026-01-15T10:30:00.004Z", "decidedVersion": 2, "version": version,
     })
 }
+
+/// The rate limits, and who has used up what.
+pub fn rate_limits() -> Value {
+    let policy = |policy: &str, limit: u32, active: u32, refused: u32| json!({"policy": policy, "limit": limit, "active": active, "refused": refused});
+    json!({
+        "enabled": true, "type": "ip", "requests_per_minute": 60_000,
+        "admin_requests_per_minute": 600, "window_minutes": 1, "active_ip_limits": 1,
+        "policies": [
+            policy("anonymous", 600, 1, 12), policy("unknown_key", 60, 0, 0),
+            policy("read", 60_000, 0, 0), policy("write", 60_000, 1, 0),
+            policy("admin", 600, 0, 0), policy("journal_drain", 600_000, 0, 0),
+        ],
+        "callers": [
+            {"policy": "anonymous", "ip": "192.0.2.17", "remaining": 0},
+            {"policy": "write", "principal": "store-s1", "remaining": 5_998},
+        ],
+    })
+}
+
+/// That they begin anew.
+pub fn rate_limits_reset() -> Value {
+    json!({"message": "Rate limits reset successfully", "timestamp": "2026-01-15T10:30:00.123Z"})
+}
