@@ -88,6 +88,11 @@ pub const ORDERS_ENDED_KEPT: usize = 1_000_000;
 pub const ORDERS_INDEXED_AT_ONCE: usize = 1_000_000;
 /// Pages that watch an order through one store at the same time; each has a connection to central.
 pub const ORDER_STREAMS: usize = 64;
+/// Bytes of news of its orders that a store keeps for pages that come back: some thousand events.
+pub const ORDER_NEWS_BYTES: usize = 4 * 1024 * 1024;
+/// Longest event of an order that a store reads: an order of the most items, several times.
+pub const ORDER_EVENT_BYTES: usize = 1024 * 1024;
+const _: () = assert!(ORDER_EVENT_BYTES < ORDER_NEWS_BYTES);
 /// Items of one order.
 pub const ORDER_ITEMS: usize = 200;
 /// Longest shipping address in bytes of JSON.
@@ -117,6 +122,8 @@ pub const FEED_WAIT_MAX: Duration = Duration::from_secs(60);
 pub const FEED_GATHER: Duration = Duration::from_millis(200);
 /// How long a reader that is ahead of the head waits before it is told.
 pub const FEED_AHEAD_WAIT: Duration = Duration::from_secs(5);
+/// Events that are passed over in a stream until its reader is told how far it has come.
+pub const STREAM_UNTOLD_EVENTS: u64 = 1_000;
 /// Events that a live page is led through; past that it loads its data anew, which is cheaper.
 pub const LIVE_EVENTS_BEHIND: u64 = 10_000;
 /// Bytes of recent events that central keeps encoded in memory.
