@@ -4,7 +4,8 @@
 //! [`Live::apply`], another log by [`Live::swap`], which replaces the whole catalogue at once: a
 //! reader that holds the old one goes on with it undisturbed.
 //!
-//! What must stay true: when [`Live::watch`] says that the copy stands at an offset, every read that
+//! What must stay true: the events of one answer, which holds whole decisions, are seen by a list all or
+//! none; when [`Live::watch`] says that the copy stands at an offset, every read that
 //! begins afterwards sees everything below it; and events are given only to who asks for the copy
 //! that they are of. Files, tail and tip are replaced one after the other, so the number of the copy
 //! that is coming is raised before the first of them and looked at after each read.
@@ -207,7 +208,7 @@ impl Live {
             copy,
         };
         self.shown.store(Arc::new(Shown {
-            catalogue,
+            catalogue: catalogue.in_whole(),
             generation: AtomicU64::new(position.r#gen.0),
         }));
         *self.generations.write() = generations;
