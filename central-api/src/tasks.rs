@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::disk::FsDisk;
+use shared::limits;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,13 +21,6 @@ const MAINTAIN_EVERY: Duration = Duration::from_millis(250);
 const SNAPSHOT_CHECK: Duration = Duration::from_secs(5);
 /// How often it is written down when API keys were used.
 const KEY_USES_EVERY: Duration = Duration::from_secs(60);
-/// Bytes of log after the last snapshot that make one due, unless the snapshot itself is larger:
-/// about two seconds of a start.
-const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
-
-/// Bytes of log after which the orders in them are indexed: what the first question about an old order
-/// reads at most.
-const INDEX_LOG_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Ends the process.
 pub(crate) type End = fn(&JournalError);
@@ -118,8 +112,8 @@ struct Every {
 }
 
 const EVERY: Every = Every {
-    snapshot: SNAPSHOT_LOG_BYTES,
-    index: INDEX_LOG_BYTES,
+    snapshot: limits::SNAPSHOT_LOG_BYTES,
+    index: limits::INDEX_LOG_BYTES,
 };
 
 /// What keeps the next start and the first question about an old order quick.

@@ -4,10 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::limits;
 use shared::policy::Outcome;
-
-/// Longest text of a provider's that is kept, in bytes.
-const TEXT_BYTES: usize = 200;
 
 /// A short text of a provider's, fit for a log and an answer: printable, of bounded length.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +17,7 @@ impl Text {
     pub fn new(text: &str) -> Self {
         let mut kept = String::new();
         for c in text.chars().filter(|c| !c.is_control()) {
-            if kept.len() + c.len_utf8() > TEXT_BYTES {
+            if kept.len() + c.len_utf8() > limits::PROVIDER_TEXT_BYTES {
                 break;
             }
             kept.push(c);
