@@ -206,7 +206,7 @@ async fn launch(
     let log = dir.join(format!("log-{start}.ndjson"));
     let output = File::create(&log)?;
     let errors = output.try_clone()?;
-    let mut child = Command::new(binary(name)?)
+    let mut child = Command::new(program(name)?)
         .env_clear()
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .env("HOST", "127.0.0.1")
@@ -242,7 +242,10 @@ fn said(log: &str, message: &str) -> Option<SocketAddr> {
 }
 
 /// The program, which lies beside the folder that this test was built into.
-fn binary(name: &str) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// It is not built.
+pub fn program(name: &str) -> io::Result<PathBuf> {
     let this = std::env::current_exe()?;
     let beside = this
         .ancestors()
