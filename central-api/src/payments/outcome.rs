@@ -242,7 +242,9 @@ mod tests {
         assert_eq!(Text::new("a\r\nb\u{1b}[0m").as_str(), "ab[0m");
         let long = "ä".repeat(500);
         let kept = Text::new(&long);
-        assert!(kept.as_str().len() <= TEXT_BYTES && long.starts_with(kept.as_str()));
+        assert!(
+            kept.as_str().len() <= limits::PROVIDER_TEXT_BYTES && long.starts_with(kept.as_str())
+        );
     }
 
     #[test]
