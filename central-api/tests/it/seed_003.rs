@@ -78,6 +78,7 @@ const fn admin(
 
 const HEADPHONES: &str = r#"{"productId":"PROD-001","name":"Wireless Headphones","available":10,"version":1,"lastUpdated":"<time>","price":99.99}"#;
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn reads() -> Vec<Case> {
     vec![
         get("health", "/health", None, 200, r#"{"status":"healthy"}"#),

@@ -3,8 +3,8 @@
 use shared::domain::inventory::command::Changes;
 use shared::domain::inventory::state::Entry;
 use shared::domain::inventory::{
-    Basis, Command, Edit, Event, EventKind, ImportRow, ImportStock, Move, MovementKind, Product,
-    Rejection, Stock,
+    Basis, Command, Event, EventKind, ImportRow, ImportStock, MovementKind, Product, Rejection,
+    Stock,
 };
 use shared::limits;
 
