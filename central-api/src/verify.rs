@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use bytes::Bytes;
 use shared::causes::chain;
 use shared::disk::{Disk, FsDisk};
+use shared::limits;
 
 use self::held::Held;
 use crate::cli::complain;
@@ -31,9 +32,6 @@ use crate::journal::frame::{Counts, HEADER_BYTES};
 use crate::journal::scan::{ScanEnd, peek, scan};
 use crate::journal::{Body, First, Frame, JournalError, LogGen, Offsets, Record};
 use crate::ledger::{Fold, Retention, snapshot};
-
-/// Findings that are listed; more are counted.
-const LISTED: usize = 100;
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +84,7 @@ pub struct Report {
 impl Report {
     fn find(&mut self, file: &str, byte: u64, record: Option<u64>, what: impl Into<String>) {
         self.wrong += 1;
-        if self.findings.len() < LISTED {
+        if self.findings.len() < limits::FINDINGS_LISTED {
             self.findings.push(Finding {
                 file: file.to_owned(),
                 byte,

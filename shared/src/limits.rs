@@ -1,8 +1,9 @@
-//! Every upper bound of the system, in one file.
+//! The upper bounds that a caller or an operator can meet, in one file.
 //!
-//! A bound that is not here does not exist, and a queue, wait, body, list or retry without a bound
-//! is a defect. Each constant says why it has its value. Bounds that an operator may move are
-//! settings whose defaults point here.
+//! A queue, wait, body, list or retry without a bound is a defect. Each constant says why it has its
+//! value. Bounds that an operator may move are settings whose defaults point here. What only tunes the
+//! inside of one module stands there: the sizes of buffers, steps and caches of a few answers, how often
+//! something is looked at, how many answers of a kind a store's follower believes.
 
 use std::time::Duration;
 
@@ -46,6 +47,10 @@ pub const IMPORT_ROW_FAULTS: usize = 16;
 /// Chunks of an import that are read ahead, and that may wait for the writer: enough to share a sync,
 /// few enough that tills do not notice.
 pub const IMPORT_CHUNKS_AHEAD: usize = 4;
+/// How long a chunk of an import waits while the writer is busy, before it gets in line all the same.
+pub const IMPORT_GIVES_WAY: Duration = Duration::from_secs(2);
+/// Characters that an import's key leaves for the numbers of its chunks.
+pub const IMPORT_KEY_SUFFIX_BYTES: usize = 12;
 /// Rows of a file in which one bad row refuses all: one decision, about ten megabytes of log.
 pub const IMPORT_ALL_ROWS: usize = 10_000;
 /// Largest import in decoded bytes (a million products of a kilobyte).
@@ -90,6 +95,11 @@ pub const ORDERS_ENDED_KEPT: usize = 1_000_000;
 pub const ORDERS_INDEXED_AT_ONCE: usize = 1_000_000;
 /// Pages that watch an order through one store at the same time; each has a connection to central.
 pub const ORDER_STREAMS: usize = 64;
+/// Bytes of news of its orders that a store keeps for pages that come back: some thousand events.
+pub const ORDER_NEWS_BYTES: usize = 4 * 1024 * 1024;
+/// Longest event of an order that a store reads: an order of the most items, several times.
+pub const ORDER_EVENT_BYTES: usize = 1024 * 1024;
+const _: () = assert!(ORDER_EVENT_BYTES < ORDER_NEWS_BYTES);
 /// Items of one order.
 pub const ORDER_ITEMS: usize = 200;
 /// Longest shipping address in bytes of JSON.
@@ -119,6 +129,8 @@ pub const FEED_WAIT_MAX: Duration = Duration::from_secs(60);
 pub const FEED_GATHER: Duration = Duration::from_millis(200);
 /// How long a reader that is ahead of the head waits before it is told.
 pub const FEED_AHEAD_WAIT: Duration = Duration::from_secs(5);
+/// Events that are passed over in a stream until its reader is told how far it has come.
+pub const STREAM_UNTOLD_EVENTS: u64 = 1_000;
 /// Events that a live page is led through; past that it loads its data anew, which is cheaper.
 pub const LIVE_EVENTS_BEHIND: u64 = 10_000;
 /// Bytes of recent events that central keeps encoded in memory.
@@ -169,9 +181,27 @@ pub const KEEPER_WAIT: Duration = Duration::from_secs(5);
 pub const RELAY_TAIL_BYTES: usize = 16 * 1024 * 1024;
 /// Generations of the log that a store remembers; one per start of central.
 pub const GENERATIONS_KEPT: usize = 1_000;
+/// Generations that a store remembers as left behind, so that a stale cache does not bring it back.
+pub const GENERATIONS_LEFT: usize = 64;
+/// Age up to which an answer of the feed proves that a copy is live; a relay that has lost central gives
+/// older ones.
+pub const LIVE_AGE: Duration = Duration::from_secs(60);
+/// Longest row or event that a store reads from a snapshot; a product's fields and a movement's texts
+/// fit many times.
+pub const ROW_BYTES: usize = 64 * 1024;
+/// A store's journals are never merged before they have this many bytes: below, a merge costs more than
+/// the replay it saves.
+pub const CHECKPOINT_MIN_BYTES: u64 = 4 * 1024 * 1024;
+/// They are merged at this size however large the snapshot is: it bounds replay and memory.
+pub const CHECKPOINT_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Parts of an export or a snapshot that may wait for a slow reader.
 pub const PARTS_AHEAD: usize = 4;
 
+/// Catalogue snapshots that can be loaded: the newest, and the one before it for whoever was sent to it.
+pub const EXPORTS_KEPT: usize = 2;
+/// How long a frame that is durable may take to be published, before a snapshot is given up that waits
+/// for it; it takes microseconds.
+pub const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
 /// Age up to which a catalogue snapshot is given to the next reader, however much has happened since.
 pub const EXPORT_REUSE: Duration = Duration::from_secs(5);
 /// Age past which it is not, however little has: far below the least retention, an hour, so that
@@ -217,6 +247,17 @@ pub const CONFLICT_WAIT: Duration = Duration::from_millis(25);
 pub const CONFLICTS_WAITING: usize = 4_096;
 /// Bytes after which a journal segment is sealed.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of log after the last snapshot that make one due, unless the snapshot itself is larger: about
+/// two seconds of a start.
+pub const SNAPSHOT_LOG_BYTES: u64 = 256 * 1024 * 1024;
+/// Snapshots of the state that are kept: the newest, and the one before it for readers that are
+/// loading it.
+pub const SNAPSHOTS_KEPT: usize = 2;
+/// Bytes of log after which the orders in them are indexed: what the first question about an old order
+/// reads at most.
+pub const INDEX_LOG_BYTES: u64 = 64 * 1024 * 1024;
+/// Findings of a verification that are listed; more are counted.
+pub const FINDINGS_LISTED: usize = 100;
 /// Remembered idempotency keys (about 64 bytes each in memory).
 pub const IDEMPOTENCY_KEYS: usize = 2_000_000;
 
@@ -270,6 +311,8 @@ pub const LISTEN_BACKLOG: u32 = 4_096;
 pub const CONNECTIONS: u32 = 32_768;
 /// Open connections on the port of the metrics.
 pub const SCRAPERS: u32 = 16;
+/// Time for a scrape that is under way when the service ends.
+pub const SCRAPE_DRAIN: Duration = Duration::from_secs(1);
 /// Time from the stop signal to the end, however busy.
 pub const DRAIN: Duration = Duration::from_secs(20);
 /// Longest time an answer may take to be written to a slow reader.
@@ -286,6 +329,8 @@ pub const SLOW_REQUEST: Duration = Duration::from_secs(1);
 pub const SIMULATED_PAYMENTS: usize = 100_000;
 /// Largest charge in hundredths that the simulated provider approves: eight digits, as with others.
 pub const SIMULATED_CHARGE_MINOR: i64 = 99_999_999;
+/// Longest text of a payment provider's that is kept, in bytes: a sentence.
+pub const PROVIDER_TEXT_BYTES: usize = 200;
 /// Largest answer of a payment provider in bytes; the usual ones have some thousands.
 pub const PAYMENT_ANSWER_BYTES: usize = 1024 * 1024;
 /// Latest calls whose latencies a breaker's percentiles are told from.

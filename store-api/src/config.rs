@@ -2,6 +2,8 @@
 //!
 //! `store-api --help` documents every variable. All faults are reported together, before anything
 //! is opened.
+//!
+//! Longer than most files: a setting, its default and what is wrong with it stand together.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

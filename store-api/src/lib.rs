@@ -5,6 +5,7 @@
 //! - [`replica`]: the shop's copy: files, follower, live catalogue, freshness.
 //! - [`central`]: the client: timeout → breaker → keyed retry.
 //! - [`http`]: the routes of the shop, and of a relay.
+//! - [`order_news`]: what becomes of the shop's orders, for its page.
 //! - [`startup`]: the wiring; [`tasks`]: what runs beside requests; [`config`]: the settings;
 //!   [`metrics`]: what an operator is told.
 //!
@@ -15,6 +16,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod metrics;
+pub mod order_news;
 pub mod replica;
 pub mod startup;
 pub mod tasks;

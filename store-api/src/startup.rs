@@ -29,6 +29,7 @@ use crate::central::guarded::{GuardSettings, Guarded};
 use crate::central::http::{ClientFault, HttpCentral};
 use crate::config::Config;
 use crate::http::{self, AppState, SharedState};
+use crate::order_news::OrderNews;
 use crate::replica::files::{Copy, Folder};
 use crate::replica::follower::{Follower, Parts};
 use crate::replica::follower_core::CoreSettings;
@@ -188,6 +189,7 @@ pub async fn run(
         contact,
         facts: FactsNote::default(),
         central,
+        order_news: OrderNews::default(),
         order_streams: Arc::new(Semaphore::new(limits::ORDER_STREAMS)),
         follower: handle,
         clock,

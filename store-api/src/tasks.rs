@@ -1,5 +1,5 @@
-//! What runs beside requests: the heartbeat to central, asking what it says of itself, and the upkeep
-//! of the index.
+//! What runs beside requests: the heartbeat to central, asking what it says of itself, hearing of the
+//! shop's orders, and the upkeep of the index.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::central::facts::Facts;
 use crate::central::{Call, CallFault, Reply};
 use crate::http::AppState;
+use crate::order_news;
 use crate::replica::position::Gen;
 
 /// How often the index of lists is brought up to date when nobody reads a list.
@@ -53,9 +54,9 @@ pub fn start(state: &AppState) -> Tasks {
             }
         });
     }
-    tasks
-        .tracker
-        .spawn(learn(state.clone(), tasks.stop.clone()));
+    let tracker = &tasks.tracker;
+    tracker.spawn(learn(state.clone(), tasks.stop.clone()));
+    tracker.spawn(order_news::follow(state.clone(), tasks.stop.clone()));
     let (state, stop) = (state.clone(), tasks.stop.clone());
     tasks.tracker.spawn(async move {
         let mut tip = state.live.watch();

@@ -249,7 +249,7 @@ async fn launch(
     let output = File::create(&log)?;
     let errors = output.try_clone()?;
     let data = dir.join("data");
-    let mut child = program(binary(name)?, &data, disk)
+    let mut child = command(program(name)?, &data, disk)
         .env_clear()
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .env("HOST", "127.0.0.1")
@@ -277,7 +277,7 @@ async fn launch(
 
 /// How the program is started: as it is, or where its data folder is a disk of its own, which takes a
 /// namespace and no rights.
-fn program(binary: PathBuf, data: &Path, disk: Option<u32>) -> Command {
+fn command(binary: PathBuf, data: &Path, disk: Option<u32>) -> Command {
     let Some(mib) = disk else {
         return Command::new(binary);
     };
@@ -298,7 +298,10 @@ fn said(log: &str, message: &str) -> Option<SocketAddr> {
 }
 
 /// The program, which lies beside the folder that this test was built into.
-fn binary(name: &str) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// It is not built.
+pub fn program(name: &str) -> io::Result<PathBuf> {
     let this = std::env::current_exe()?;
     let beside = this
         .ancestors()

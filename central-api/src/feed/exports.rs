@@ -15,7 +15,6 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::RwLock;
 use shared::limits;
@@ -25,14 +24,10 @@ use super::snapshot::CatalogueCut;
 use crate::journal::{JournalError, LogGen};
 use crate::ledger::Published;
 
-/// Snapshots that can be loaded: the newest and the one before it.
-const KEPT: usize = 2;
 /// Quick, and still a tenth of the text.
 const ZSTD_LEVEL: i32 = 1;
 /// Bytes read from the file at once.
 const BLOCK: usize = 256 * 1024;
-/// How long a frame that is durable may take to be published; it takes microseconds.
-const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why there is no snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -227,7 +222,7 @@ impl Exports {
         let mut kept = self.kept.write();
         // Made only when the log has gone on, so its name is a new one.
         kept.insert(0, Arc::clone(&export));
-        kept.truncate(KEPT);
+        kept.truncate(limits::EXPORTS_KEPT);
         Ok(export)
     }
 }
@@ -236,7 +231,7 @@ impl Exports {
 async fn agree(published: &Published, export: &Export) -> Result<(), ExportError> {
     let mut watch = published.watch();
     let reached = watch.wait_for(|head| head.offset >= export.offset);
-    let reached = tokio::time::timeout(PUBLISHED_WITHIN, reached).await;
+    let reached = tokio::time::timeout(limits::PUBLISHED_WITHIN, reached).await;
     let head = match reached {
         Ok(Ok(head)) => *head,
         Ok(Err(_)) | Err(_) => return Err(ExportError::Ended),

@@ -2,21 +2,24 @@
 //!
 //! One protocol and one code for both: what differs is which offsets count ([`Stream`]), where a lost
 //! reader begins again, and who may read. A key that is bound to a shop may not follow the orders,
-//! since they are everybody's and a feed with gaps would be none. Only the descriptions are written out
-//! twice: what describes a route is an attribute, and cannot be shared.
+//! since they are everybody's and a feed with gaps would be none. It may hear of its own shop's as a
+//! stream ([`streamed`]), whose ids only say where to go on. Only the descriptions are written out twice:
+//! what describes a route is an attribute, and cannot be shared.
 //!
 //! A reader subscribes to the head, reads, and only then waits, so no wake-up is lost. Everybody who
 //! waits at the head gets the same bytes. The question and the headers of the answer are
 //! [`shared::service::feed`]'s, since a relay says the same.
 
+mod streamed;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Uri};
 use shared::clock::Clock;
+use shared::domain::ids::StoreId;
 use shared::limits;
 use shared::service::auth::{Caller, Scope, unknown_key};
 use shared::service::encoding::Coding;
@@ -24,15 +27,17 @@ use shared::service::feed::{self, Answered};
 use shared::service::openapi::feed::{FeedAnswer, FeedParams};
 use shared::service::openapi::order_reads::OrderFeedAnswer;
 use shared::service::openapi::{SseEventBody, order_examples};
+use shared::service::query::QueryParams;
 use shared::service::request_context::WaitedOnPurpose;
 use shared::service::sse;
 use shared::service::system_clock::SystemClock;
 use shared::wire::problem::{Problem, ProblemCode};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::refusal;
 use super::{AppState, examples};
-use crate::feed::answer::{Continuity, Envelope, FeedHead, Slice, check, read, texts};
+use crate::feed::answer::{Continuity, Envelope, FeedHead, Slice, check, read};
 use crate::journal::{JournalError, LogGen, Stream};
 use crate::ledger::Published;
 
@@ -81,15 +86,16 @@ pub async fn get_events(
     feed.answered(&uri, &headers).await
 }
 
-/// Answers with events of orders from an offset on, waiting for the next one if asked to. Not for a
-/// key that is bound to a store.
+/// Answers with events of orders from an offset on, waiting for the next one if asked to. One store's
+/// orders come as a stream only; a key that is bound to a store hears of that store's.
 ///
 /// # Errors
-/// As [`get_events`]; 403 for a key that is bound to a store.
+/// As [`get_events`]; 403 for a page to a key that is bound to a store, and for another store's orders.
 #[utoipa::path(
     get, path = "/v1/orders/events", tag = "orders", operation_id = "orderEvents", security(("apiKey" = [])),
     params(
         FeedParams,
+        ("storeId" = Option<String>, Query, nullable = false, description = "With text/event-stream: only this store's orders"),
         ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "With text/event-stream: the last offset that was seen"),
     ),
     responses(
@@ -111,11 +117,23 @@ pub async fn get_order_events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Read)?;
-    if caller.store().is_some() {
+    let streams = sse::is_wanted(&headers);
+    let mut params = QueryParams::parse(&uri);
+    let store = params.parsed_by("storeId", StoreId::parse);
+    if store.is_some() && !streams {
+        let issue = "one store's orders come as a stream only (Accept: text/event-stream)";
+        params.fault("storeId", issue);
+    }
+    let only = caller.check_store(store.as_ref())?;
+    if caller.store().is_some() && !streams {
         let sentence = "this key is bound to a store, and the feed has every store's orders";
         return Err(Problem::new(ProblemCode::Forbidden, sentence));
     }
-    let feed = Feed::of(&state, caller, Stream::Orders);
+    params.finish()?;
+    let feed = Feed {
+        only,
+        ..Feed::of(&state, caller, Stream::Orders)
+    };
     feed.answered(&uri, &headers).await
 }
 
@@ -125,6 +143,8 @@ struct Feed {
     state: AppState,
     caller: Caller,
     stream: Stream,
+    /// Whose orders are wanted, if not everybody's.
+    only: Option<StoreId>,
 }
 
 impl Feed {
@@ -133,6 +153,7 @@ impl Feed {
             state: state.clone(),
             caller,
             stream,
+            only: None,
         }
     }
 
@@ -142,6 +163,19 @@ impl Feed {
 
     fn head(&self) -> FeedHead {
         FeedHead::of(self.published().head(), self.stream)
+    }
+
+    /// Changes when this feed's head has moved, and perhaps at other times.
+    fn moves(&self) -> watch::Receiver<()> {
+        match self.stream {
+            Stream::Inventory => self.published().moves(),
+            Stream::Orders => self.published().order_moves(),
+        }
+    }
+
+    /// Whether the next wake-up is certain, and soon.
+    fn is_pressed(&self) -> bool {
+        self.stream == Stream::Inventory && self.published().is_pressed()
     }
 
     /// The oldest event there is.
@@ -159,7 +193,7 @@ impl Feed {
     async fn poll(&self, ask: Ask) -> Result<Response, Problem> {
         let published = self.published();
         self.follows(ask)?;
-        let mut moves = published.moves();
+        let mut moves = self.moves();
         let deadline = Instant::now() + ask.wait;
         let ahead_deadline = deadline.min(Instant::now() + limits::FEED_AHEAD_WAIT);
         let mut waited = false;
@@ -173,7 +207,7 @@ impl Feed {
             if ask.offset < oldest {
                 return Err(self.gone(ask.offset, oldest));
             }
-            if ask.offset < head.offset && !(gathers(ask, head, waited) && published.is_pressed()) {
+            if ask.offset < head.offset && !(gathers(ask, head, waited) && self.is_pressed()) {
                 let slice = read(published, ask.offset, ask.limit, head).await;
                 let slice = slice.map_err(|error| match error {
                     // Retention was quicker than this answer.
@@ -311,38 +345,7 @@ impl Feed {
         if ask.offset > head.offset {
             return Err(self.ahead(ask.offset, head));
         }
-        let ended = self.caller.ended(self.state.ledger.now());
-        Ok(sse::stream(self.clone().runs(ask.offset), ended))
-    }
-
-    fn runs(self, offset: u64) -> impl futures_util::Stream<Item = Vec<Event>> {
-        let moves = self.published().moves();
-        futures_util::stream::unfold((self, moves, offset), |state| async move {
-            let (feed, mut moves, offset) = state;
-            loop {
-                moves.mark_unchanged();
-                let head = feed.head();
-                if offset < head.offset {
-                    let limit = limits::FEED_LIMIT_DEFAULT;
-                    // A log that cannot be read ends the stream; the reader comes back and is told
-                    // why.
-                    let found = texts(feed.published(), offset, limit, head).await;
-                    let found = found.inspect_err(refusal::note_unreadable).ok()?;
-                    let feed_metrics = &feed.published().feed_metrics;
-                    feed_metrics.delivered(feed.stream, found.len());
-                    let next = found.last().map_or(offset, |(last, _)| last + 1);
-                    let events = found
-                        .into_iter()
-                        .map(|(at, text)| Event::default().id(at.to_string()).data(text))
-                        .collect();
-                    return Some((events, (feed, moves, next)));
-                }
-                tokio::select! {
-                    changed = moves.changed() => changed.ok()?,
-                    () = feed.state.shutdown.cancelled() => return None,
-                }
-            }
-        })
+        Ok(streamed::answer(self.clone(), ask.offset))
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! For bodies where a few microseconds do not matter: the object is a tree, each getter notes what is
 //! wrong and goes on, and the caller asks at the end. The hot path has a typed parse of its own.
+//!
+//! One type, with a getter for each kind of member: one file, however many kinds there are.
 
 use std::fmt;
 

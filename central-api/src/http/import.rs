@@ -30,7 +30,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 use super::decision::{mark, origin};
 use super::fields::checked;
 use super::import_report::ImportReport;
-use super::importer::{Importer, KEY_SUFFIX_BYTES, Rules};
+use super::importer::{Importer, Rules};
 use super::refusal;
 use super::{AppState, examples};
 use crate::import::{Format, RowError, read};
@@ -183,9 +183,15 @@ fn chunk_key(headers: &HeaderMap, stock: ImportStock) -> KeyHeader {
     let key = header_key(headers)?;
     match &key {
         None if stock == ImportStock::Set => Err(wrong(KEY_MISSING)),
-        Some(key) if key.as_str().len() + KEY_SUFFIX_BYTES > limits::IDEMPOTENCY_KEY_BYTES => Err(
-            wrong("must leave 12 characters for the number of the chunk"),
-        ),
+        Some(key)
+            if key.as_str().len() + limits::IMPORT_KEY_SUFFIX_BYTES
+                > limits::IDEMPOTENCY_KEY_BYTES =>
+        {
+            let room = limits::IMPORT_KEY_SUFFIX_BYTES;
+            Err(wrong(&format!(
+                "must leave {room} characters for the number of the chunk"
+            )))
+        }
         Some(_) | None => Ok(key),
     }
 }

@@ -17,6 +17,7 @@ use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use shared::domain::ids::IdempotencyKey;
 use shared::domain::inventory::{Atomicity, Command, ImportRow, ImportStock};
@@ -24,6 +25,7 @@ use shared::domain::origin::Origin;
 use shared::limits;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::AppState;
 use super::decision::decide;
@@ -31,11 +33,8 @@ use super::import_report::{ImportReport, Progress, refused_whole};
 use crate::import::{FileError, Format, Row, RowError, read};
 use crate::ledger::Decided;
 
-/// How often and how long an import waits for a busy writer before it gets in line all the same.
-const GIVE_WAY_TIMES: usize = 200;
-const GIVE_WAY: std::time::Duration = std::time::Duration::from_millis(10);
-/// Longest suffix that a chunk's key gets.
-pub(super) const KEY_SUFFIX_BYTES: usize = 12;
+/// How often an import looks whether the writer is still busy.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How a file is to be taken.
 #[derive(Clone, Debug)]
@@ -129,11 +128,10 @@ impl Importer {
 
     /// Waits while many commands wait for the writer: tills come first.
     async fn give_way(&self) {
-        for _ in 0..GIVE_WAY_TIMES {
-            if self.state.ledger.queue_depth() < limits::WRITER_QUEUE / 2 {
-                return;
-            }
-            tokio::time::sleep(GIVE_WAY).await;
+        let until = Instant::now() + limits::IMPORT_GIVES_WAY;
+        while self.state.ledger.queue_depth() >= limits::WRITER_QUEUE / 2 && Instant::now() < until
+        {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

@@ -181,7 +181,7 @@ struct Reader {
 
 fn runs(state: AppState, id: OrderId, after: u64) -> impl Stream<Item = Vec<Event>> {
     let reader = Reader {
-        moves: state.ledger.published().moves(),
+        moves: state.ledger.published().order_moves(),
         state,
         id,
         after,

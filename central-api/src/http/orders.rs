@@ -5,6 +5,8 @@
 //!
 //! What must stay true: a key bound to a shop sees and moves that shop's orders only. An answer that
 //! tells of a change says in `Log-Head` how far a copy of the stock must have come to show it.
+//!
+//! Longer than most files, because the description of each call stands over it.
 
 use std::sync::Arc;
 

@@ -17,6 +17,9 @@
 //! that happened since the last. The rest is short on purpose: what protects callers is that they
 //! come between the shards, not the rest.
 //!
+//! Whoever follows orders alone has shards of its own, which are swept only when there is an order
+//! event: every shop listens for its orders, and would otherwise be woken by everybody's sales.
+//!
 //! What must stay true: no reader misses a move. A reader subscribes, then reads the head, then
 //! waits. Whoever moves the head does that before it looks whether there are readers. Both go
 //! through the head's lock, so one of the two sees the other.
@@ -41,6 +44,15 @@ const SHORT_SWEEP: Duration = Duration::from_millis(1);
 /// Longest rest between two sweeps.
 const REST_MAX: Duration = Duration::from_millis(10);
 
+/// What moved.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moved {
+    /// Either feed.
+    any: bool,
+    /// The feed of orders.
+    orders: bool,
+}
+
 /// Callers, and the answers to their commands.
 pub(super) type Replies = Vec<(oneshot::Sender<Reply>, Reply)>;
 
@@ -62,21 +74,26 @@ struct Lane {
 #[derive(Debug)]
 struct Message {
     replies: Replies,
-    moved: bool,
+    moved: Moved,
 }
 
-/// Long polls of one worker.
+/// Long polls and streams of one worker.
 #[derive(Debug)]
 struct Readers {
     shards: Vec<watch::Sender<()>>,
+    /// Of those who follow orders alone.
+    order_shards: Vec<watch::Sender<()>>,
     moved: Notify,
+    /// Whether the orders have moved since the last sweep.
+    orders_moved: AtomicBool,
     /// Another sweep will come, whether the head moves or not.
     pressed: AtomicBool,
 }
 
 impl Readers {
     fn count(&self) -> usize {
-        self.shards.iter().map(watch::Sender::receiver_count).sum()
+        let shards = self.shards.iter().chain(&self.order_shards);
+        shards.map(watch::Sender::receiver_count).sum()
     }
 }
 
@@ -118,10 +135,19 @@ impl Heralds {
 
     /// Tells when the head has moved. Subscribe, then read the head, then wait.
     pub(super) fn moves(&self) -> watch::Receiver<()> {
+        self.shard(|readers| &readers.shards)
+    }
+
+    /// The same for the orders' head alone.
+    pub(super) fn order_moves(&self) -> watch::Receiver<()> {
+        self.shard(|readers| &readers.order_shards)
+    }
+
+    fn shard(&self, among: impl Fn(&Readers) -> &Vec<watch::Sender<()>>) -> watch::Receiver<()> {
         let lane = self.lanes.get(self.lane_here());
         let shard = lane.and_then(|lane| {
             let turn = lane.turn.fetch_add(1, Ordering::Relaxed);
-            lane.readers.shards.get(turn % SHARDS)
+            among(&lane.readers).get(turn % SHARDS)
         });
         shard
             .expect("there is a lane, and it has shards")
@@ -140,20 +166,27 @@ impl Heralds {
         self.lanes.iter().map(|lane| lane.readers.count()).sum()
     }
 
-    /// Moves the head. Returns whether those who wait for events are to be told.
-    pub(super) fn move_to(&self, head: Head) -> bool {
+    /// Moves the head. Returns what those who wait for events are to be told.
+    pub(super) fn move_to(&self, head: Head) -> Moved {
+        let mut moved = Moved::default();
         self.head.send_if_modified(|known| {
-            let moved = (known.offset, known.orders) != (head.offset, head.orders);
+            moved.orders = known.orders != head.orders;
+            moved.any = moved.orders || known.offset != head.offset;
             *known = head;
-            moved
-        })
+            moved.any
+        });
+        moved
     }
 
     /// Tells callers, and, if the head has moved, those who wait for events.
-    pub(super) fn tell(&self, moved: bool, replies: Vec<Replies>) {
+    pub(super) fn tell(&self, moved: Moved, replies: Vec<Replies>) {
         for (lane, replies) in self.lanes.iter().zip(replies) {
-            let moved = moved && lane.readers.count() > 0;
-            if moved || !replies.is_empty() {
+            let moved = if moved.any && lane.readers.count() > 0 {
+                moved
+            } else {
+                Moved::default()
+            };
+            if moved.any || !replies.is_empty() {
                 // The runtime may be gone when the process ends; the decisions stand.
                 drop(lane.messages.send(Message { replies, moved }));
             }
@@ -164,9 +197,12 @@ impl Heralds {
 impl Lane {
     fn start(home: &Handle) -> Self {
         let (messages, received) = mpsc::unbounded_channel();
+        let shards = || (0..SHARDS).map(|_| watch::Sender::new(())).collect();
         let readers = Arc::new(Readers {
-            shards: (0..SHARDS).map(|_| watch::Sender::new(())).collect(),
+            shards: shards(),
+            order_shards: shards(),
             moved: Notify::new(),
+            orders_moved: AtomicBool::new(false),
             pressed: AtomicBool::new(false),
         });
         home.spawn(answer(received, Arc::clone(&readers)));
@@ -185,7 +221,10 @@ async fn answer(mut messages: mpsc::UnboundedReceiver<Message>, readers: Arc<Rea
             // Whoever asked may have gone; the decision stands.
             drop(caller.send(reply));
         }
-        if moved {
+        if moved.orders {
+            readers.orders_moved.store(true, Ordering::SeqCst);
+        }
+        if moved.any {
             readers.moved.notify_one();
         }
     }
@@ -198,7 +237,13 @@ async fn sweep(readers: Arc<Readers>) {
             readers.moved.notified().await;
         }
         let began = Instant::now();
-        for shard in &readers.shards {
+        let orders = readers.orders_moved.swap(false, Ordering::SeqCst);
+        let order_shards = orders.then_some(&readers.order_shards);
+        for shard in readers
+            .shards
+            .iter()
+            .chain(order_shards.into_iter().flatten())
+        {
             if shard.receiver_count() > 0 {
                 shard.send_replace(());
                 tokio::task::yield_now().await;
@@ -262,6 +307,24 @@ mod tests {
                 .unwrap();
         }
         tokio::task::spawn_blocking(|| homes.stop()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_follows_orders_alone_is_woken_for_orders_alone() {
+        let heralds = Heralds::start(head(0), &[]);
+        let (mut all, mut orders) = (heralds.moves(), heralds.order_moves());
+        for offset in 1..100 {
+            heralds.tell(heralds.move_to(head(offset)), heralds.no_replies());
+            all.changed().await.unwrap();
+        }
+        assert!(!orders.has_changed().unwrap());
+        let moved = Head {
+            orders: 1,
+            ..head(99)
+        };
+        heralds.tell(heralds.move_to(moved), heralds.no_replies());
+        orders.changed().await.unwrap();
+        all.changed().await.unwrap();
     }
 
     #[tokio::test]

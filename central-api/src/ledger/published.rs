@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::access::AccessBook;
 use super::books::Books;
 use super::fold::Fold;
-use super::herald::{Heralds, Replies};
+use super::herald::{Heralds, Moved, Replies};
 use super::keys::{KeyRetention, Retention};
 use super::order_index::OrderIndex;
 use super::publication::Publication;
@@ -163,6 +163,12 @@ impl Published {
     #[must_use]
     pub fn moves(&self) -> watch::Receiver<()> {
         self.heralds.moves()
+    }
+
+    /// The same for those who follow orders alone.
+    #[must_use]
+    pub fn order_moves(&self) -> watch::Receiver<()> {
+        self.heralds.order_moves()
     }
 
     /// Whether so many wait that a reader who finds a few events should wait for the next move, which
@@ -350,7 +356,7 @@ impl Published {
                 self.access.put(keys, seq);
             }
         }
-        let mut moved = false;
+        let mut moved = Moved::default();
         publication.show(&self.view, &self.books, |head| {
             moved = self.heralds.move_to(head);
         });

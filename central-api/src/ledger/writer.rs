@@ -6,6 +6,9 @@
 //! be made durable ends the process: there is no state to take back.
 //!
 //! Nothing in here knows threads or channels, so a simulator can drive it step by step.
+//!
+//! Longer than most files, because deciding, writing and folding in are one sequence, whose order is what
+//! keeps it right.
 
 use std::sync::Arc;
 

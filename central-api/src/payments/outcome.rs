@@ -4,10 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::limits;
 use shared::policy::Outcome;
-
-/// Longest text of a provider's that is kept, in bytes.
-const TEXT_BYTES: usize = 200;
 
 /// A short text of a provider's, fit for a log and an answer: printable, of bounded length.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +17,7 @@ impl Text {
     pub fn new(text: &str) -> Self {
         let mut kept = String::new();
         for c in text.chars().filter(|c| !c.is_control()) {
-            if kept.len() + c.len_utf8() > TEXT_BYTES {
+            if kept.len() + c.len_utf8() > limits::PROVIDER_TEXT_BYTES {
                 break;
             }
             kept.push(c);
@@ -244,7 +242,9 @@ mod tests {
         assert_eq!(Text::new("a\r\nb\u{1b}[0m").as_str(), "ab[0m");
         let long = "ä".repeat(500);
         let kept = Text::new(&long);
-        assert!(kept.as_str().len() <= TEXT_BYTES && long.starts_with(kept.as_str()));
+        assert!(
+            kept.as_str().len() <= limits::PROVIDER_TEXT_BYTES && long.starts_with(kept.as_str())
+        );
     }
 
     #[test]

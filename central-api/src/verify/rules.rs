@@ -1,4 +1,6 @@
 //! What must be true of a record, said apart from the code that makes records.
+//!
+//! Longer than most files: what must be true is read from one end to the other, as a list.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -80,7 +80,8 @@ async fn a_page_hears_each_change_and_goes_on_where_it_was() {
     decide(&central.ledger, create(["A".to_owned()], 100)).await;
     let mut page = Page::open(&central, None).await;
     let sync = page.hears().await.unwrap();
-    assert_eq!(sync.name, "sync");
+    // From the first word on a page has a place to come back to.
+    assert_eq!((sync.name.as_str(), sync.id), ("sync", Some(0)));
     assert_eq!(sync.data["headOffset"], 1);
     let log_gen = central.ledger.published().log_gen().to_string();
     assert_eq!(sync.data["gen"], log_gen);

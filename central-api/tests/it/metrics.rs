@@ -1,4 +1,6 @@
 //! What central tells Prometheus: names that dashboards depend on, and figures that are right.
+//!
+//! Longer than most files, because the list of every name, label and help is in it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! The order feed: the protocol of the inventory's, with offsets of its own.
 
 mod lost;
+mod own;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! What can be asked about orders: one, pages of them, a payment, and what they sum up to.
+//!
+//! Longer than most files, because every question is asked of the same few orders.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,6 @@
 //! Reservations over HTTP: made, resolved once, listed, and ended by time.
+//!
+//! Longer than most files: all of them make and resolve holds with the same few helpers.
 
 mod bodies;
 mod lists;

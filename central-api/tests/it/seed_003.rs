@@ -1,15 +1,16 @@
 //! The wire of seed 003: what its clients send, and what they must get.
 //!
 //! The table below is a recorded session with that system, in order, in our own form; how answers are
-//! held against it is [`shared::testing::recorded`]. Offsets are three later than recorded, because
-//! its first three products came from a file and ours are events. Where the answer differs on
-//! purpose, the case says so. Its stores' part of the session is held against ours with the real
-//! programs, in `system-tests`. Of the headers only those are looked at that say how often one may ask
-//! again; ours are also there where that system had none, as for a path that does not exist.
+//! held against it is [`shared::testing::recorded`]: status, content type, every member. Offsets are
+//! three later than recorded, because its first three products came from a file and ours are events.
+//! Where the answer differs on purpose, the case says so. Its stores' part of the session is held
+//! against ours with the real programs, in `system-tests`. The other headers that were recorded say how
+//! often one may ask again; ours are numbers too, and also there where that system had none, as for a
+//! path that does not exist. The table is one piece, however long it is.
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::testing::recorded::differences;
+use shared::testing::recorded::{content_type, differences};
 
 use crate::harness::{ADMIN_KEY, KEY, TestCentral, header};
 
@@ -77,6 +78,7 @@ const fn admin(
 
 const HEADPHONES: &str = r#"{"productId":"PROD-001","name":"Wireless Headphones","available":10,"version":1,"lastUpdated":"<time>","price":99.99}"#;
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn reads() -> Vec<Case> {
     vec![
         get("health", "/health", None, 200, r#"{"status":"healthy"}"#),
@@ -121,7 +123,7 @@ fn reads() -> Vec<Case> {
             "/v1/inventory?limit=500",
             Some(KEY),
             200,
-            r#"{"pagination":{"has_more":false,"limit":200,"offset":0,"total_count":3}}"#,
+            r#"{"pagination":{"has_more":false,"limit":200,"offset":0,"total_count":3},"products":[{"productId":"PROD-001","name":"Wireless Headphones","available":10,"version":1,"lastUpdated":"<time>","price":99.99},{"productId":"PROD-002","name":"Mechanical Keyboard","available":5,"version":1,"lastUpdated":"<time>","price":149.5},{"productId":"PROD-003","name":"USB-C Hub","available":0,"version":1,"lastUpdated":"<time>","price":49.99}]}"#,
         ),
         get(
             "list beyond end",
@@ -139,7 +141,15 @@ fn reads() -> Vec<Case> {
             404,
             r#"{"code":"product_not_found","message":"Product not found: NOPE"}"#,
         ),
-        get("unknown route", "/v1/nope", Some(KEY), 404, "{}"),
+        // Was a sentence of plain text.
+        get(
+            "unknown route",
+            "/v1/nope",
+            Some(KEY),
+            404,
+            r#"{"code":"not_found"}"#,
+        ),
+        // Was empty.
         Case {
             name: "wrong method",
             method: Method::DELETE,
@@ -147,7 +157,7 @@ fn reads() -> Vec<Case> {
             key: Some(KEY),
             body: None,
             status: 405,
-            answer: "{}",
+            answer: r#"{"code":"method_not_allowed"}"#,
         },
     ]
 }
@@ -186,14 +196,14 @@ fn updates() -> Vec<Case> {
             409,
             r#"{"productId":"PROD-001","errorType":"insufficient_inventory","errorMessage":"insufficient inventory: current 8, delta -99"}"#,
         ),
-        // Was 409.
+        // Was 409, as were the faults of a body below.
         update(
             "update unknown product",
             r#"{"storeId":"store-s1","productId":"NOPE","delta":-1,"version":1,"idempotencyKey":"k4"}"#,
             404,
             r#"{"productId":"NOPE","errorType":"product_not_found","errorMessage":"product not found: NOPE"}"#,
         ),
-        // Was 409 for every positive delta; now a reason is asked for.
+        // Was 409 for every positive delta; now a reason is asked for, and that is what it says.
         update(
             "update positive delta",
             r#"{"storeId":"store-s1","productId":"PROD-001","delta":5,"version":2,"idempotencyKey":"k5"}"#,
@@ -231,15 +241,19 @@ fn updates() -> Vec<Case> {
             400,
             r#"{"code":"bad_request","message":"Invalid JSON"}"#,
         ),
-        update(
-            "the change of nothing, as seed 003 counted it",
-            r#"{"storeId":"store-s1","productId":"PROD-001","delta":1,"version":2,"idempotencyKey":"k9","reason":"correction"}"#,
-            200,
-            r#"{"newQuantity":9,"newVersion":3}"#,
-        ),
+        // Not one of its exchanges: another way to the version that it had then.
+        Case {
+            path: "/v1/inventory/counts",
+            ..update(
+                "a version for nothing",
+                r#"{"lines":[{"productId":"PROD-001","counted":8}],"countedBy":"seed 003","idempotencyKey":"k9"}"#,
+                200,
+                r#"{"lines":[{"productId":"PROD-001","expected":8,"counted":8,"delta":0,"newVersion":3}],"offset":4}"#,
+            )
+        },
         update(
             "batch mixed",
-            r#"{"storeId":"store-s1","updates":[{"productId":"PROD-001","delta":-2,"version":3,"idempotencyKey":"b1"},{"productId":"PROD-002","delta":-1,"version":9,"idempotencyKey":"b2"},{"productId":"PROD-003","delta":-1,"version":1,"idempotencyKey":"b3"},{"productId":"NOPE","delta":-1,"version":1,"idempotencyKey":"b4"},{"delta":-1,"version":1,"idempotencyKey":"b5"},{"productId":"PROD-002","delta":-1,"version":1}]}"#,
+            r#"{"storeId":"store-s1","updates":[{"productId":"PROD-001","delta":-1,"version":3,"idempotencyKey":"b1"},{"productId":"PROD-002","delta":-1,"version":9,"idempotencyKey":"b2"},{"productId":"PROD-003","delta":-1,"version":1,"idempotencyKey":"b3"},{"productId":"NOPE","delta":-1,"version":1,"idempotencyKey":"b4"},{"delta":-1,"version":1,"idempotencyKey":"b5"},{"productId":"PROD-002","delta":-1,"version":1}]}"#,
             200,
             r#"{"results":[{"productId":"PROD-001","newQuantity":7,"newVersion":4,"applied":true,"lastUpdated":"<time>"},{"productId":"PROD-002","newQuantity":5,"newVersion":1,"applied":false,"lastUpdated":"<time>","errorType":"version_conflict","errorMessage":"version conflict: expected 1, got 9"},{"productId":"PROD-003","newQuantity":0,"newVersion":0,"applied":false,"lastUpdated":"","errorType":"insufficient_inventory","errorMessage":"insufficient inventory: current 0, delta -1"},{"productId":"NOPE","newQuantity":0,"newVersion":0,"applied":false,"lastUpdated":"","errorType":"product_not_found","errorMessage":"product not found: NOPE"},{"productId":"","newQuantity":0,"newVersion":0,"applied":false,"lastUpdated":"","errorType":"missing_product_id","errorMessage":"Missing product ID"},{"productId":"PROD-002","newQuantity":0,"newVersion":0,"applied":false,"lastUpdated":"","errorType":"invalid_request","errorMessage":"Missing idempotency key"}],"summary":{"total":6,"succeeded":1,"failed":5}}"#,
         ),
@@ -259,14 +273,14 @@ fn feed() -> Vec<Case> {
             "/v1/inventory/events?offset=3",
             Some(KEY),
             200,
-            r#"{"events":[{"offset":3,"timestamp":"<time>","eventType":"product_updated","productId":"PROD-001","data":{"productId":"PROD-001","name":"Wireless Headphones","available":8,"version":2,"lastUpdated":"<time>","price":99.99},"version":2},{"offset":4,"timestamp":"<time>","eventType":"product_updated","productId":"PROD-001","data":{"productId":"PROD-001","name":"Wireless Headphones","available":9,"version":3,"lastUpdated":"<time>","price":99.99},"version":3},{"offset":5,"timestamp":"<time>","eventType":"product_updated","productId":"PROD-001","data":{"productId":"PROD-001","name":"Wireless Headphones","available":7,"version":4,"lastUpdated":"<time>","price":99.99},"version":4}],"nextOffset":6,"hasMore":false,"count":3}"#,
+            r#"{"events":[{"offset":3,"timestamp":"<time>","eventType":"product_updated","productId":"PROD-001","data":{"productId":"PROD-001","name":"Wireless Headphones","available":8,"version":2,"lastUpdated":"<time>","price":99.99},"version":2},{"offset":4,"timestamp":"<time>","eventType":"product_updated","productId":"PROD-001","data":{"productId":"PROD-001","name":"Wireless Headphones","available":8,"version":3,"lastUpdated":"<time>","price":99.99},"version":3},{"offset":5,"timestamp":"<time>","eventType":"product_updated","productId":"PROD-001","data":{"productId":"PROD-001","name":"Wireless Headphones","available":7,"version":4,"lastUpdated":"<time>","price":99.99},"version":4}],"nextOffset":6,"hasMore":false,"count":3}"#,
         ),
         get(
             "events limit 1",
             "/v1/inventory/events?offset=3&limit=1",
             Some(KEY),
             200,
-            r#"{"nextOffset":4,"hasMore":true,"count":1}"#,
+            r#"{"events":[{"offset":3,"timestamp":"<time>","eventType":"product_updated","productId":"PROD-001","data":{"productId":"PROD-001","name":"Wireless Headphones","available":8,"version":2,"lastUpdated":"<time>","price":99.99},"version":2}],"nextOffset":4,"hasMore":true,"count":1}"#,
         ),
         // An empty list was null.
         get(
@@ -382,10 +396,10 @@ fn admin_work() -> Vec<Case> {
         ),
         get(
             "events after admin work",
-            "/v1/inventory/events?offset=6",
+            "/v1/inventory/events?offset=5",
             Some(KEY),
             200,
-            r#"{"events":[{"offset":6,"timestamp":"<time>","eventType":"product_created","productId":"P-9","data":{"productId":"P-9","name":"Mouse","available":3,"version":1,"lastUpdated":"<time>","price":9.5},"version":1},{"offset":7,"timestamp":"<time>","eventType":"product_updated","productId":"P-9","data":{"productId":"P-9","name":"Mouse","available":7,"version":2,"lastUpdated":"<time>","price":9.5},"version":2},{"offset":8,"timestamp":"<time>","eventType":"product_deleted","productId":"P-9","data":{"productId":"P-9","name":"Mouse","available":7,"version":3,"lastUpdated":"<time>","price":9.5},"version":3}],"nextOffset":9,"hasMore":false,"count":3}"#,
+            r#"{"events":[{"offset":5,"timestamp":"<time>","eventType":"product_updated","productId":"PROD-001","data":{"productId":"PROD-001","name":"Wireless Headphones","available":7,"version":4,"lastUpdated":"<time>","price":99.99},"version":4},{"offset":6,"timestamp":"<time>","eventType":"product_created","productId":"P-9","data":{"productId":"P-9","name":"Mouse","available":3,"version":1,"lastUpdated":"<time>","price":9.5},"version":1},{"offset":7,"timestamp":"<time>","eventType":"product_updated","productId":"P-9","data":{"productId":"P-9","name":"Mouse","available":7,"version":2,"lastUpdated":"<time>","price":9.5},"version":2},{"offset":8,"timestamp":"<time>","eventType":"product_deleted","productId":"P-9","data":{"productId":"P-9","name":"Mouse","available":7,"version":3,"lastUpdated":"<time>","price":9.5},"version":3}],"nextOffset":9,"hasMore":false,"count":4}"#,
         ),
     ]
 }
@@ -447,8 +461,9 @@ async fn every_recorded_exchange_is_answered_as_recorded() {
             status,
             answer,
         } = case;
-        let (found_status, found) = exchange(&central, &method, path, key, body).await;
+        let (found_status, found_type, found) = exchange(&central, &method, path, key, body).await;
         assert_eq!(found_status, status, "{name}: {found}");
+        assert_eq!(found_type, content_type(status), "{name}");
         let expected: Value = serde_json::from_str(answer).unwrap();
         let differences = differences(&expected, &found, name);
         assert!(differences.is_empty(), "{differences:#?}\n{found}");
@@ -461,7 +476,7 @@ async fn exchange(
     path: &str,
     key: Option<&str>,
     body: Option<&str>,
-) -> (u16, Value) {
+) -> (u16, String, Value) {
     let mut request = central
         .client
         .request(method.clone(), format!("{}{path}", central.url));
@@ -479,5 +494,7 @@ async fn exchange(
         let number = said.map(|said| said.parse::<u64>().unwrap());
         assert_eq!(number.is_some(), path != "/health", "{path}: {name}");
     }
-    (answer.status().as_u16(), answer.json().await.unwrap())
+    let status = answer.status().as_u16();
+    let kind = header(&answer, "content-type").unwrap().to_owned();
+    (status, kind, answer.json().await.unwrap())
 }

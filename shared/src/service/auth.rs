@@ -16,6 +16,8 @@
 //!
 //! Left out: which created keys there are, and sessions. Their owner answers [`Authenticate`] itself
 //! and falls back to the [`ApiKeys`] of the settings.
+//!
+//! Longer than most files, because whoever may see a digest should be seen at once.
 
 #[cfg(test)]
 mod tests;

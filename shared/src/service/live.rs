@@ -8,10 +8,10 @@
 //! from there.
 //!
 //! There is one id and two feeds, so the id is always the offset of the last product event that was
-//! sent: an `order` repeats it. Whoever comes back with it is told every order event since that
-//! product event, so some come twice; each has the whole order with its version, and the same version
-//! is the same order. None is missing, because a source tells orders before the products that became
-//! durable with them.
+//! sent, or of the newest when the page came: the first `sync` and each `order` repeat it. Whoever
+//! comes back with it is told every order event since that product event, so some come twice; each has
+//! the whole order with its version, and the same version is the same order. None is missing, because a
+//! source tells orders before the products that became durable with them.
 //!
 //! Nothing is buffered for a slow reader: it reads from the log at its own pace, and where it cannot
 //! or should not be led through it, the source says `resync`. What that means, and what a `sync`
@@ -114,7 +114,8 @@ impl<S: Source> Page<S> {
         if !std::mem::replace(&mut self.begun, true)
             && let Some(sync) = self.source.sync()
         {
-            return Some(vec![named("sync", sync)]);
+            // With its place, for a page whose line breaks before anything happens.
+            return Some(vec![self.placed(named("sync", sync))]);
         }
         loop {
             match self.source.news(self.next, RUN).await {
@@ -147,21 +148,18 @@ impl<S: Source> Page<S> {
     }
 
     fn orders(&self, texts: Vec<String>) -> Vec<Event> {
-        let event = |text| {
-            let event = named("order", text);
-            match self.next.checked_sub(1) {
-                Some(last) => event.id(last.to_string()),
-                None => event,
-            }
-        };
+        let event = |text| self.placed(named("order", text));
         texts.into_iter().map(event).collect()
     }
 
     fn resync(&mut self, next: u64) -> Event {
         self.next = next;
-        let event = named("resync", format!("{{\"offset\":{next}}}"));
-        // The id is that of the newest event, from where a reconnect goes on.
-        match next.checked_sub(1) {
+        self.placed(named("resync", format!("{{\"offset\":{next}}}")))
+    }
+
+    /// The event with the id of the last product event, from where a reconnect goes on.
+    fn placed(&self, event: Event) -> Event {
+        match self.next.checked_sub(1) {
             Some(last) => event.id(last.to_string()),
             None => event,
         }

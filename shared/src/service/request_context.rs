@@ -16,6 +16,8 @@
 //! log field or a label, only the route's template is.
 //!
 //! Apply it last, `Router::layer(RequestContextLayer::default())`, so that fallbacks are inside.
+//!
+//! Longer than most files for the same reason: what one layer does stands in one place.
 
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,23 @@
 //!
 //! An answer must hold every member of the recorded one, with the same value; more members may be
 //! there, because what we add to another system's wire is only ever more. A list has the recorded
-//! length. `"<time>"` stands for any time with milliseconds, `"<text>"` for any text, `"<number>"` for
+//! length. Its content type is the recorded one, `application/json`, but for refusals, which are problems
+//! now. `"<time>"` stands for any time with milliseconds, `"<text>"` for any text, `"<number>"` for
 //! any whole number.
 
 use serde_json::Value;
 
 use crate::clock::Timestamp;
+
+/// The content type of an answer with `status`.
+#[must_use]
+pub const fn content_type(status: u16) -> &'static str {
+    if status < 400 {
+        "application/json"
+    } else {
+        "application/problem+json"
+    }
+}
 
 /// What `found`, which is called `at`, lacks of `expected` or has with another value.
 #[must_use]

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use papaya::LocalGuard;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::index::Index;
+use super::index::{Index, Source};
 use super::page::Page;
 use super::query::ListRequest;
 use super::slots::{Published, Slot, Slots};
@@ -55,8 +55,10 @@ pub struct Catalogue {
     numbers: papaya::HashMap<ProductId, u32, RandomState>,
     live: AtomicUsize,
     head: ArcSwap<Head>,
-    /// Held while publishing; only a second publisher would ever wait for it.
+    /// Held while publishing, and by the index where lists are of whole publications.
     publisher: Mutex<()>,
+    /// Whether they are.
+    is_whole: bool,
     /// Held by readers of lists, never by the publisher.
     index: RwLock<Index>,
 }
@@ -83,6 +85,7 @@ impl Catalogue {
             live: AtomicUsize::new(0),
             head: ArcSwap::from_pointee(Head::default()),
             publisher: Mutex::new(()),
+            is_whole: false,
             index: RwLock::new(Index::default()),
         }
     }
@@ -101,6 +104,17 @@ impl Catalogue {
         }
         catalogue.head.store(Arc::new(head));
         catalogue
+    }
+
+    /// The same, whose lists and categories show a publication whole or not at all. Its publisher waits
+    /// while a reader of lists notes what has changed (some tens of nanoseconds a product), so this is for
+    /// one whom nobody waits for.
+    #[must_use]
+    pub fn in_whole(self) -> Self {
+        Self {
+            is_whole: true,
+            ..self
+        }
     }
 
     /// Makes `changes` visible, then `head`. The caller is the only publisher, and what it
@@ -250,7 +264,7 @@ impl Catalogue {
     pub fn maintain(&self) {
         loop {
             let mut index = self.index.write();
-            if !index.sync_some(&self.slots, CHANGES_A_TURN, TEXTS_A_TURN) {
+            if !index.sync_some(self.source(), CHANGES_A_TURN, TEXTS_A_TURN) {
                 return;
             }
             // Readers that came meanwhile go first.
@@ -273,8 +287,15 @@ impl Catalogue {
         }
         drop(index);
         let mut index = self.index.write();
-        index.sync(&self.slots);
+        index.sync(self.source());
         RwLockWriteGuard::downgrade(index)
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source {
+            slots: &self.slots,
+            between: self.is_whole.then_some(&self.publisher),
+        }
     }
 
     fn slot(&self, id: &str) -> Option<&Slot> {

@@ -10,7 +10,7 @@
 //!                index (orders, filters, text)            ──▶ lists, categories, shortfalls
 //! ```
 //!
-//! - **Nobody waits for the publisher's sake, and it waits for nobody.** A point read takes no
+//! - **Nobody waits for the publisher's sake, and it waits for nobody** (but see below). A point read takes no
 //!   lock. Publishing replaces a pointer and sets a bit; the index is brought up to date by whoever
 //!   reads a list next, or by [`Catalogue::maintain`] in the background, so a product that changes
 //!   a thousand times between two lists costs the index one change.
@@ -18,9 +18,11 @@
 //!   reads because the pointer is there, lists because they apply every dirty slot first.
 //! - **A page costs what a page holds.** Orders are kept, not sorted for; filters are bitmaps.
 //!
-//! A page is one state of the index, but the index may have taken in half of a decision that was
-//! being published meanwhile: a list is a list, not a transaction. Its `head` is read before the
-//! index is, so following the feed from there misses nothing.
+//! A page is one state of the index. At central the index may have taken in half of what was being
+//! published meanwhile: a list is a list, not a transaction. A store's publisher is nobody's writer and
+//! may wait for a moment, so there the index takes in what has changed between two publications, and a
+//! page shows each decision whole or not at all ([`Catalogue::in_whole`]). A page's `head` is read before
+//! the index is, so following the feed from there misses nothing.
 
 mod catalogue;
 mod cursor;

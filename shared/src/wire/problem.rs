@@ -3,6 +3,8 @@
 //!
 //! No wildcard arm anywhere: a new code does not compile until it has answered every question.
 //! Clients read the code, never the text.
+//!
+//! Longer than most files, because it is one table.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

@@ -1,4 +1,6 @@
 //! Single rules of reservations.
+//!
+//! Longer than most files: all of them make and resolve holds with the same few helpers.
 
 use shared::domain::ids::{Owner, ReservationId, StoreId};
 use shared::domain::inventory::{self, Atomicity, Deletion, MovementKind, ReservationState};

@@ -224,7 +224,7 @@ impl Guarded {
             CallFault::Open { retry_after }
         })?;
         let (found, outcome) = match self.inner.stream(call, last, within).await {
-            Ok(Streamed::Going(bytes)) => (Ok(Streamed::Going(bytes)), Outcome::Success),
+            Ok(going @ Streamed::Going { .. }) => (Ok(going), Outcome::Success),
             Ok(Streamed::Answered(reply)) => {
                 let (attempt, outcome) = classify(call, reply);
                 let answered = match attempt {

@@ -234,7 +234,10 @@ impl HttpCentral {
         let kind = response.headers().get(CONTENT_TYPE);
         let streams = kind.is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM.as_bytes()));
         if response.status() == StatusCode::OK && streams {
-            return Ok(Streamed::Going(stalling(response)));
+            let log_gen = response.headers().get(headers::LOG_GEN);
+            let log_gen = log_gen.and_then(|value| value.to_str().ok()?.parse().ok());
+            let bytes = stalling(response);
+            return Ok(Streamed::Going { log_gen, bytes });
         }
         reply(response).await.map(Streamed::Answered)
     }

@@ -23,7 +23,7 @@ pub use answer::problem_code;
 
 use crate::replica::answer::{Page, Poll};
 use crate::replica::live::Incoming;
-use crate::replica::position::Position;
+use crate::replica::position::{Gen, Position};
 
 /// What the feed answered.
 #[derive(Debug)]
@@ -133,7 +133,12 @@ pub struct Reply {
 /// What came of asking for a stream.
 pub enum Streamed {
     /// It goes on for as long as the other side has something to say.
-    Going(BoxStream<'static, Result<Bytes, SyncFault>>),
+    Going {
+        /// The life of the log that its ids count in, where the other side says so.
+        log_gen: Option<Gen>,
+        /// Its bytes, as they come.
+        bytes: BoxStream<'static, Result<Bytes, SyncFault>>,
+    },
     /// An answer like any other, such as a refusal.
     Answered(Reply),
 }
@@ -141,7 +146,7 @@ pub enum Streamed {
 impl std::fmt::Debug for Streamed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Going(_) => f.write_str("Going"),
+            Self::Going { log_gen, .. } => f.debug_tuple("Going").field(log_gen).finish(),
             Self::Answered(reply) => f.debug_tuple("Answered").field(reply).finish(),
         }
     }

@@ -149,7 +149,7 @@ pub async fn events(
     let last = headers.get(LAST_EVENT_ID).cloned();
     let within = state.config.central.timeout;
     let reply = match state.central.stream(&call, last, within).await {
-        Ok(Streamed::Going(events)) => return Ok(streamed(&state, events, room)),
+        Ok(Streamed::Going { bytes, .. }) => return Ok(streamed(&state, bytes, room)),
         // A plain answer to this is a refusal, or nobody's that speaks as central does.
         Ok(Streamed::Answered(reply)) if reply.status.is_success() => {
             Err(CallFault::Unknown { timed_out: false })
@@ -206,7 +206,7 @@ fn may_read(state: &AppState, caller: &Caller) -> Result<(), Problem> {
 ///
 /// # Errors
 /// 403 if it names another.
-fn own_orders(query: &str, store: &StoreId) -> Result<String, Problem> {
+pub(crate) fn own_orders(query: &str, store: &StoreId) -> Result<String, Problem> {
     // Only the query of it is used.
     let mut url: reqwest::Url = "http://central/".parse().map_err(|_| no_query())?;
     url.set_query(Some(query));

@@ -17,6 +17,7 @@ use crate::central::facts::FactsNote;
 use crate::central::guarded::Guarded;
 use crate::config::Config;
 use crate::http::seed_error::unauthorized;
+use crate::order_news::OrderNews;
 use crate::replica::follower::FollowerHandle;
 use crate::replica::freshness::{CacheStatus, Freshness};
 use crate::replica::keeper::Keeper;
@@ -52,6 +53,8 @@ pub struct SharedState {
     pub facts: FactsNote,
     /// Central, behind breaker and retry.
     pub central: Arc<Guarded>,
+    /// What becomes of this shop's orders.
+    pub order_news: OrderNews,
     /// Room for those who watch an order.
     pub order_streams: Arc<Semaphore>,
     /// The follower.

@@ -21,6 +21,8 @@ mod types;
 
 use std::time::Duration;
 
+use shared::limits;
+
 use self::bucket::{Bucket, INSTANT};
 pub use self::types::{Answer, CoreSettings, Phase, Plan, Reason, Verdict};
 use super::answer::{Page, Poll, check};
@@ -38,14 +40,9 @@ const AHEAD_MAX: u32 = 3;
 const STALE_AFTER: u32 = 2;
 /// Long polls in a row that fail, though plain ones work, before they are spaced out.
 const BROKEN_WAITS: u32 = 2;
-/// Generations that are remembered as left behind.
-const LEFT_BEHIND_MAX: usize = 64;
 /// Times that a snapshot of a left generation is turned down. A cache gives way to being asked
 /// past it; a log that insists is the log (a URL that was wrong for a while, put right).
 const OLD_SNAPSHOTS_MAX: u32 = 3;
-
-/// An answer that is older than this, as a relay that has lost central gives, proves nothing.
-const LIVE_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// The follower's mind.
 #[derive(Clone, Debug)]
@@ -313,7 +310,7 @@ impl Core {
         self.head = Some(page.head.unwrap_or(page.next_offset).max(page.next_offset));
         self.cursor = self.cursor.max(page.cursor.unwrap_or(0));
         self.at_head = page.is_at_head();
-        self.phase = match (self.at_head, page.age > LIVE_AGE_MAX) {
+        self.phase = match (self.at_head, page.age > limits::LIVE_AGE) {
             (true, false) => Phase::Live,
             (true, true) => Phase::Stale,
             (false, _) => Phase::CatchingUp,
@@ -346,7 +343,7 @@ impl Core {
 
     fn leave(&mut self, old: Gen, new: Gen) {
         self.left_behind.retain(|left| *left != new && *left != old);
-        if self.left_behind.len() >= LEFT_BEHIND_MAX {
+        if self.left_behind.len() >= limits::GENERATIONS_LEFT {
             self.left_behind.remove(0);
         }
         self.left_behind.push(old);

@@ -4,7 +4,8 @@
 //! [`Live::apply`], another log by [`Live::swap`], which replaces the whole catalogue at once: a
 //! reader that holds the old one goes on with it undisturbed.
 //!
-//! What must stay true: when [`Live::watch`] says that the copy stands at an offset, every read that
+//! What must stay true: the events of one answer, which holds whole decisions, are seen by a list all or
+//! none; when [`Live::watch`] says that the copy stands at an offset, every read that
 //! begins afterwards sees everything below it; and events are given only to who asks for the copy
 //! that they are of. Files, tail and tip are replaced one after the other, so the number of the copy
 //! that is coming is raised before the first of them and looked at after each read.
@@ -207,7 +208,7 @@ impl Live {
             copy,
         };
         self.shown.store(Arc::new(Shown {
-            catalogue,
+            catalogue: catalogue.in_whole(),
             generation: AtomicU64::new(position.r#gen.0),
         }));
         *self.generations.write() = generations;
@@ -282,10 +283,12 @@ pub fn changes(events: &[Incoming]) -> impl Iterator<Item = Change<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::path::Path;
+    use std::sync::atomic::AtomicBool;
 
     use shared::disk::FsDisk;
-    use shared::view::Head;
+    use shared::view::{Head, ListRequest};
 
     use super::*;
     use crate::replica::files::{Folder, Install, row_of};
@@ -353,5 +356,58 @@ mod tests {
         assert_eq!(read(tip.copy, at), second);
         assert_eq!(read(tip.copy - 1, at), Stretch::Replaced);
         assert_ne!(first, second);
+    }
+    /// Goal: whatever moment a list is read at, it is what the log had made at the end of an answer.
+    /// Method: one thread applies answers, another lists; the digest of each list must be that of such
+    /// a state.
+    #[test]
+    fn a_list_is_a_prefix_of_the_log_while_answers_go_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(FsDisk);
+        let (folder, _) = Folder::open(Arc::clone(&disk), Path::new(dir.path())).unwrap();
+        let live = Live::new(disk, folder.index());
+        let start = Position {
+            r#gen: Gen(1),
+            offset: 0,
+        };
+        let empty = Catalogue::load(std::iter::empty(), Head::default());
+        live.swap(empty, start, &[], vec![start]);
+        let log = TestLog::default().fork(0, 4_000, 7);
+        let ends: Vec<usize> = (0..=80).map(|answer| log.boundary(answer * 50)).collect();
+        let states = ends.iter().map(|end| log.state(*end).digest());
+        let states: HashSet<u64> = states.collect();
+        let limit = [("limit", "200")];
+        let request = ListRequest::from_pairs(limit).unwrap();
+        let digest = || {
+            let page = live.shown().unwrap().catalogue.list(&request);
+            let rows = page.products.iter().map(|row| row.product.digest());
+            rows.fold(0, u64::wrapping_add)
+        };
+        let is_over = AtomicBool::new(false);
+        let reads = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                while !is_over.load(Ordering::Acquire) {
+                    assert!(states.contains(&digest()), "a part of an answer is seen");
+                    reads.fetch_add(1, Ordering::AcqRel);
+                }
+            });
+            for (at, answer) in ends.windows(2).enumerate() {
+                // Not before the other thread has begun.
+                while at == 1 && reads.load(Ordering::Acquire) == 0 && !reader.is_finished() {
+                    std::thread::yield_now();
+                }
+                let incoming = |bytes: &Bytes| {
+                    let text = std::str::from_utf8(bytes).unwrap();
+                    let event = FeedEvent::parse(text).unwrap();
+                    let bytes = bytes.clone();
+                    Incoming { event, bytes }
+                };
+                let events = log.events[answer[0]..answer[1]].iter().map(incoming);
+                live.apply(Gen(1), &events.collect::<Vec<_>>());
+            }
+            is_over.store(true, Ordering::Release);
+        });
+        assert_eq!(digest(), log.state(*ends.last().unwrap()).digest());
     }
 }

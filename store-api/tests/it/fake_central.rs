@@ -2,6 +2,7 @@
 //! memory, and a list of ways to misbehave.
 
 mod feed;
+mod order_feed;
 mod writes;
 
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::feed::{events, one_snapshot, snapshot};
+use self::order_feed::{OrderFeed, info, order_events};
 use self::writes::{echo, heartbeat, place, updates};
 
 /// How an answer is spoilt.
@@ -81,6 +83,7 @@ struct World {
     answers: HashMap<String, (StatusCode, Value)>,
     applied_keys: Vec<String>,
     heartbeats: HashMap<String, Value>,
+    orders: Option<OrderFeed>,
     polls: u64,
     packed_answers: u64,
     snapshots: u64,
@@ -111,6 +114,7 @@ impl FakeCentral {
                 answers: HashMap::new(),
                 applied_keys: Vec::new(),
                 heartbeats: HashMap::new(),
+                orders: None,
                 polls: 0,
                 packed_answers: 0,
                 snapshots: 0,
@@ -148,6 +152,7 @@ impl FakeCentral {
             .route("/v1/inventory/updates", post(updates))
             .route("/v1/info", get(info))
             .route("/v1/orders", post(place).get(echo))
+            .route("/v1/orders/events", get(order_events))
             .route("/v1/orders/{*rest}", any(echo))
             .route("/v1/stores/{id}/heartbeat", put(heartbeat))
             .with_state(self.clone());
@@ -178,6 +183,9 @@ impl FakeCentral {
         let next = world.generations.last().unwrap().0 + 0x10;
         let start = world.events.len() as u64;
         world.generations.push((next, start));
+        if let Some(orders) = &mut world.orders {
+            orders.begin(next);
+        }
         next
     }
 
@@ -279,14 +287,6 @@ impl FakeCentral {
     pub(crate) fn page(&self, offset: u64) -> Bytes {
         self.world.lock().page(offset, 1000)
     }
-}
-
-/// What it says of itself; another currency than stores take by themselves.
-async fn info() -> Json<Value> {
-    Json(json!({
-        "service": "central-api", "currency": "EUR",
-        "retention": {"idempotencyHours": 24, "idempotencyKeys": 1_000, "eventHours": 48},
-    }))
 }
 
 /// A product of this name has a long description.

@@ -1,7 +1,7 @@
 //! Stores that follow stores.
 
 use reqwest::Response;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store_api::Settings;
 
 use crate::fake_central::FakeCentral;
@@ -171,6 +171,27 @@ async fn a_write_through_a_relay_is_repeated_by_one_of_them_only() {
     central.misbehave(|spoilt| spoilt.refuse_updates = Some((PLENTY, 502, "<html>")));
     assert_eq!(relay.update("PROD-001", -1, "k2").await.status(), 504);
     assert_eq!(attempts(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_behind_a_relay_takes_no_orders_and_says_that_nothing_happened() {
+    let central = FakeCentral::start(1).await;
+    let relay = TestStore::start(&central.url()).await;
+    relay.live_at(1).await;
+    let store = TestStore::with(follower_of(&relay, "store-s2")).await;
+    store.live_at(1).await;
+    let order = json!({"customerId": "ann", "items": [{"productId": "PROD-001", "quantity": 1}]});
+    let order = |store: &TestStore| {
+        let request = store.client.post(format!("{}/v1/store/orders", store.url));
+        let request = request.header("x-api-key", KEY);
+        request.header("idempotency-key", "o1").json(&order).send()
+    };
+    let answer = order(&store).await.unwrap();
+    assert_eq!(answer.status(), 404);
+    let problem: Value = answer.json().await.unwrap();
+    assert_eq!(problem["code"], "not_found", "{problem}");
+    // The control: the relay itself follows central.
+    assert_eq!(order(&relay).await.unwrap().status(), 201);
 }
 
 #[tokio::test(flavor = "multi_thread")]

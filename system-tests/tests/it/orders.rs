@@ -5,6 +5,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use system_tests::process::{KEY, Service, until};
 use system_tests::proxy::Fault;
+use tokio::time::timeout;
 
 use crate::scene::{PATIENCE, Scene, UNITS};
 
@@ -149,4 +150,77 @@ async fn a_history_is_streamed_through_a_store_as_central_streams_it() {
         (&here["total"], &here["byStatus"]["completed"]),
         (&json!(1), &json!(1))
     );
+}
+
+/// The shop's page, as it is told what happens.
+struct Page {
+    answer: Response,
+    text: String,
+}
+
+impl Page {
+    async fn open(scene: &Scene) -> Self {
+        let request = scene.client.get(scene.store.url("/v1/store/events"));
+        let request = request.header("X-API-Key", KEY).timeout(4 * PATIENCE);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let text = String::new();
+        Self { answer, text }
+    }
+
+    /// Name and data of the next event.
+    async fn next(&mut self) -> (String, Value) {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name| event.lines().find_map(|line| line.strip_prefix(name));
+                let name = field("event: ").unwrap().to_owned();
+                let data = serde_json::from_str(field("data: ").unwrap()).unwrap();
+                self.text = rest.to_owned();
+                return (name, data);
+            }
+            let part = timeout(PATIENCE, self.answer.chunk()).await;
+            let part = part.unwrap().unwrap().expect("the stream goes on");
+            self.text.push_str(std::str::from_utf8(&part).unwrap());
+        }
+    }
+}
+
+/// Places an order as soon as orders are taken; its id.
+async fn placed(scene: &Scene, key: &str) -> Value {
+    until("orders are taken", PATIENCE, || async {
+        order(scene, key, "card").await.status() == StatusCode::CREATED
+    })
+    .await
+    .unwrap();
+    let again: Value = order(scene, key, "card").await.json().await.unwrap();
+    again["orderId"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shops_page_hears_of_its_orders_over_restarts_of_central() {
+    let mut scene = Scene::start().await;
+    let mut page = Page::open(&scene).await;
+    let mut id = placed(&scene, "0").await;
+    loop {
+        let (name, data) = page.next().await;
+        match name.as_str() {
+            "order" if data["orderId"] == id => break,
+            // The store has just begun to listen; what was before is to be loaded.
+            "resync" => id = placed(&scene, "1").await,
+            _ => {}
+        }
+    }
+    for key in ["2", "3"] {
+        scene.central.kill().unwrap();
+        scene.central.restart().await.unwrap();
+        let id = placed(&scene, key).await;
+        loop {
+            let (name, data) = page.next().await;
+            assert_ne!(name, "resync", "nothing was missed");
+            if name == "order" && data["orderId"] == id {
+                assert_eq!(data["data"]["storeId"], "store-s1");
+                break;
+            }
+        }
+    }
 }

@@ -43,7 +43,7 @@ const PAGE: usize = 200;
 const LOW: i64 = 10;
 /// Units of a delivery.
 const DELIVERY: i64 = 60;
-/// One sale in so many is followed by a count of that shelf.
+/// One such customer in so many is followed by a count of that shelf.
 const COUNT_EVERY: u64 = 200;
 /// How often a shop says how it is doing.
 const REPORT: Duration = Duration::from_secs(60);
@@ -80,6 +80,7 @@ async fn main() -> io::Result<()> {
             name: format!("shop {port}"),
             run: rand::rng().random(),
             movements: 0,
+            served: 0,
             sold: 0,
             refused: 0,
             counter: Counter::default(),
@@ -139,6 +140,8 @@ struct Shop {
     /// Begins every key of this run.
     run: u64,
     movements: u64,
+    /// Customers who took the goods with them.
+    served: u64,
     sold: i64,
     refused: u64,
     /// Where orders are taken.
@@ -192,8 +195,9 @@ impl Shop {
             let now = self.movement(product, DELIVERY, "received").await?;
             println!("{}: {product} was low at {left}, now {now}", self.name);
         }
-        if self.movements.is_multiple_of(COUNT_EVERY) {
-            self.count(product, left.max(0)).await?;
+        self.served += 1;
+        if self.served.is_multiple_of(COUNT_EVERY) {
+            self.count(product).await?;
         }
         Ok(())
     }
@@ -217,19 +221,35 @@ impl Shop {
         Ok(left.unwrap_or(LOW))
     }
 
-    /// Counts one shelf at central; sometimes a unit is missing or turns up.
-    async fn count(&mut self, product: &str, expected: i64) -> io::Result<()> {
-        let counted = (expected + self.customers.random.random_range(-1..=1)).max(0);
-        let body = json!({
-            "lines": [{"productId": product, "counted": counted}], "countedBy": "stock team",
-        });
+    /// Counts one shelf at central; sometimes a unit is missing or turns up. What the other shops sell
+    /// meanwhile is sold all the same, since the count says at which offset it was taken.
+    async fn count(&mut self, product: &str) -> io::Result<()> {
+        let path = format!("/v1/inventory/{product}/availability?quantity=1");
+        let (status, now) = self.look(&path).await?;
+        let offset = now.get("asOfOffset").and_then(Value::as_u64);
+        let Some(offset) = offset else {
+            println!("{}: {product} cannot be counted: {status}", self.name);
+            return Ok(());
+        };
+        let path = format!("/v1/inventory/{product}/history?at={offset}");
+        let (status, then) = self.look(&path).await?;
+        let found = self.customers.random.random_range(-1..=1);
+        let Some(sheet) = sheet(&then, offset, found) else {
+            println!("{}: {product} cannot be counted: {status}", self.name);
+            return Ok(());
+        };
         let key = self.next_key();
         let (status, _) = self
             .office
-            .post("/v1/inventory/counts", &key, &body)
+            .post("/v1/inventory/counts", &key, &sheet)
             .await?;
-        println!("{}: counted {counted} of {product}: {status}", self.name);
+        println!("{}: counted {product}, {found:+}: {status}", self.name);
         Ok(())
+    }
+
+    /// Asks central.
+    async fn look(&mut self, path: &str) -> io::Result<(u16, Value)> {
+        self.office.ask(&Template::get(path, ADMIN_KEY)).await
     }
 
     fn next_key(&mut self) -> String {
@@ -259,5 +279,36 @@ impl Shop {
             }
         }
         Ok(ids)
+    }
+}
+
+/// What is sent of a count: the units that stood in the house at `offset`, put aside or not, and `found`
+/// more. `None` if central did not say what stood there.
+fn sheet(then: &Value, offset: u64, found: i64) -> Option<Value> {
+    let product = then.get("product")?;
+    let on_hand = product.get("onHand")?.as_i64()?;
+    let line = json!({
+        "productId": product.get("productId")?,
+        "counted": (on_hand + found).max(0),
+        "basisOffset": offset,
+    });
+    Some(json!({"lines": [line], "countedBy": "stock team"}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_of_what_stood_there_and_says_when() {
+        let then = json!({"offset": 7, "product": {
+            "productId": "A", "onHand": 12, "reserved": 5, "available": 7, "version": 3,
+        }});
+        let sent = sheet(&then, 9, -1).unwrap();
+        assert_eq!(
+            sent["lines"],
+            json!([{"productId": "A", "counted": 11, "basisOffset": 9}])
+        );
+        assert_eq!(sheet(&json!({"code": "offset_gone"}), 9, 0), None);
     }
 }

@@ -8,14 +8,11 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use shared::disk::Disk;
-use shared::limits::DISK_RESERVE;
+use shared::limits::{self, DISK_RESERVE};
 
 use super::EmbeddedOptions;
 use super::segments::Segments;
 use crate::journal::JournalError;
-
-/// Snapshots that are kept: the newest, and the one before it for readers that are loading it.
-const SNAPSHOTS_KEPT: usize = 2;
 
 /// Bytes of a snapshot that are given to the disk at once. Whoever waits for a sync of the journal
 /// waits behind them.
@@ -41,7 +38,10 @@ impl Segments {
             .sync_dir(&folder)
             .map_err(JournalError::sync("snapshots"))?;
         let kept = snapshots(&*self.disk, &self.options)?;
-        let old = kept.into_iter().skip(SNAPSHOTS_KEPT).map(snapshot_name);
+        let old = kept
+            .into_iter()
+            .skip(limits::SNAPSHOTS_KEPT)
+            .map(snapshot_name);
         remove_durably(&*self.disk, &folder, old)
     }
 }

@@ -1,6 +1,8 @@
 //! Reservations and orders that are well written and cannot be.
 //!
 //! Tables: one entry for each kind of damage, over one folder.
+//!
+//! Longer than most files, because it is tables.
 
 mod reservations;
 mod snapshots;

@@ -4,6 +4,8 @@
 //! the outside did is recorded by [`Command::RecordPayment`] and [`Command::RecordRefund`]; both are
 //! refused as [`Rejection::NotAwaited`] when the order no longer waits for them, so a step that was
 //! done twice is recorded once.
+//!
+//! Longer than most files: one function for each command, and none is of use without the others.
 
 use std::sync::Arc;
 

@@ -24,6 +24,8 @@
 //!
 //! A value without lock or clock. At a few nanoseconds a call, a plain mutex around it is cheaper
 //! than anything cleverer.
+//!
+//! Longer than most files: one state machine, whose transitions are read together.
 
 #[cfg(test)]
 mod tests;

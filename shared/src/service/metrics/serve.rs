@@ -7,7 +7,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -28,8 +27,6 @@ use crate::wire::problem::{Problem, ProblemCode};
 
 /// The text format, and the one version of it that there is.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-/// Time for a scrape that is under way when the service ends.
-const DRAIN: Duration = Duration::from_secs(1);
 
 /// Where a service listens.
 #[derive(Debug)]
@@ -117,7 +114,7 @@ async fn serve(listener: TcpListener, metrics: Arc<Metrics>, shutdown: Cancellat
         .layer(<RequestContextLayer>::default());
     let options = ServerOptions {
         connections: limits::SCRAPERS,
-        drain: DRAIN,
+        drain: limits::SCRAPE_DRAIN,
         ..ServerOptions::default()
     };
     server::serve(listener, app, shutdown, options, &[]).await;

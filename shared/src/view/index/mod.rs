@@ -4,6 +4,10 @@
 //! ahead of it. So a page is in itself exact (no row that its filter would not let through, none
 //! out of order), and the index knows what to take out when a product changes. Readers hold it
 //! together; whoever finds changes holds it alone while taking them in.
+//!
+//! Where publications are to be seen whole, what has changed is noted between two of them. All marks of
+//! a publication are then set before any is taken, so as long as one is left a reader of a list takes
+//! the rest in first.
 
 mod filters;
 mod grams;
@@ -17,10 +21,23 @@ use std::sync::Arc;
 
 use filters::Filters;
 use orders::Orders;
+use parking_lot::Mutex;
 use search::Search;
 
 use super::slots::{Published, Slots};
 use crate::domain::inventory::Product;
+
+/// Where changes come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    /// The products as they are published, and which have changed.
+    pub(super) slots: &'a Slots,
+    /// Held while publishing, where publications are to be seen whole.
+    pub(super) between: Option<&'a Mutex<()>>,
+}
+
+/// A product that has changed: its number, and what it is now, unless it is gone.
+type News = (u32, Option<Arc<Published>>);
 
 /// Live products by number.
 type Products = Vec<Option<Arc<Published>>>;
@@ -46,28 +63,30 @@ pub(super) struct Index {
     orders: Orders,
     filters: Filters,
     search: Search,
-    /// Numbers of changed slots; kept for its memory.
+    /// Numbers of changed slots; kept for its memory, as is the next.
     changed: Vec<u32>,
+    news: Vec<News>,
 }
 
 impl Index {
     /// Takes in everything that was published.
-    pub(super) fn sync(&mut self, slots: &Slots) {
-        self.take_in(slots, usize::MAX);
+    pub(super) fn sync(&mut self, source: Source<'_>) {
+        self.take_in(source, usize::MAX);
         self.search.build(TEXTS_IN_PASSING, &self.products);
     }
 
     /// Takes in about `changes` changes, or very many at once, and puts the text of `texts`
     /// products into the search index. Returns whether something is left to do, besides what is being
     /// published just now: that is for the next time, or there would be no end to it.
-    pub(super) fn sync_some(&mut self, slots: &Slots, changes: usize, texts: u32) -> bool {
+    pub(super) fn sync_some(&mut self, source: Source<'_>, changes: usize, texts: u32) -> bool {
+        let slots = source.slots;
         let new = (slots.len() as usize).saturating_sub(self.products.len());
         let most = if self.is_many(new) {
             usize::MAX
         } else {
             changes
         };
-        let taken = self.take_in(slots, most);
+        let taken = self.take_in(source, most);
         self.search.build(texts, &self.products);
         taken >= changes || self.search.is_behind(slots.len())
     }
@@ -82,30 +101,38 @@ impl Index {
     }
 
     /// Takes in changes and returns how many.
-    fn take_in(&mut self, slots: &Slots, most: usize) -> usize {
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.clear();
-        slots.take_marked(&mut changed, most);
-        let places = slots.len() as usize;
+    fn take_in(&mut self, source: Source<'_>, most: usize) -> usize {
+        let mut news = self.note(source, most);
+        let places = source.slots.len() as usize;
         if self.products.len() < places {
             self.products.resize(places, None);
         }
-        let many = self.is_many(changed.len());
+        let (taken, many) = (news.len(), self.is_many(news.len()));
         if many {
             self.search.forget_kept();
         }
-        for number in &changed {
-            let new = slots.current(*number).filter(|published| published.live);
-            self.take(*number, new, many);
+        for (number, new) in news.drain(..) {
+            self.take(number, new, many);
         }
         if many {
             self.orders = Orders::of(&self.products);
             self.filters = Filters::of(&self.products);
         }
-        let taken = changed.len();
-        changed.shrink_to(REBUILD_LEAST);
-        self.changed = changed;
+        news.shrink_to(REBUILD_LEAST);
+        self.news = news;
         taken
+    }
+
+    /// Notes which products have changed, and what they are now.
+    fn note(&mut self, Source { slots, between }: Source<'_>, most: usize) -> Vec<News> {
+        let mut news = std::mem::take(&mut self.news);
+        let whole = between.map(Mutex::lock);
+        slots.take_marked(&mut self.changed, most);
+        let now = |number: u32| slots.current(number).filter(|published| published.live);
+        news.extend(self.changed.drain(..).map(|number| (number, now(number))));
+        drop(whole);
+        self.changed.shrink_to(REBUILD_LEAST);
+        news
     }
 
     /// Takes in what became of product `number`; its places in orders and filters only if they are

@@ -1,5 +1,6 @@
 //! One publisher, many readers, at the same time.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -89,6 +90,52 @@ fn read_list(catalogue: &Catalogue, done: &AtomicU64, newest: &mut [u64]) {
         assert!(row.version >= least.max(newest[at]) && row.version >= page.head.offset);
         newest[at] = row.version;
     }
+}
+
+/// Goal: where publications are to be seen whole, no list shows a part of one, nor do its categories,
+/// also while maintenance takes in some of it. Method: a publication gives every product the same
+/// version, and more products than maintenance takes in at a time; every page must be of one version.
+#[test]
+fn a_list_of_whole_publications_never_shows_a_part_of_one() {
+    const MANY: usize = 1_500;
+    let catalogue = Catalogue::new().in_whole();
+    let stop = AtomicBool::new(false);
+    let one_version = || {
+        let page = catalogue.list(&request(&[("limit", "200")]));
+        let versions: BTreeSet<u64> = page.products.iter().map(|row| row.version).collect();
+        assert!(versions.len() <= 1, "{versions:?}");
+        assert!(page.products.is_empty() || page.products.len() == 200);
+        let categories = catalogue.categories();
+        assert!(
+            categories.iter().all(|(_, count)| *count == MANY),
+            "{categories:?}"
+        );
+        versions.into_iter().next()
+    };
+    let reads = AtomicU64::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Acquire) {
+                catalogue.maintain();
+            }
+        });
+        let reader = scope.spawn(|| {
+            while !stop.load(Ordering::Acquire) {
+                one_version();
+                reads.fetch_add(1, Ordering::AcqRel);
+            }
+        });
+        for version in 1..=ROUNDS / 2 {
+            let products: Vec<_> = (0..MANY).map(|at| versioned(at, version)).collect();
+            // Not before the others have begun.
+            while version == 2 && reads.load(Ordering::Acquire) == 0 && !reader.is_finished() {
+                thread::yield_now();
+            }
+            catalogue.fold(products.iter().map(put), version, version);
+        }
+        stop.store(true, Ordering::Release);
+    });
+    assert_eq!(one_version(), Some(ROUNDS / 2));
 }
 
 /// Goal: readers of lists do not hold up the publisher. Method: publishing goes on to its end while

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shared::disk::{Disk, DiskFile};
+use shared::limits;
 
 use super::index::Index;
 use super::line::{push_event, push_mark};
 use super::merge::MergeJob;
 use super::snapshot::{Finished, Header, SnapshotWriter, Summary};
-use super::{CHECKPOINT_MAX_BYTES, CHECKPOINT_MIN_BYTES};
 use crate::replica::position::{Gen, Position};
 
 /// A snapshot in the folder.
@@ -141,7 +141,8 @@ impl Folder {
     pub fn wants_checkpoint(&self) -> bool {
         let journals: u64 = self.journals.iter().map(|journal| journal.bytes).sum();
         let snapshot = self.snapshots.first().map_or(0, |file| file.bytes);
-        let bound = (snapshot / 4).clamp(CHECKPOINT_MIN_BYTES, CHECKPOINT_MAX_BYTES);
+        let bound =
+            (snapshot / 4).clamp(limits::CHECKPOINT_MIN_BYTES, limits::CHECKPOINT_MAX_BYTES);
         self.merging.is_none() && journals > bound
     }
 

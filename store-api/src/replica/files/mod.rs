@@ -24,11 +24,3 @@ pub use merge::{MergeFault, MergeJob, row_of};
 pub use open::Copy;
 pub use served::Served;
 pub use snapshot::{Finished, Header, SnapshotFault, SnapshotWriter, Summary, Trailer};
-
-/// Longest row or event that is read; a product's fields and a movement's texts fit many times.
-pub const ROW_BYTES: usize = 64 * 1024;
-/// Journals are never merged before they have this many bytes: below, a merge costs more than the
-/// replay it saves.
-pub const CHECKPOINT_MIN_BYTES: u64 = 4 * 1024 * 1024;
-/// Journals are merged at this size however large the snapshot is: it bounds replay and memory.
-pub const CHECKPOINT_MAX_BYTES: u64 = 64 * 1024 * 1024;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use shared::disk::{Disk, DiskFile};
 use shared::domain::inventory::Product;
+use shared::limits;
 
 use super::line::hex8;
 use crate::replica::position::{Gen, Position, parse_hex16};
@@ -399,7 +400,7 @@ fn lines(
                 None => rest.extend_from_slice(piece),
             }
         }
-        if rest.len() > super::ROW_BYTES {
+        if rest.len() > limits::ROW_BYTES {
             return Err(SnapshotFault::Damaged("a row is too long"));
         }
     }

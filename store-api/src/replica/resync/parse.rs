@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use shared::domain::inventory::Product;
+use shared::limits;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Received;
 use crate::central::{Packing, SyncFault};
-use crate::replica::files::{Header, ROW_BYTES, SnapshotWriter, Summary, Trailer, row_of};
+use crate::replica::files::{Header, SnapshotWriter, Summary, Trailer, row_of};
 use crate::replica::position::parse_hex16;
 
 /// Unpacks, parses and checks a snapshot. Blocking.
@@ -93,7 +94,9 @@ fn parse_lines(
 /// Reads one line with its newline, of bounded length.
 fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<(), SyncFault> {
     line.clear();
-    let read = reader.take(ROW_BYTES as u64).read_until(b'\n', line);
+    let read = reader
+        .take(limits::ROW_BYTES as u64)
+        .read_until(b'\n', line);
     match read {
         Ok(_) if line.ends_with(b"\n") => Ok(()),
         Ok(_) | Err(_) => Err(SyncFault::new("the snapshot is cut off")),
@@ -195,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_not_collected() {
-        let endless = vec![b'x'; 4 * ROW_BYTES];
+        let endless = vec![b'x'; 4 * limits::ROW_BYTES];
         assert!(read(&endless).is_err());
     }
 }
