@@ -429,11 +429,12 @@ const STORE: [&str; 15] = [
     "completeOrder",
     "heartbeat",
 ];
-const ADMIN: [&str; 19] = [
+const ADMIN: [&str; 20] = [
     "createProduct",
     "editProduct",
     "deleteProduct",
     "refundPayment",
+    "settleRefund",
     "resetCircuitBreaker",
     "rateLimitStatus",
     "resetRateLimits",

@@ -28,6 +28,7 @@ enum Act {
     /// The bank is asked; meanwhile somebody else takes the order somewhere.
     StepAside(usize, Fault, Transition),
     Refund(usize, i64),
+    Settle(usize, Option<i64>),
     Sell(usize, i64),
     Receive(usize, i64),
     DeleteAndCreate(usize),
@@ -71,6 +72,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (which.clone(), fault(), transition())
             .prop_map(|(which, fault, to)| Act::StepAside(which, fault, to)),
         1 => (which.clone(), 1..3_000_i64).prop_map(|(which, minor)| Act::Refund(which, minor)),
+        1 => (which.clone(), prop::option::of(1..3_000_i64))
+            .prop_map(|(which, minor)| Act::Settle(which, minor)),
         1 => (0..PRODUCTS, 1..9_i64).prop_map(|(which, units)| Act::Sell(which, units)),
         1 => (0..PRODUCTS, 1..9_i64).prop_map(|(which, units)| Act::Receive(which, units)),
         1 => (0..PRODUCTS).prop_map(Act::DeleteAndCreate),
@@ -176,7 +179,8 @@ fn play(world: &mut World, act: Act) {
         | Act::Step(..)
         | Act::StepTwice(..)
         | Act::StepAside(..)
-        | Act::Refund(..) => {
+        | Act::Refund(..)
+        | Act::Settle(..) => {
             play_order(world, act);
         }
     }
@@ -188,7 +192,8 @@ fn play_order(world: &mut World, act: Act) {
         | Act::Step(which, _)
         | Act::StepTwice(which, _)
         | Act::StepAside(which, _, _)
-        | Act::Refund(which, _) => *which,
+        | Act::Refund(which, _)
+        | Act::Settle(which, _) => *which,
         other => panic!("{other:?} is about no order"),
     };
     let Some(order) = some_order(world, which) else {
@@ -218,6 +223,13 @@ fn play_order(world: &mut World, act: Act) {
         Act::Refund(_, minor) => {
             let amount = Some(Money::from_minor(minor).unwrap());
             world.act(order::Command::Refund { order, amount });
+        }
+        Act::Settle(_, minor) => {
+            world.act(order::Command::Settle {
+                order,
+                amount: minor.map(|minor| Money::from_minor(minor).unwrap()),
+                note: "by hand".into(),
+            });
         }
         other => panic!("{other:?} is about no order"),
     }
