@@ -151,30 +151,7 @@ fn play(world: &mut World, act: Act) {
         Act::Receive(which, units) => {
             world.act(movement(which, units, Reason::Received));
         }
-        Act::DeleteAndCreate(which) => {
-            let product = product(which);
-            let details = match world.state.inventory.get(product.as_str()) {
-                Some(known) => (*known.details).clone(),
-                None => return,
-            };
-            let on_hand = world.on_hand(which);
-            world.act(inventory::Command::Delete {
-                items: vec![Deletion {
-                    product: product.clone(),
-                    expected_version: None,
-                    force: true,
-                }],
-                atomicity: Atomicity::All,
-            });
-            world.act(inventory::Command::Create {
-                items: vec![inventory::NewProduct {
-                    product,
-                    details,
-                    on_hand,
-                }],
-                atomicity: Atomicity::All,
-            });
-        }
+        Act::DeleteAndCreate(which) => delete_and_create(world, which),
         Act::Take(..)
         | Act::Step(..)
         | Act::StepTwice(..)
@@ -184,6 +161,31 @@ fn play(world: &mut World, act: Act) {
             play_order(world, act);
         }
     }
+}
+
+fn delete_and_create(world: &mut World, which: usize) {
+    let product = product(which);
+    let details = match world.state.inventory.get(product.as_str()) {
+        Some(known) => (*known.details).clone(),
+        None => return,
+    };
+    let on_hand = world.on_hand(which);
+    world.act(inventory::Command::Delete {
+        items: vec![Deletion {
+            product: product.clone(),
+            expected_version: None,
+            force: true,
+        }],
+        atomicity: Atomicity::All,
+    });
+    world.act(inventory::Command::Create {
+        items: vec![inventory::NewProduct {
+            product,
+            details,
+            on_hand,
+        }],
+        atomicity: Atomicity::All,
+    });
 }
 
 fn play_order(world: &mut World, act: Act) {
