@@ -87,6 +87,14 @@ pub const REFUND_KEY_WAIT: Duration = Duration::from_secs(3_600);
 const _: () = assert!(REFUND_KEY_WAIT.as_millis() > 100 * PAYMENT_TIMEOUT_MAX.as_millis());
 /// Most pages of a payment's refunds that are read for one of them (a hundred refunds each).
 pub const REFUND_PAGES: usize = 50;
+/// Time after which an unclear answer of the payment provider's is written down a second time; each
+/// further wait is twice as long.
+pub const UNCLEAR_AGAIN: Duration = Duration::from_secs(60);
+/// Waits between two looks at a refund that the provider has accepted and not yet given: it takes banks
+/// days.
+pub const REFUND_LOOK_FIRST: Duration = Duration::from_secs(30);
+/// See [`REFUND_LOOK_FIRST`].
+pub const REFUND_LOOK_MAX: Duration = Duration::from_secs(900);
 /// Orders that have ended and are kept in memory (about a kilobyte each), where lists find them; older
 /// ones are read from the log.
 pub const ORDERS_ENDED_KEPT: usize = 1_000_000;

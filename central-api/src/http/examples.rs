@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 pub use shared::service::openapi::examples::{
     cancelled_order, categories, feed, new_order, order, page, product, rate_limits,
-    rate_limits_reset, snapshot, undecided_order,
+    rate_limits_reset, settled_order, snapshot, undecided_order,
 };
 
 /// A file of products.

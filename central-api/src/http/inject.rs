@@ -12,7 +12,8 @@
 //! turn it off; and an error on purpose says that it is one (`injected_fault`).
 //!
 //! `?simulateFailure=` is this layer's own parameter. It is taken out of the query, so that a call
-//! which refuses what it does not know works with it; one that is neither true nor false is a fault.
+//! which refuses what it does not know works with it; one that is neither true nor false is a fault. It
+//! needs a key, but no admin's: the one call that fails is the caller's own, and nothing is done in it.
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{Method, Uri};
 use shared::policy::faults::{Action, Target, When};
+use shared::service::auth::Authenticate as _;
 use shared::service::request_context::{RequestContext, WaitedOnPurpose};
 use shared::service::server::DropAnswer;
 use shared::wire::problem::{Detail, Problem, ProblemCode};
@@ -77,6 +79,10 @@ pub(super) async fn inject(
     match asked_to_fail(request.uri_mut()) {
         Ok(false) => {}
         Ok(true) => {
+            // Whoever has no key can make nothing fail, not even a call of its own.
+            if let Err(problem) = state.authenticate(request.headers()) {
+                return problem.into_response();
+            }
             tracing::warn!(
                 request_id = id,
                 "a failure is simulated as the request asks"

@@ -151,6 +151,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(orders::cancel))
         .routes(routes!(orders::complete))
         .routes(routes!(refunds::refund))
+        .routes(routes!(refunds::settle))
         .routes(routes!(order_reads::stats))
         .routes(routes!(order_history::get).layer(from_fn(compress)))
         .routes(routes!(feed::get_order_events))

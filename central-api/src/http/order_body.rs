@@ -226,12 +226,46 @@ pub(super) fn parse_refund(
     let mut faults = Vec::new();
     let mut fields = Fields::new(&members, "", &mut faults);
     fields.only(&["amount", "idempotencyKey"]);
+    let amount = more_than_nothing(&mut fields);
+    let step = step(header, &Ok(None), true, &mut fields);
+    checked((amount, step), faults)
+}
+
+/// What was given back by other means.
+#[derive(Debug)]
+pub(super) struct Settled {
+    /// How much; all that is left if it is not said.
+    pub(super) amount: Option<Money>,
+    /// How.
+    pub(super) note: Arc<str>,
+}
+
+/// What was given back by other means, and what else the call says.
+///
+/// # Errors
+/// 400 with every fault.
+pub(super) fn parse_settle(body: &[u8], header: KeyHeader) -> Result<(Settled, Step), Problem> {
+    let members = object(body).map_err(|problem| beside(problem, [header.as_ref().err()]))?;
+    let mut faults = Vec::new();
+    let mut fields = Fields::new(&members, "", &mut faults);
+    fields.only(&["amount", "note", "idempotencyKey"]);
+    let amount = more_than_nothing(&mut fields);
+    let note = fields.text("note", limits::NOTE_BYTES);
+    let note = fields.required("note", note).unwrap_or_default();
+    if note.trim().is_empty() && fields.has("note") && !fields.faulty("note") {
+        fields.fault("note", "must say something");
+    }
+    let note = note.into();
+    let step = step(header, &Ok(None), true, &mut fields);
+    checked((Settled { amount, note }, step), faults)
+}
+
+fn more_than_nothing(fields: &mut Fields<'_, '_>) -> Option<Money> {
     let amount = fields.money("amount");
     if amount == Some(Money::ZERO) {
         fields.fault("amount", "must be more than nothing");
     }
-    let step = step(header, &Ok(None), true, &mut fields);
-    checked((amount, step), faults)
+    amount
 }
 
 fn step(

@@ -11,12 +11,14 @@ use shared::domain::ids::{CustomerId, OrderId, StoreId};
 use shared::domain::order::OrderStatus;
 use shared::limits;
 
-use crate::ledger::order_lists::{OrderFilter, Place};
+use crate::ledger::order_lists::{OrderFilter, Owed, Place};
 
 /// Changes when the layout does, so that an old cursor is refused and not misread.
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 /// Says that there is no filter by status.
 const ANY_STATUS: u8 = u8::MAX;
+/// Says the same of what is owed.
+const ANY_OWED: u8 = u8::MAX;
 
 /// The text is not a cursor of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,8 +51,12 @@ impl Cursor {
             let at = OrderStatus::ALL.iter().position(|known| *known == status);
             u8::try_from(at?).ok()
         });
-        let refund_failed = u8::from(filter.refund_failed);
-        let mut bytes = vec![LAYOUT, status.unwrap_or(ANY_STATUS), refund_failed];
+        let owed = filter.owed.and_then(|owed| {
+            let at = Owed::ALL.iter().position(|known| *known == owed);
+            u8::try_from(at?).ok()
+        });
+        let (status, owed) = (status.unwrap_or(ANY_STATUS), owed.unwrap_or(ANY_OWED));
+        let mut bytes = vec![LAYOUT, status, owed];
         let customer = filter.customer.as_ref().map(CustomerId::as_str);
         let store = filter.store.as_ref().map(StoreId::as_str);
         for text in [customer, store] {
@@ -84,12 +90,16 @@ impl Cursor {
         if *sum != crc32c::crc32c(body).to_be_bytes() {
             return None;
         }
-        let ([LAYOUT, status, refund_failed @ 0..=1], rest) = body.split_first_chunk::<3>()? else {
+        let ([LAYOUT, status, owed], rest) = body.split_first_chunk::<3>()? else {
             return None;
         };
         let status = match *status {
             ANY_STATUS => None,
             at => Some(*OrderStatus::ALL.get(usize::from(at))?),
+        };
+        let owed = match *owed {
+            ANY_OWED => None,
+            at => Some(*Owed::ALL.get(usize::from(at))?),
         };
         let (customer, rest) = text(rest)?;
         let (store, rest) = text(rest)?;
@@ -102,7 +112,7 @@ impl Cursor {
             customer: customer.map(CustomerId::parse).transpose().ok()?,
             store: store.map(StoreId::parse).transpose().ok()?,
             status,
-            refund_failed: *refund_failed == 1,
+            owed,
         };
         Some(Self {
             filter,
@@ -137,7 +147,7 @@ mod tests {
                 customer: Some(CustomerId::parse(&"c".repeat(128)).unwrap()),
                 store: Some(StoreId::parse("store-s1").unwrap()),
                 status: Some(OrderStatus::Cancelled),
-                refund_failed: true,
+                owed: Some(Owed::VoidOpen),
             },
         ];
         for filter in filters {

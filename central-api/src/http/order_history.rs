@@ -15,7 +15,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Uri};
 use serde_json::{Value, json};
 use shared::domain::ids::OrderId;
-use shared::domain::order::{Order, next_step};
+use shared::domain::order::Order;
 use shared::limits;
 use shared::service::auth::{Caller, Scope};
 use shared::service::openapi::order_reads::{OrderHistory, OrderHistoryParams};
@@ -105,11 +105,6 @@ fn last_seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     })
 }
 
-/// Whether nothing more can become of an order and nothing is left to do about it.
-fn is_over(order: &Order) -> bool {
-    order.status.is_end() && next_step(order).is_none()
-}
-
 fn page(order: &Order, past: &Past) -> Vec<u8> {
     let mut body = Vec::with_capacity(
         256 + past
@@ -141,7 +136,7 @@ fn page(order: &Order, past: &Past) -> Vec<u8> {
         body.extend_from_slice(b",\"nextAfter\":");
         integer(&mut body, last);
     }
-    body.extend_from_slice(if is_over(order) {
+    body.extend_from_slice(if order.is_over() {
         b",\"isOver\":true".as_slice()
     } else {
         b",\"isOver\":false".as_slice()
@@ -206,7 +201,7 @@ impl Reader {
             if self.after < order.version {
                 return self.read(order.version).await;
             }
-            if is_over(&order) {
+            if order.is_over() {
                 self.has_ended = true;
                 let end = json!({
                     "orderId": order.order_id,

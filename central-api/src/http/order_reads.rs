@@ -35,7 +35,7 @@ use super::order_cursor::Cursor;
 use super::orders::{check_own, find_order, own_order, shown};
 use super::paging::{PageAsk, given_cursor};
 use crate::ids::order_of;
-use crate::ledger::order_lists::{OrderFilter, OrderPage, OrderStats, Start};
+use crate::ledger::order_lists::{OrderFilter, OrderPage, OrderStats, Owed, Start};
 
 shared::problem_set! {
     /// What a list of orders can be refused for.
@@ -213,11 +213,12 @@ fn next(page: &OrderPage, filter: OrderFilter, rows: usize) -> Option<String> {
 }
 
 fn ask(uri: &Uri, caller: &Caller) -> Result<Ask, Problem> {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 8] = [
         "customerId",
         "storeId",
         "status",
         "refund",
+        "void",
         "offset",
         "cursor",
         "limit",
@@ -229,7 +230,7 @@ fn ask(uri: &Uri, caller: &Caller) -> Result<Ask, Problem> {
         customer: params.parsed_by("customerId", CustomerId::parse),
         store: params.parsed_by("storeId", StoreId::parse),
         status: params.choice("status", &statuses),
-        refund_failed: params.choice("refund", &[("failed", ())]).is_some(),
+        owed: owed(&mut params),
     };
     let PageAsk { offset, limit } = PageAsk::read(&mut params);
     let cursor = given_cursor(&mut params, Cursor::parse);
@@ -262,6 +263,17 @@ fn ask(uri: &Uri, caller: &Caller) -> Result<Ask, Problem> {
             limit,
         },
     })
+}
+
+/// `refund` or `void`: an order is owed one of them at most.
+fn owed(params: &mut QueryParams<'_>) -> Option<Owed> {
+    let refunds = [("open", Owed::RefundOpen), ("failed", Owed::RefundFailed)];
+    let refund = params.choice("refund", &refunds);
+    let void = params.choice("void", &[("open", Owed::VoidOpen)]);
+    if refund.is_some() && void.is_some() {
+        params.fault("void", "cannot be asked for together with refund");
+    }
+    refund.or(void)
 }
 
 /// What the orders of some time sum up to: how many stand like what, and how long it took until it was
@@ -331,6 +343,8 @@ fn summed_up(stats: &OrderStats, log_gen: String, as_of_offset: u64) -> OrderSta
             cancelled,
         },
         refunds_failed: stats.refunds_failed,
+        refunds_open: stats.refunds_open,
+        voids_open: stats.voids_open,
         processing: stats.processing.map(|processing| OrderProcessing {
             count: processing.count,
             mean_ms: processing.mean_millis,

@@ -351,8 +351,10 @@ fn unmoved(order: &Order, step: &Step, command: &Command) -> Result<Response, Pr
         Some(ItemResult::Refused(rejection)) => Err(refused(rejection, step)),
         Some(ItemResult::Unchanged) => Ok(shown(order)),
         Some(ItemResult::Applied(_)) | None => {
-            let sentence = "the order ended so long ago that nothing of it can be changed any more";
-            Err(Problem::new(ProblemCode::NotRefundable, sentence))
+            let sentence = "the order ended so long ago that nothing of it is changed here any more; \
+                what is to be given back of it has to be given back at the payment provider";
+            let problem = Problem::new(ProblemCode::NotRefundable, sentence);
+            Err(problem.with("orderId", order.order_id.as_str()))
         }
     }
 }

@@ -1,17 +1,20 @@
-//! `/v1/payments/{id}/refund`: giving money back, by an operator.
+//! `/v1/payments/{id}/refund`: giving money back, by an operator; and `/settle` behind it: saying that
+//! what the payment provider refused to give back was given back by other means.
 //!
 //! What a cancelled order gets back needs nobody to ask for it; this is for the rest: goodwill, a
 //! part that was broken, a refund that the provider had refused. One refund of a payment at a time,
-//! and never more than was charged.
+//! and never more than was charged. Settling asks nobody for anything: it closes a refusal, for good.
+
+use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::HeaderMap;
-use shared::domain::order::Command;
+use shared::domain::order::{Command, Order};
 use shared::service::auth::{Caller, Scope};
 use shared::service::extract::read_body;
 use shared::service::idempotency::header_key;
-use shared::service::openapi::orders::{OrderBody, RefundBody};
+use shared::service::openapi::orders::{OrderBody, RefundBody, SettleBody};
 use shared::service::request_context::RequestContext;
 use shared::wire::problem::{Problem, ProblemCode};
 
@@ -46,17 +49,58 @@ pub async fn refund(
     caller.require(Scope::Admin)?;
     let header = header_key(&headers);
     let (amount, step) = order_body::parse_refund(&read_body(request).await?, header)?;
-    let order = match order_of(&id) {
-        Some(order) => orders::find_order(&state, order.as_str()).await?,
-        None => None,
-    };
-    let Some(order) = order.filter(|order| order.payment.is_some()) else {
-        let sentence = "there is no such payment";
-        return Err(Problem::new(ProblemCode::PaymentNotFound, sentence));
-    };
+    let order = paid_order(&state, &id).await?;
     let command = Command::Refund {
         order: order.order_id.clone(),
         amount,
     };
     orders::decided(&state, &caller, &context, &order, step, command).await
+}
+
+/// Says that what the payment provider refused to give back, or a part of it, was given back by other
+/// means. It cannot be taken back, and nothing of it is asked for again.
+///
+/// # Errors
+/// 400 with every fault; 404; 409 if no refund was refused, one is on its way, or less is left.
+#[utoipa::path(
+    post, path = "/v1/payments/{paymentId}/refund/settle", tag = "orders", operation_id = "settleRefund", security(("apiKey" = [])),
+    params(("paymentId" = String, Path, example = "pay-01kf0k8y20zzzzzzzzzzzzzzzz"), ("Idempotency-Key" = String, Header, description = "Here or as idempotencyKey in the body", example = "settle-5001")),
+    request_body(content = SettleBody, example = json!({"note": "bank transfer of 2026-01-16"})),
+    responses((status = 200, description = "It is closed.", body = OrderBody, headers(("ETag" = String)), example = json!(examples::settled_order())), RefundProblems)
+)]
+pub async fn settle(
+    State(state): State<AppState>,
+    caller: Caller,
+    context: RequestContext,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Admin)?;
+    let header = header_key(&headers);
+    let (settled, step) = order_body::parse_settle(&read_body(request).await?, header)?;
+    let order = paid_order(&state, &id).await?;
+    let command = Command::Settle {
+        order: order.order_id.clone(),
+        amount: settled.amount,
+        note: settled.note,
+    };
+    orders::decided(&state, &caller, &context, &order, step, command).await
+}
+
+/// The order of a payment.
+///
+/// # Errors
+/// 404, or 503 if the log has it and cannot be read now.
+async fn paid_order(state: &AppState, payment: &str) -> Result<Arc<Order>, Problem> {
+    let order = match order_of(payment) {
+        Some(order) => orders::find_order(state, order.as_str()).await?,
+        None => None,
+    };
+    order
+        .filter(|order| order.payment.is_some())
+        .ok_or_else(|| {
+            let sentence = "there is no such payment, or the log has dropped its order";
+            Problem::new(ProblemCode::PaymentNotFound, sentence)
+        })
 }

@@ -16,7 +16,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use shared::clock::Timestamp;
 use shared::domain::ids::{CustomerId, OrderId, ReservationId, StoreId};
 use shared::domain::inventory::{Reservation, ReservationState, Reservations};
-use shared::domain::order::{Order, OrderEntry, OrderStatus, Orders, Payment};
+use shared::domain::order::{Order, OrderEntry, OrderStatus, Orders, Step, next_step};
 use shared::domain::{Decision, State};
 
 /// Entries that a copy takes under one lock.
@@ -27,6 +27,34 @@ pub(super) type Place = (Timestamp, OrderId);
 
 /// Where a reservation stands in every list: by when it was made.
 pub type HoldPlace = (Timestamp, ReservationId);
+
+/// What is still to be done about the money of an order that is owed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owed {
+    /// The provider is being asked to give it back, or has it in hand.
+    RefundOpen,
+    /// The provider refuses to give it back: somebody has to do something.
+    RefundFailed,
+    /// Nobody knows whether it was charged, and it should not have been.
+    VoidOpen,
+}
+
+impl Owed {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::RefundOpen, Self::RefundFailed, Self::VoidOpen];
+
+    /// What is owed about `order`.
+    #[must_use]
+    pub fn of(order: &Order) -> Option<Self> {
+        let payment = order.payment.as_ref()?;
+        match next_step(order) {
+            Some(Step::Refund(_)) => Some(Self::RefundOpen),
+            Some(Step::Void) => Some(Self::VoidOpen),
+            Some(Step::Charge) => None,
+            None => payment.is_refund_failed().then_some(Self::RefundFailed),
+        }
+    }
+}
 
 /// What is known of reservations and orders at one moment.
 #[derive(Debug, Default)]
@@ -51,8 +79,8 @@ pub struct Inner {
     pub by_store: BTreeMap<StoreId, BTreeSet<Place>>,
     /// Likewise for each status.
     pub by_status: BTreeMap<OrderStatus, BTreeSet<Place>>,
-    /// Those whose refund the provider has refused, which are few.
-    pub refund_failed: BTreeSet<Place>,
+    /// Those with money that is owed, which are few.
+    pub owed: BTreeMap<Owed, BTreeSet<Place>>,
     /// What happened since this process started.
     happened: Happened,
 }
@@ -295,12 +323,17 @@ impl Inner {
 
     fn put(&mut self, order: &Arc<Order>, record: u64) {
         let id = order.order_id.as_str();
-        if is_refund_failed(order) {
-            self.refund_failed.insert(place(order));
-        } else if !self.refund_failed.is_empty() {
-            self.refund_failed.remove(&place(order));
+        let known = self.orders.get(id).map(Arc::clone);
+        let (was, is) = (known.as_deref().and_then(Owed::of), Owed::of(order));
+        if was != is {
+            if let Some(was) = was {
+                remove(&mut self.owed, &was, &place(order));
+            }
+            if let Some(is) = is {
+                self.owed.entry(is).or_default().insert(place(order));
+            }
         }
-        match self.orders.get(id).map(Arc::clone) {
+        match known {
             None => {
                 self.happened.count_order(order.status);
                 self.index(order);
@@ -332,8 +365,8 @@ impl Inner {
             let store = self.by_store.entry(store.clone());
             store.or_default().insert(place.clone());
         }
-        if is_refund_failed(order) {
-            self.refund_failed.insert(place.clone());
+        if let Some(owed) = Owed::of(order) {
+            self.owed.entry(owed).or_default().insert(place.clone());
         }
         self.by_status
             .entry(order.status)
@@ -349,14 +382,10 @@ impl Inner {
             remove(&mut self.by_store, store, &place);
         }
         remove(&mut self.by_status, &order.status, &place);
-        self.refund_failed.remove(&place);
+        if let Some(owed) = Owed::of(order) {
+            remove(&mut self.owed, &owed, &place);
+        }
     }
-}
-
-/// Whether the provider has refused to give an order's money back.
-pub(super) fn is_refund_failed(order: &Order) -> bool {
-    let payment = order.payment.as_ref();
-    payment.is_some_and(Payment::is_refund_failed)
 }
 
 impl Happened {

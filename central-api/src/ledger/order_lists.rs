@@ -18,7 +18,8 @@ use shared::domain::ids::{CustomerId, OrderId, StoreId};
 use shared::domain::order::{Order, OrderStatus};
 
 use super::Books;
-use super::books::{Inner, is_refund_failed};
+use super::books::Inner;
+pub use super::books::Owed;
 
 /// Orders looked at under one lock.
 const LOOKED_AT_ONCE: usize = 1_024;
@@ -35,8 +36,8 @@ pub struct OrderFilter {
     pub store: Option<StoreId>,
     /// That stand like this.
     pub status: Option<OrderStatus>,
-    /// Only those whose refund the provider has refused, about which somebody has to do something.
-    pub refund_failed: bool,
+    /// Whose money is owed in this way.
+    pub owed: Option<Owed>,
 }
 
 impl OrderFilter {
@@ -47,7 +48,7 @@ impl OrderFilter {
             customer: self.customer.or_else(|| other.customer.clone()),
             store: self.store.or_else(|| other.store.clone()),
             status: self.status.or(other.status),
-            refund_failed: self.refund_failed || other.refund_failed,
+            owed: self.owed.or(other.owed),
         }
     }
 
@@ -56,7 +57,7 @@ impl OrderFilter {
         customer.is_none_or(|customer| *customer == order.customer_id)
             && (self.store.is_none() || self.store == order.store_id)
             && self.status.is_none_or(|status| status == order.status)
-            && (!self.refund_failed || is_refund_failed(order))
+            && (self.owed.is_none() || self.owed == Owed::of(order))
     }
 
     /// The smallest index that has every order that this takes; `None` if there is no such order.
@@ -78,8 +79,8 @@ impl OrderFilter {
         if let Some(status) = &self.status {
             consider(inner.by_status.get(status))?;
         }
-        if self.refund_failed {
-            consider(Some(&inner.refund_failed))?;
+        if let Some(owed) = &self.owed {
+            consider(inner.owed.get(owed))?;
         }
         Some(smallest)
     }
@@ -90,7 +91,7 @@ impl OrderFilter {
             self.customer.is_some(),
             self.store.is_some(),
             self.status.is_some(),
-            self.refund_failed,
+            self.owed.is_some(),
         ];
         asked.into_iter().filter(|asked| *asked).count() <= 1
     }
@@ -224,7 +225,12 @@ impl Books {
             }
             stats.total += 1;
             stats.oldest = Some(order.created_at);
-            stats.refunds_failed += usize::from(is_refund_failed(order));
+            match Owed::of(order) {
+                Some(Owed::RefundOpen) => stats.refunds_open += 1,
+                Some(Owed::RefundFailed) => stats.refunds_failed += 1,
+                Some(Owed::VoidOpen) => stats.voids_open += 1,
+                None => {}
+            }
             let at = OrderStatus::ALL
                 .iter()
                 .position(|status| *status == order.status);
@@ -252,6 +258,10 @@ pub struct OrderStats {
     pub by_status: [usize; OrderStatus::ALL.len()],
     /// Of those, how many whose refund the provider has refused.
     pub refunds_failed: usize,
+    /// Of those, how many whose refund is on its way.
+    pub refunds_open: usize,
+    /// Of those, how many were given up and may have been charged.
+    pub voids_open: usize,
     /// How long it took until it was known what becomes of them.
     pub processing: Option<Processing>,
     /// When the oldest of them was placed.

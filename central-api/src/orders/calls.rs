@@ -9,7 +9,7 @@ use shared::domain::ids::CorrelationId;
 use shared::domain::order::{self, Order, Payment, PaymentOutcome, Refund, RefundOutcome, Step};
 
 use crate::payments::{
-    self, ChargeOutcome, ChargeRequest, NotSent, PaymentKey, PaymentProvider, RefundRequest,
+    self, ChargeOutcome, ChargeRequest, Doubt, NotSent, PaymentKey, PaymentProvider, RefundRequest,
     VoidOutcome,
 };
 
@@ -22,6 +22,8 @@ pub(super) struct Ended {
     pub(super) is_known: bool,
     /// Whether nothing was even sent.
     pub(super) not_sent: Option<NotSent>,
+    /// Whether the provider has accepted a refund and gives it in its own time.
+    pub(super) is_in_hand: bool,
     /// The word in metrics.
     pub(super) outcome: &'static str,
 }
@@ -124,6 +126,7 @@ fn voided(order: &Order, outcome: VoidOutcome) -> Ended {
 }
 
 fn refunded(order: &Order, refund: &Refund, outcome: payments::RefundOutcome) -> Ended {
+    let is_in_hand = outcome == payments::RefundOutcome::Unknown(Doubt::Processing);
     let (outcome, is_known, not_sent) = match outcome {
         payments::RefundOutcome::Refunded { reference } => {
             (RefundOutcome::Refunded { reference }, true, None)
@@ -164,6 +167,7 @@ fn refunded(order: &Order, refund: &Refund, outcome: payments::RefundOutcome) ->
         },
         is_known,
         not_sent,
+        is_in_hand,
     }
 }
 
@@ -185,6 +189,7 @@ fn known(order: &Order, outcome: PaymentOutcome) -> Ended {
         command: record(order, outcome),
         is_known: true,
         not_sent: None,
+        is_in_hand: false,
     }
 }
 
@@ -199,6 +204,7 @@ fn unknown(order: &Order, reason: &str, not_sent: Option<NotSent>) -> Ended {
         command: record(order, PaymentOutcome::Unknown { reason }),
         is_known: false,
         not_sent,
+        is_in_hand: false,
     }
 }
 

@@ -13,7 +13,8 @@
 //!
 //! What must stay true: what came of a call is durable before the next step is chosen; an order has
 //! one task at most, so its calls follow each other; nothing in here is needed to know what is to be
-//! done, so a lost task costs a restart and no money.
+//! done, so a lost task costs a restart and no money. What comes of every call that was sent is
+//! told to the ledger, which writes it down where it is news: see [`decide`](shared::domain::order::decide).
 //!
 //! Left out: when to give an order up. That is the end of its hold, which the ledger decides.
 
@@ -35,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use super::calls::{self, Ended};
 use crate::ledger::history::{self, Subject, Walk};
 use crate::ledger::inbox::Refused;
-use crate::ledger::{Ledger, Request, SubmitError};
+use crate::ledger::{Ledger, Outcome, Request, SubmitError};
 use crate::metrics::SagaMetrics;
 use crate::payments::{Guarded, NotSent};
 
@@ -44,6 +45,12 @@ const BACKOFF: BackoffSettings = BackoffSettings {
     base: Duration::from_millis(500),
     cap: Duration::from_secs(60),
     retry_after_cap: Duration::from_secs(60),
+};
+/// Waits between looks at a refund that the provider has accepted.
+const PATIENCE: BackoffSettings = BackoffSettings {
+    base: limits::REFUND_LOOK_FIRST,
+    cap: limits::REFUND_LOOK_MAX,
+    retry_after_cap: limits::REFUND_LOOK_MAX,
 };
 /// Wait before an outcome is recorded again that the writer had no room for.
 const RECORD_AGAIN: Duration = Duration::from_millis(50);
@@ -60,6 +67,7 @@ pub struct Runner {
     calls: Semaphore,
     tasks: Mutex<HashMap<OrderId, Arc<Task>>>,
     backoff: Backoff,
+    patience: Backoff,
     metrics: SagaMetrics,
     shutdown: CancellationToken,
 }
@@ -80,6 +88,8 @@ enum Went {
     On,
     /// Ask again later, no sooner than told.
     Wait(Option<Duration>),
+    /// Look again later: the provider has it in hand.
+    InHand,
     /// The ledger takes no more.
     Ended,
 }
@@ -94,6 +104,7 @@ impl Runner {
             calls: Semaphore::new(limits::PAYMENT_CALLS),
             tasks: Mutex::default(),
             backoff: Backoff::try_new(BACKOFF).unwrap_or_default(),
+            patience: Backoff::try_new(PATIENCE).unwrap_or_default(),
             metrics: SagaMetrics::default(),
             shutdown,
         }
@@ -210,22 +221,26 @@ impl Runner {
             if retry > 0 {
                 self.metrics.retried();
             }
-            match self.take(&order, &step, task).await {
-                Went::On => {
-                    retry = 0;
-                    task.progress.send_replace(());
+            let went = self.take(&order, &step, task).await;
+            let wait = match went {
+                Went::On => None,
+                Went::Wait(at_least) => Some(self.backoff.delay(retry, rand::random(), at_least)),
+                Went::InHand => Some(self.patience.delay(retry, rand::random(), None)),
+                Went::Ended => {
+                    stopped = true;
+                    continue;
                 }
-                Went::Wait(at_least) => {
-                    task.progress.send_replace(());
-                    let wait = self.backoff.delay(retry, rand::random(), at_least);
-                    retry = retry.saturating_add(1);
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = task.wake.notified() => {}
-                        () = self.shutdown.cancelled() => stopped = true,
-                    }
-                }
-                Went::Ended => stopped = true,
+            };
+            task.progress.send_replace(());
+            let Some(wait) = wait else {
+                retry = 0;
+                continue;
+            };
+            retry = retry.saturating_add(1);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = task.wake.notified() => {}
+                () = self.shutdown.cancelled() => stopped = true,
             }
         }
     }
@@ -260,18 +275,19 @@ impl Runner {
             Some(_) | None => None,
         };
         // That nobody was asked is not worth a record each time; that it is not known is, once.
-        let is_news = ended.is_known
+        let may_be_news = ended.is_known
             || ended.not_sent.is_none()
             || matches!(order.status, OrderStatus::Reserved);
-        if !ended.is_known {
-            tracing::warn!(
-                order = %order.order_id,
-                step = step.as_str(),
-                "the payment provider gave no clear answer"
-            );
-        }
-        if is_news && !self.record(order, task, &ended).await {
-            return Went::Ended;
+        if may_be_news {
+            match self.record(order, task, &ended).await {
+                Some(is_news) if is_news && !ended.is_known => tracing::warn!(
+                    order = %order.order_id,
+                    step = step.as_str(),
+                    "the payment provider gave no clear answer"
+                ),
+                Some(_) => {}
+                None => return Went::Ended,
+            }
         }
         self.metrics.took(step, began.elapsed());
         if let Some(code) = ended.refused_refund() {
@@ -279,6 +295,8 @@ impl Runner {
         }
         if ended.is_known {
             Went::On
+        } else if ended.is_in_hand {
+            Went::InHand
         } else {
             Went::Wait(at_least)
         }
@@ -298,8 +316,9 @@ impl Runner {
         }
     }
 
-    /// Makes what came of a call durable. `false` if the ledger takes no more.
-    async fn record(&self, order: &Order, task: &Task, ended: &Ended) -> bool {
+    /// Makes what came of a call durable, and says whether it was news. `None` if the ledger takes no
+    /// more.
+    async fn record(&self, order: &Order, task: &Task, ended: &Ended) -> Option<bool> {
         loop {
             match self
                 .ledger
@@ -307,11 +326,14 @@ impl Runner {
                 .await
             {
                 // Refused is what is not awaited any more: somebody else recorded it.
-                Ok(_) => return true,
+                Ok(Outcome::Decided { decided, .. }) => {
+                    return Some(decided.decision.changes_something());
+                }
+                Ok(Outcome::KeyReused) => return Some(false),
                 Err(SubmitError::Refused(Refused::Full | Refused::NoRoom)) => {
                     tokio::time::sleep(RECORD_AGAIN).await;
                 }
-                Err(SubmitError::Refused(Refused::Closed) | SubmitError::Unknown) => return false,
+                Err(SubmitError::Refused(Refused::Closed) | SubmitError::Unknown) => return None,
             }
         }
     }

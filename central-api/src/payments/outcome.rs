@@ -121,7 +121,7 @@ pub enum Doubt {
     #[error("an earlier call is under way at the payment provider")]
     InProgress,
     /// The provider has it in hand, and will decide.
-    #[error("the payment is being processed")]
+    #[error("the payment provider has accepted it and not finished it yet")]
     Processing,
     /// The provider knows this key for something else, which only a defect explains.
     #[error("the payment provider knows the key for another request")]

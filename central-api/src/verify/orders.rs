@@ -110,7 +110,8 @@ fn is_step(before: Option<OrderStatus>, kind: EventKind, after: OrderStatus) -> 
         EventKind::RefundRequested
         | EventKind::Refunded
         | EventKind::RefundUnknown
-        | EventKind::RefundFailed => after == before,
+        | EventKind::RefundFailed
+        | EventKind::RefundSettled => after == before,
     }
 }
 
@@ -181,6 +182,16 @@ fn money(before: Option<&Order>, event: &Event) -> Vec<String> {
         let kind = event.kind.as_str();
         wrong.push(format!("{kind} leads from {old} given back to {new}"));
     }
+    let settled = new.settled_amount.minor() - old.settled_amount.minor();
+    let fits = match event.kind {
+        EventKind::RefundSettled => settled > 0 && old.is_refund_failed(),
+        _ => settled == 0,
+    };
+    if !fits {
+        let (old, new) = (old.settled_amount, new.settled_amount);
+        let kind = event.kind.as_str();
+        wrong.push(format!("{kind} leads from {old} settled to {new}"));
+    }
     let begun = u32::from(event.kind == EventKind::RefundRequested);
     if new.refunds != old.refunds.saturating_add(begun) {
         wrong.push("its refunds are miscounted".to_owned());
@@ -199,20 +210,29 @@ fn money(before: Option<&Order>, event: &Event) -> Vec<String> {
 /// each after the wait that it is given.
 fn follows(before: Option<&Refund>, after: &Refund, event: &Event) -> bool {
     let Some(before) = before else {
-        return (after.key_number, after.spent_since) == (1, None);
+        return (after.key_number, after.spent_since, after.attempts) == (1, None, 0);
     };
+    let attempts = u32::from(event.kind == EventKind::RefundUnknown);
+    if after.attempts != before.attempts.saturating_add(attempts) {
+        return false;
+    }
     let now = event.order.updated_at;
     let asked = event.kind == EventKind::RefundUnknown && after.amount == before.amount;
     let next_key = before.key_number.saturating_add(1);
     match (before.spent_since, after.spent_since) {
-        _ if before == after => true,
         (None, Some(since)) => asked && since == now && after.key_number == before.key_number,
         (Some(since), None) => {
             let waited = u128::from(now.millis_since(since).unsigned_abs());
             let is_over = waited >= limits::REFUND_KEY_WAIT.as_millis();
             asked && is_over && after.key_number == next_key
         }
-        (None, None) | (Some(_), Some(_)) => false,
+        (None, None) | (Some(_), Some(_)) => {
+            let same = Refund {
+                attempts: after.attempts,
+                ..before.clone()
+            };
+            same == *after
+        }
     }
 }
 
@@ -222,18 +242,22 @@ fn contradictions(payment: &Payment) -> Vec<String> {
     let (amount, back) = (payment.amount.minor(), payment.refunded_amount.minor());
     let coming = payment.refund.as_ref();
     let coming = coming.map_or(0, |refund| refund.amount.minor());
-    if back.saturating_add(coming) > amount {
+    let settled = payment.settled_amount.minor();
+    if back.saturating_add(settled).saturating_add(coming) > amount {
         wrong.push("more goes back than was paid".to_owned());
     }
     let fits = match payment.status {
         PaymentStatus::Requested
         | PaymentStatus::Unknown
         | PaymentStatus::Declined
-        | PaymentStatus::Voided => back == 0 && payment.refund.is_none() && payment.refunds == 0,
-        PaymentStatus::Approved => back == 0,
-        PaymentStatus::PartlyRefunded => 0 < back && back < amount,
-        PaymentStatus::Refunded => back == amount,
+        | PaymentStatus::Voided => {
+            back == 0 && settled == 0 && payment.refund.is_none() && payment.refunds == 0
+        }
+        PaymentStatus::Approved => back == 0 && settled == 0,
+        PaymentStatus::PartlyRefunded => 0 < back && back + settled < amount,
+        PaymentStatus::Refunded => 0 < back && back + settled == amount,
         PaymentStatus::RefundFailed => true,
+        PaymentStatus::Settled => settled > 0,
     };
     if !fits {
         wrong.push(format!(

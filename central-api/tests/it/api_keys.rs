@@ -429,13 +429,14 @@ const STORE: [&str; 15] = [
     "completeOrder",
     "heartbeat",
 ];
-const ADMIN: [&str; 19] = [
+const ADMIN: [&str; 22] = [
     "getLogLevel",
     "setLogLevel",
     "createProduct",
     "editProduct",
     "deleteProduct",
     "refundPayment",
+    "settleRefund",
     "resetCircuitBreaker",
     "rateLimitStatus",
     "resetRateLimits",

@@ -11,7 +11,7 @@ use shared::testing::description::operations;
 use shared::testing::schema_check::Schemas;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{ADMIN_KEY, TestCentral, header, settings};
+use crate::harness::{ADMIN_KEY, TestCentral, eventually, header, settings};
 use crate::served::{Served, config, simulated};
 
 /// Routes that describe the others, and axum's own two for whatever else is asked.
@@ -40,7 +40,7 @@ const FIRST: [&str; 14] = [
     "heartbeat",
     "createApiKey",
 ];
-const LAST: [&str; 16] = [
+const LAST: [&str; 17] = [
     "placeOrder",
     "editOrder",
     "confirmOrder",
@@ -54,6 +54,7 @@ const LAST: [&str; 16] = [
     "completeOrder",
     "setOrderStatus",
     "cancelOrder",
+    "settleRefund",
     "deleteProduct",
     "revokeApiKey",
     // From then on calls fail on purpose.
@@ -239,12 +240,28 @@ fn token_of(answer: &str, name: &str) -> String {
     token.to_owned()
 }
 
-async fn another_order(central: &TestCentral) -> String {
+async fn another_order(central: &TestCentral, key: &str, card: &str) -> String {
     let mut example = central_api::http::examples::new_order();
-    example["idempotencyKey"] = "order-5002".into();
+    example["idempotencyKey"] = key.into();
+    example["paymentMethod"] = card.into();
     let request = central.request(Method::POST, "/v1/orders", ADMIN_KEY);
     let answer = request.json(&example).send().await.unwrap();
     order_of(&answer.text().await.unwrap())
+}
+
+/// An order that was called off, and whose money the bank does not give back.
+async fn order_that_is_owed(central: &TestCentral) -> String {
+    let order = another_order(central, "order-5003", "card_refund_refused").await;
+    let cancel = format!("/v1/orders/ord-{order}/cancel");
+    let request = central.request(Method::POST, &cancel, ADMIN_KEY);
+    let request = request.header("idempotency-key", "cancel-5003");
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    eventually("the bank has refused", async || {
+        let payment = central.get_json(&format!("/v1/payments/pay-{order}")).await;
+        payment["status"] == "refund_failed"
+    })
+    .await;
+    order
 }
 
 /// Every example of the description, sent to a real service in the order of a day.
@@ -263,9 +280,11 @@ async fn every_example_works_and_every_answer_is_as_described() {
     let mut key = EXAMPLE_KEY.to_owned();
     for operation in &operations {
         let id = operation.id();
-        if id == "cancelOrder" {
+        match id {
             // The one of the day is completed by now.
-            order = another_order(&central).await;
+            "cancelOrder" => order = another_order(&central, "order-5002", "card").await,
+            "settleRefund" => order = order_that_is_owed(&central).await,
+            _ => {}
         }
         let (path, headers) = operation.address();
         let path = path.replace(EXAMPLE_ORDER, &order);

@@ -40,6 +40,7 @@ pub(crate) enum Endpoint {
     Search,
     Refund,
     Refunds,
+    RetrieveRefund,
 }
 
 /// What goes wrong with one call.
@@ -148,6 +149,16 @@ impl FakeStripe {
         }
     }
 
+    /// What became of the refunds that were not decided.
+    pub(crate) fn settle_refunds(&self, status: &str, reason: Option<&str>) {
+        for given in &mut self.world.lock().refunds {
+            if given.is_open() {
+                given.body["status"] = status.into();
+                given.body["failure_reason"] = reason.into();
+            }
+        }
+    }
+
     /// Returns once a call was done whose answer will not come.
     pub(crate) async fn silence(&self) {
         self.silence.notified().await;
@@ -171,11 +182,12 @@ impl FakeStripe {
         (usize::try_from(times).unwrap(), amount)
     }
 
-    /// How often money was given back, and how much.
+    /// How often money was given back or is on its way, and how much.
     pub(crate) fn refunds(&self) -> (usize, i64) {
         let world = self.world.lock();
-        let amounts = world.refunds.iter().map(|given| given.amount);
-        (world.refunds.len(), amounts.sum())
+        let given = world.refunds.iter().filter(|given| given.counts());
+        let amounts = given.clone().map(|given| given.amount);
+        (given.count(), amounts.sum())
     }
 
     /// The keys under which refunds were asked for, in that order.
@@ -237,6 +249,7 @@ fn route(method: &Method, path: &str) -> Option<(Endpoint, String)> {
         ("POST", ["v1", "payment_intents", _, "cancel"]) => Endpoint::Cancel,
         ("POST", ["v1", "refunds"]) => Endpoint::Refund,
         ("GET", ["v1", "refunds"]) => Endpoint::Refunds,
+        ("GET", ["v1", "refunds", _]) => Endpoint::RetrieveRefund,
         _ => return None,
     };
     let id = parts.get(2).copied().unwrap_or_default();

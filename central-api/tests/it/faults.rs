@@ -278,6 +278,17 @@ async fn a_request_can_ask_to_fail() {
         let problem: Value = answer.json().await.unwrap();
         assert_eq!(sorted_fields(&problem), ["query.simulateFailure"], "{path}");
     }
+    // It needs a key, as the call itself does; any that is known.
+    for key in ["", "nobody"] {
+        let mut request = central.client.get(format!("{}{path}", central.url));
+        if !key.is_empty() {
+            request = request.header("x-api-key", key);
+        }
+        assert_eq!(request.send().await.unwrap().status(), 401, "{key}");
+    }
+    let public = format!("{}/v1/info?simulateFailure=true", central.url);
+    let anybody = central.client.get(public).send().await.unwrap();
+    assert_eq!(anybody.status(), 401);
     // The control: elsewhere it means nothing.
     let plain = TestCentral::start().await;
     plain.create("A", 1).await;

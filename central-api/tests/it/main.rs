@@ -40,6 +40,7 @@ mod order_history;
 mod order_kills;
 mod orders;
 mod orders_read;
+mod pending_refund;
 mod products;
 mod program;
 mod racers;

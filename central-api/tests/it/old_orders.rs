@@ -203,6 +203,24 @@ async fn an_old_order_stays_as_it_is() {
     let refund = format!("/v1/payments/{payment}/refund");
     let refund = central.post(&refund, &headers, &json!({})).await;
     assert_eq!(code(&refund, 409), "not_refundable");
+    let problem = refund.json();
+    let sentence = problem["detail"].as_str().unwrap();
+    assert!(sentence.contains("at the payment provider"), "{sentence}");
+    assert_eq!(problem["orderId"], old.id);
+    let replayed = central
+        .post(
+            &format!("/v1/payments/{payment}/refund"),
+            &headers,
+            &json!({}),
+        )
+        .await;
+    assert_eq!(replayed.expect(409)["detail"], *sentence);
+    let headers = [("idempotency-key", "settle-1")];
+    let settle = format!("/v1/payments/{payment}/refund/settle");
+    let settle = central
+        .post(&settle, &headers, &json!({"note": "by hand"}))
+        .await;
+    assert_eq!(code(&settle, 409), "not_refundable");
 
     assert_eq!(central.ledger.published().head().orders, before);
     check(&central, &orders).await;

@@ -6,6 +6,7 @@ use central_api::ledger::KeyRetention;
 use central_api::verify::verify;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::clock::{ManualClock, Timestamp};
 use shared::disk::FsDisk;
 use shared::domain::order::Transition;
 use tokio::time::timeout;
@@ -48,11 +49,16 @@ async fn paged(central: &Served, limit: usize) -> Vec<Value> {
 #[tokio::test]
 async fn every_step_attempt_outcome_and_compensation_is_told_as_the_feed_has_it() {
     let dir = tempfile::tempdir().unwrap();
-    let central = shop(&dir).await;
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_768_473_000_000)));
+    let by = Arc::<ManualClock>::clone(&clock);
+    let central = Served::start_by(&dir, by, |_| {}).await;
     let ledger = &central.ledger;
+    stocked(ledger, &["A"], 1_000).await;
     placed(ledger, place("1", "ada", None)).await;
     placed(ledger, place("2", "bo", None)).await;
     unknown(ledger, "1").await;
+    // A second time soon after would be no news.
+    clock.advance_millis(60_000);
     unknown(ledger, "1").await;
     declined(ledger, "2").await;
     approved(ledger, "1").await;

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use shared::domain::ids::OrderId;
-use shared::domain::order::{Command, Transition};
+use shared::domain::order::{Command, PaymentOutcome, Transition};
 use tempfile::TempDir;
 
 use crate::harness::fields;
 use crate::served::{Reply, SHOP, Served};
 use crate::shop::{
-    approved, declined, moved, order, place, placed, readdressed, refund_refused, stocked, unknown,
+    approved, declined, moved, order, place, placed, readdressed, recorded, refund_refused,
+    refunded, settled, stocked, unknown,
 };
 
 const BOUND: [(&str, &str); 1] = [("x-api-key", SHOP)];
@@ -350,8 +351,69 @@ async fn orders_whose_refund_was_refused_are_listed_and_counted() {
     order(&central.ledger, again).await;
     let left = ["ord-015", "ord-000"];
     assert_eq!(walk(&central, "refund=failed", 50, &[]).await, left);
-    let bad = central.get("/v1/orders?refund=none").await.expect(400);
-    assert_eq!(fields(&bad), ["query.refund"]);
+    assert_eq!(walk(&central, "refund=open", 50, &[]).await, ["ord-012"]);
+    // Settled by other means, nothing has to be done any more.
+    settled(&central.ledger, "000").await;
+    assert_eq!(walk(&central, "refund=failed", 50, &[]).await, ["ord-015"]);
+    let stats = central.get("/v1/orders/stats").await.expect(200);
+    assert_eq!(
+        (&stats["refundsFailed"], &stats["refundsOpen"]),
+        (&1.into(), &1.into())
+    );
+    for (query, fields_at_fault) in [
+        ("refund=none", "query.refund"),
+        ("void=failed", "query.void"),
+        ("refund=open&void=open", "query.void"),
+    ] {
+        let bad = central.get(&format!("/v1/orders?{query}")).await;
+        assert_eq!(fields(&bad.expect(400)), [fields_at_fault], "{query}");
+    }
+    central.stop().await;
+}
+
+/// What may have been charged though it came to nothing is found while nobody knows, and what is on its
+/// way back until it is there.
+#[tokio::test]
+async fn orders_whose_money_is_not_where_it_belongs_are_listed_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let central = busy(&dir, 12).await;
+    // 001 and 002 are being paid for, 000 and 003 are paid.
+    unknown(&central.ledger, "002").await;
+    for name in ["001", "002", "000", "003"] {
+        moved(&central.ledger, name, Transition::Cancel).await;
+    }
+    let check = async |central: &Served, void: &[&str], refund: &[&str], failed: usize| {
+        for limit in [1, 50] {
+            assert_eq!(walk(central, "void=open", limit, &[]).await, void);
+            assert_eq!(walk(central, "refund=open", limit, &[]).await, refund);
+        }
+        let bo = walk(central, "void=open&customerId=bo", 1, &[]).await;
+        assert_eq!(bo.len(), void.iter().filter(|id| **id == "ord-001").count());
+        let stats = central.get("/v1/orders/stats").await.expect(200);
+        assert_eq!(stats["voidsOpen"], void.len());
+        assert_eq!(stats["refundsOpen"], refund.len());
+        assert_eq!(stats["refundsFailed"], failed);
+    };
+    check(
+        &central,
+        &["ord-002", "ord-001"],
+        &["ord-003", "ord-000"],
+        0,
+    )
+    .await;
+    // The one was charged all the same, and goes back; the other was not.
+    approved(&central.ledger, "002").await;
+    recorded(&central.ledger, "001", PaymentOutcome::Voided).await;
+    refunded(&central.ledger, "000").await;
+    check(&central, &[], &["ord-003", "ord-002"], 0).await;
+    central.stop().await;
+    let central = Served::start(&dir).await;
+    // The bank of this life is asked, and knows nothing of those charges.
+    crate::harness::eventually("nothing is on its way", async || {
+        central.ledger.published().books.open_orders().is_empty()
+    })
+    .await;
+    check(&central, &[], &[], 2).await;
     central.stop().await;
 }
 

@@ -1,25 +1,28 @@
 //! What takes orders on, [`Runner`], with its breaker and its waits, over a real ledger: an hour without
-//! the payment provider, and what is still known of an order after a restart.
+//! the payment provider, and what is still known of an order after a restart. A day with one that says
+//! nothing: [`silent_day`].
 //!
-//! Nobody waits for an hour. The runner and the breaker live in tokio's time, which is paused and jumps
+//! Nobody waits for that. The runner and the breaker live in tokio's time, which is paused and jumps
 //! to the next timer; the ledger's clock is a [`ManualClock`] that the provider sets to the same time
 //! whenever it is called. The ledger's own threads are real, and tokio's time may jump while they work: no
 //! timer of this test, only a runner's next wait. So nothing here depends on when exactly something
 //! happens, only on how often, and how far apart.
+
+mod silent_day;
 
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use central_api::ledger::Ledger;
+use central_api::ledger::{Ledger, LedgerThreads};
 use central_api::orders::Runner;
 use central_api::payments::simulated::Simulated;
 use central_api::payments::{
     ChargeOutcome, ChargeRequest, Doubt, Guarded, PaymentKey, PaymentProvider, RefundOutcome,
     RefundRequest, VoidOutcome,
 };
-use central_api::startup::{OpenLedger, open_ledger};
+use central_api::startup::{DataLock, OpenLedger, open_ledger};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -27,6 +30,7 @@ use shared::clock::{ManualClock, Timestamp};
 use shared::domain::ids::{CorrelationId, OrderId};
 use shared::domain::order::{Order, OrderStatus, PaymentStatus};
 use shared::policy::{Breaker, BreakerSettings};
+use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -41,14 +45,40 @@ const LATE: Duration = Duration::from_secs(3_300);
 const ORDERS: u64 = 10;
 const UNITS: i64 = 100;
 
-/// A bank that says nothing for an hour. Every other charge arrives all the same.
+/// The ledger's clock, which is set to tokio's time.
 #[derive(Debug)]
-struct Away {
-    bank: Simulated,
+struct Time {
     clock: Arc<ManualClock>,
     began: Instant,
     /// Milliseconds that the clock was moved.
     moved: AtomicU64,
+}
+
+impl Time {
+    fn new() -> Self {
+        Self {
+            clock: Arc::new(ManualClock::at(Timestamp::from_millis(1_768_473_000_000))),
+            began: Instant::now(),
+            moved: AtomicU64::new(0),
+        }
+    }
+
+    /// Lets the clock show the time, and says how long it has been.
+    fn show(&self) -> Duration {
+        let now = self.began.elapsed();
+        let millis = u64::try_from(now.as_millis()).unwrap();
+        let before = self.moved.fetch_max(millis, Ordering::SeqCst);
+        self.clock
+            .advance_millis(i64::try_from(millis.saturating_sub(before)).unwrap());
+        now
+    }
+}
+
+/// A bank that says nothing for an hour. Every other charge arrives all the same.
+#[derive(Debug)]
+struct Away {
+    bank: Simulated,
+    time: Time,
     /// When it was called.
     calls: Mutex<Vec<Duration>>,
     late: Notify,
@@ -56,12 +86,11 @@ struct Away {
 
 impl Away {
     fn new() -> Self {
-        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_768_473_000_000)));
+        let time = Time::new();
+        let clock = Arc::<ManualClock>::clone(&time.clock);
         Self {
-            bank: Simulated::new(Arc::<ManualClock>::clone(&clock), Duration::from_secs(10)),
-            clock,
-            began: Instant::now(),
-            moved: AtomicU64::new(0),
+            bank: Simulated::new(clock, Duration::from_secs(10)),
+            time,
             calls: Mutex::default(),
             late: Notify::new(),
         }
@@ -69,11 +98,7 @@ impl Away {
 
     /// Notes a call, and lets the ledger's clock show the time. Answers whether the bank is away.
     fn called(&self) -> bool {
-        let now = self.began.elapsed();
-        let millis = u64::try_from(now.as_millis()).unwrap();
-        let before = self.moved.fetch_max(millis, Ordering::SeqCst);
-        self.clock
-            .advance_millis(i64::try_from(millis.saturating_sub(before)).unwrap());
+        let now = self.time.show();
         self.calls.lock().push(now);
         if now >= LATE {
             self.late.notify_one();
@@ -112,6 +137,62 @@ impl PaymentProvider for Away {
             }
             self.bank.refund(request).await
         })
+    }
+}
+
+/// How long a call to the provider may take.
+const CALL: Duration = Duration::from_secs(5);
+/// What tokio's timers are exact to.
+const TICK: Duration = Duration::from_millis(2);
+
+/// A ledger, and a runner that asks a provider for what its orders need.
+struct Stage {
+    ledger: Ledger,
+    runner: Arc<Runner>,
+    stop: CancellationToken,
+    threads: LedgerThreads,
+    lock: DataLock,
+    dir: TempDir,
+}
+
+impl Stage {
+    async fn new(
+        provider: Arc<dyn PaymentProvider>,
+        time: &Time,
+        breaker: BreakerSettings,
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::<ManualClock>::clone(&time.clock);
+        let OpenLedger {
+            ledger,
+            threads,
+            lock,
+            ..
+        } = open_ledger(&config(dir.path().to_owned()), Vec::new(), clock)
+            .await
+            .unwrap();
+        let breaker = Breaker::try_new(breaker).unwrap();
+        let guarded = Arc::new(Guarded::new(provider, breaker, CALL));
+        let stop = CancellationToken::new();
+        let runner = Arc::new(Runner::new(ledger.clone(), guarded, stop.clone()));
+        Self {
+            ledger,
+            runner,
+            stop,
+            threads,
+            lock,
+            dir,
+        }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        drop((self.ledger, self.runner));
+        let threads = self.threads;
+        tokio::task::spawn_blocking(move || threads.stop())
+            .await
+            .unwrap();
+        drop((self.lock, self.dir));
     }
 }
 
@@ -162,22 +243,10 @@ fn was_asked_seldom(calls: &[Duration]) {
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_is_away_for_an_hour_is_asked_seldom_and_charges_once_or_never() {
-    let dir = tempfile::tempdir().unwrap();
     let away = Arc::new(Away::new());
-    let clock = Arc::<ManualClock>::clone(&away.clock);
-    let OpenLedger {
-        ledger,
-        threads,
-        lock,
-        ..
-    } = open_ledger(&config(dir.path().to_owned()), Vec::new(), clock)
-        .await
-        .unwrap();
-    let breaker = Breaker::try_new(BreakerSettings::default()).unwrap();
-    let timeout = Duration::from_secs(5);
-    let guarded = Arc::new(Guarded::new(Arc::<Away>::clone(&away), breaker, timeout));
-    let stop = CancellationToken::new();
-    let runner = Arc::new(Runner::new(ledger.clone(), guarded, stop.clone()));
+    let provider = Arc::<Away>::clone(&away);
+    let stage = Stage::new(provider, &away.time, BreakerSettings::default()).await;
+    let (ledger, runner) = (stage.ledger.clone(), Arc::clone(&stage.runner));
     stocked(&ledger, &["A"], UNITS).await;
     let before = ledger.published().head().seq;
 
@@ -231,13 +300,8 @@ async fn a_provider_that_is_away_for_an_hour_is_asked_seldom_and_charges_once_or
         (UNITS - sold, 0)
     );
     drop(product);
-
-    stop.cancel();
-    drop(runner);
-    tokio::task::spawn_blocking(move || threads.stop())
-        .await
-        .unwrap();
-    drop(lock);
+    drop((ledger, runner));
+    stage.end().await;
 }
 
 /// A bank that never knows, and what it was told each time.

@@ -145,6 +145,16 @@ pub(crate) async fn refund_refused(ledger: &Ledger, name: &str, number: u32) {
     order(ledger, command).await;
 }
 
+/// What the bank does not give back was given back by hand.
+pub(crate) async fn settled(ledger: &Ledger, name: &str) {
+    let command = Command::Settle {
+        order: OrderId::parse(&format!("ord-{name}")).unwrap(),
+        amount: None,
+        note: "by hand".into(),
+    };
+    order(ledger, command).await;
+}
+
 /// One event: the order goes elsewhere.
 pub(crate) async fn readdressed(ledger: &Ledger, name: &str, to: &str) {
     let command = Command::Readdress {

@@ -23,17 +23,17 @@ use crate::served::Served;
 use crate::shop::stocked;
 
 const START: Timestamp = Timestamp::from_millis(1_768_473_000_000);
-const PRICE: i64 = 195;
+pub(crate) const PRICE: i64 = 195;
 
 /// A folder, the provider, and the time.
-struct Scene {
+pub(crate) struct Scene {
     dir: TempDir,
-    fake: FakeStripe,
-    clock: Arc<ManualClock>,
+    pub(crate) fake: FakeStripe,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
             fake: FakeStripe::start().await,
@@ -42,7 +42,7 @@ impl Scene {
     }
 
     /// Central over the same folder, until it is stopped.
-    async fn life(&self) -> Served {
+    pub(crate) async fn life(&self) -> Served {
         drop(client()); // Installs the TLS provider.
         let secret = SecretString::from(SECRET);
         let clock = Arc::<ManualClock>::clone(&self.clock);
@@ -53,12 +53,12 @@ impl Scene {
         Served::start_paying_by(&self.dir, Arc::new(guarded), clock).await
     }
 
-    /// An order that was paid and is called off, while the provider has `fault` for its refund.
-    async fn called_off(&self, central: &Served, fault: Fault) -> String {
+    /// An order that was paid with `card` and is called off, while the provider has `fault` for its refund.
+    pub(crate) async fn called_off(&self, central: &Served, card: &str, fault: Fault) -> String {
         stocked(&central.ledger, &["A"], 10).await;
         let body = json!({
             "customerId": "ann", "items": [{"productId": "A", "quantity": 1}],
-            "paymentMethod": "pm_card_visa",
+            "paymentMethod": card,
         });
         let key = [("idempotency-key", "k")];
         let order = central.post("/v1/orders", &key, &body).await.expect(201);
@@ -71,7 +71,7 @@ impl Scene {
     }
 }
 
-fn payment(central: &Served, id: &str) -> Payment {
+pub(crate) fn payment(central: &Served, id: &str) -> Payment {
     let order = central.ledger.published().books.order(id).unwrap();
     order.payment.clone().unwrap()
 }
@@ -96,7 +96,8 @@ async fn a_refund_whose_key_is_spent_is_given_once_under_a_second_key_after_its_
     let scene = Scene::new().await;
     // The provider is away for three hours first: the wait does not begin before it has answered.
     let central = scene.life().await;
-    let id = scene.called_off(&central, Fault::Unavailable).await;
+    let card = "pm_card_visa";
+    let id = scene.called_off(&central, card, Fault::Unavailable).await;
     eventually("it was asked", async || {
         scene.fake.arrived(Endpoint::Refund) >= 1
     })

@@ -5,6 +5,8 @@
 //! on the shelf = created + received − sold − committed − confirmed + brought back
 //! ```
 //!
+//! What a buyer brings back of a product that was deleted meanwhile is counted aside.
+//!
 //! The rules say with each event by how much the shelf changed, and a mistake in that would agree with
 //! itself. So this looks at none of it: lines are those of the request, and whether it came about is
 //! read from results, from the state of a reservation, and from the status of an order.
@@ -26,6 +28,8 @@ pub(crate) struct Count {
     orders: BTreeMap<OrderId, Vec<Line>>,
     /// Whose units have left the house.
     gone: BTreeSet<Gone>,
+    /// Units that have left or come back of products that are not in the catalogue.
+    pub(crate) aside: BTreeMap<ProductId, i64>,
 }
 
 /// What units leave the house for.
@@ -116,7 +120,10 @@ impl Count {
     }
 
     fn add(&mut self, product: &ProductId, units: i64) {
-        *self.on_hand.entry(product.clone()).or_default() += units;
+        match self.on_hand.get_mut(product) {
+            Some(on_hand) => *on_hand += units,
+            None => *self.aside.entry(product.clone()).or_default() += units,
+        }
     }
 
     /// The products of which there are not as many as were counted, with both figures: counted, and

@@ -4,6 +4,7 @@
 
 use shared::domain::ids::{Owner, ReservationId, StoreId};
 use shared::domain::inventory::{self, Atomicity, Deletion, MovementKind, ReservationState};
+use shared::domain::order::Transition;
 use shared::domain::{Decision, ItemResult, Rejection};
 use shared::limits;
 
@@ -344,6 +345,48 @@ fn holds_outlive_a_product_that_is_deleted_by_force() {
     release(&mut world, "kept");
     assert_eq!(world.available(0), 5);
     world.check();
+}
+
+/// Units that come back when there is no product any more are added to no stock, and the order says so:
+/// whoever unpacks them counts them when the product is made anew.
+#[test]
+fn units_of_a_deleted_product_that_come_back_are_said_and_added_to_nothing() {
+    let mut world = World::new(2, 5);
+    let details = (*world.state.inventory.get("P0").unwrap().details).clone();
+    let order = world.place(&[(0, 2), (1, 3)], "card", true);
+    world.settle();
+    world.act(inventory::Command::Delete {
+        items: vec![Deletion {
+            product: product(0),
+            expected_version: None,
+            force: false,
+        }],
+        atomicity: Atomicity::All,
+    });
+    let cancelled = world.take(&order, Transition::Cancel);
+    let [event, _refund] = &cancelled.orders[..] else {
+        panic!("{cancelled:?}");
+    };
+    assert_eq!(
+        event.detail.as_deref(),
+        Some("not added to any stock, deleted meanwhile: 2 of P0")
+    );
+    assert_eq!(world.on_hand(1), 5, "the others are back");
+    // Three were deleted, two came back afterwards: none is unaccounted for.
+    assert_eq!(world.count.aside, [(product(0), 2)].into());
+    world.check();
+    world.act(inventory::Command::Create {
+        items: vec![inventory::NewProduct {
+            product: product(0),
+            details,
+            on_hand: 4,
+        }],
+        atomicity: Atomicity::All,
+    });
+    assert_eq!(world.on_hand(0), 4, "what was counted, and no more");
+    world.settle();
+    world.check();
+    world.check_replay();
 }
 
 fn sell(world: &mut World, units: i64) -> Decision {

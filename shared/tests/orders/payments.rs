@@ -7,7 +7,7 @@ use shared::domain::money::Money;
 use shared::domain::order::{
     self, Address, EventKind, OrderStatus, PaymentStatus, Step, Transition, next_step,
 };
-use shared::domain::{ItemResult, Rejection};
+use shared::domain::{Command, ItemResult, Rejection, decide};
 
 use crate::bank::{Fault, approved, unknown};
 use crate::refunds::refund;
@@ -293,7 +293,8 @@ fn a_provider_that_is_down_for_an_hour_costs_nobody_anything() {
         world.pass(60_000);
     }
     let order = world.order(&id);
-    assert_eq!(order.payment.as_ref().unwrap().attempts, 60);
+    // Written down after 0, 1, 3 and 7 minutes, and 8 and 24 minutes after it was given up.
+    assert_eq!(order.payment.as_ref().unwrap().attempts, 6);
     assert_eq!(next_step(&order), Some(Step::Void), "still to be settled");
     world.settle();
     assert_eq!(
@@ -301,6 +302,46 @@ fn a_provider_that_is_down_for_an_hour_costs_nobody_anything() {
         PaymentStatus::Voided
     );
     assert_eq!((world.available(0), world.money()), (5, (0, 0)));
+}
+
+/// A charge and the void after it, or a refund, asked for twice a minute for a day, or for a year: what is
+/// written down grows with the doublings of that time.
+#[test]
+fn a_provider_that_stays_unclear_does_not_fill_the_log() {
+    const DAY: i64 = 24 * 3_600_000;
+    for (paid, days, asked_every, most) in [
+        (false, 1, 30_000, 13),
+        (false, 365, 900_000, 22),
+        (true, 1, 30_000, 13),
+        (true, 365, 900_000, 22),
+    ] {
+        let mut world = World::new(1, 5);
+        let id = world.place(&[(0, 2)], "card", true);
+        if paid {
+            world.settle();
+            world.take(&id, Transition::Cancel);
+        }
+        let before = world.order(&id).version;
+        for _ in 0..days * DAY / asked_every {
+            world.now = world.now.plus_millis(asked_every);
+            let (command, _) = world.outcome(&id, Fault::Lost).unwrap();
+            let decision = decide(&world.state, &Command::from(command), world.now);
+            if decision.changes_something() {
+                world.state.apply(&decision, 0);
+            }
+            let due = world.state.inventory.reservations().next_due();
+            if due.is_some_and(|due| due <= world.now) {
+                world.act(inventory::Command::Expire);
+            }
+        }
+        let written = world.order(&id).version - before;
+        assert!((5..=most).contains(&written), "{written} in {days} days");
+        // The end of it is written down in any case.
+        world.settle();
+        assert_eq!(next_step(&world.order(&id)), None);
+        assert!(world.order(&id).version > before + written);
+        world.check();
+    }
 }
 
 #[test]

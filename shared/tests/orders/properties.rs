@@ -28,6 +28,7 @@ enum Act {
     /// The bank is asked; meanwhile somebody else takes the order somewhere.
     StepAside(usize, Fault, Transition),
     Refund(usize, i64),
+    Settle(usize, Option<i64>),
     Sell(usize, i64),
     Receive(usize, i64),
     DeleteAndCreate(usize),
@@ -71,6 +72,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (which.clone(), fault(), transition())
             .prop_map(|(which, fault, to)| Act::StepAside(which, fault, to)),
         1 => (which.clone(), 1..3_000_i64).prop_map(|(which, minor)| Act::Refund(which, minor)),
+        1 => (which.clone(), prop::option::of(1..3_000_i64))
+            .prop_map(|(which, minor)| Act::Settle(which, minor)),
         1 => (0..PRODUCTS, 1..9_i64).prop_map(|(which, units)| Act::Sell(which, units)),
         1 => (0..PRODUCTS, 1..9_i64).prop_map(|(which, units)| Act::Receive(which, units)),
         1 => (0..PRODUCTS).prop_map(Act::DeleteAndCreate),
@@ -148,38 +151,41 @@ fn play(world: &mut World, act: Act) {
         Act::Receive(which, units) => {
             world.act(movement(which, units, Reason::Received));
         }
-        Act::DeleteAndCreate(which) => {
-            let product = product(which);
-            let details = match world.state.inventory.get(product.as_str()) {
-                Some(known) => (*known.details).clone(),
-                None => return,
-            };
-            let on_hand = world.on_hand(which);
-            world.act(inventory::Command::Delete {
-                items: vec![Deletion {
-                    product: product.clone(),
-                    expected_version: None,
-                    force: true,
-                }],
-                atomicity: Atomicity::All,
-            });
-            world.act(inventory::Command::Create {
-                items: vec![inventory::NewProduct {
-                    product,
-                    details,
-                    on_hand,
-                }],
-                atomicity: Atomicity::All,
-            });
-        }
+        Act::DeleteAndCreate(which) => delete_and_create(world, which),
         Act::Take(..)
         | Act::Step(..)
         | Act::StepTwice(..)
         | Act::StepAside(..)
-        | Act::Refund(..) => {
+        | Act::Refund(..)
+        | Act::Settle(..) => {
             play_order(world, act);
         }
     }
+}
+
+fn delete_and_create(world: &mut World, which: usize) {
+    let product = product(which);
+    let details = match world.state.inventory.get(product.as_str()) {
+        Some(known) => (*known.details).clone(),
+        None => return,
+    };
+    let on_hand = world.on_hand(which);
+    world.act(inventory::Command::Delete {
+        items: vec![Deletion {
+            product: product.clone(),
+            expected_version: None,
+            force: true,
+        }],
+        atomicity: Atomicity::All,
+    });
+    world.act(inventory::Command::Create {
+        items: vec![inventory::NewProduct {
+            product,
+            details,
+            on_hand,
+        }],
+        atomicity: Atomicity::All,
+    });
 }
 
 fn play_order(world: &mut World, act: Act) {
@@ -188,7 +194,8 @@ fn play_order(world: &mut World, act: Act) {
         | Act::Step(which, _)
         | Act::StepTwice(which, _)
         | Act::StepAside(which, _, _)
-        | Act::Refund(which, _) => *which,
+        | Act::Refund(which, _)
+        | Act::Settle(which, _) => *which,
         other => panic!("{other:?} is about no order"),
     };
     let Some(order) = some_order(world, which) else {
@@ -218,6 +225,13 @@ fn play_order(world: &mut World, act: Act) {
         Act::Refund(_, minor) => {
             let amount = Some(Money::from_minor(minor).unwrap());
             world.act(order::Command::Refund { order, amount });
+        }
+        Act::Settle(_, minor) => {
+            world.act(order::Command::Settle {
+                order,
+                amount: minor.map(|minor| Money::from_minor(minor).unwrap()),
+                note: "by hand".into(),
+            });
         }
         other => panic!("{other:?} is about no order"),
     }

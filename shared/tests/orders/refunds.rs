@@ -106,6 +106,104 @@ fn a_part_that_is_refused_does_not_keep_the_rest() {
     }
 }
 
+fn settle(world: &mut World, order: &OrderId, amount: Option<i64>) -> Decision {
+    world.act(order::Command::Settle {
+        order: order.clone(),
+        amount: amount.map(minor),
+        note: "bank transfer 4711".into(),
+    })
+}
+
+/// What the bank refuses to give back somebody gives back by hand, and says so once: nothing of it is
+/// asked for again, and nothing undoes it.
+#[test]
+fn a_refund_that_was_settled_by_hand_is_closed() {
+    let mut world = World::new(1, 5);
+    let id = world.place(&[(0, 3)], "card", true);
+    for early in [settle(&mut world, &id, None), {
+        world.settle();
+        settle(&mut world, &id, None)
+    }] {
+        assert!(
+            matches!(refusal(&early), Rejection::NotRefundable { .. }),
+            "nothing was refused"
+        );
+    }
+    world.take(&id, Transition::Cancel);
+    assert!(settle(&mut world, &id, None).has_refusal(), "on its way");
+    world.step(&id, Fault::Refused);
+    assert!(settle(&mut world, &id, Some(3_001)).has_refusal());
+
+    // A part of it is not all of it: the rest is still owed.
+    let part = settle(&mut world, &id, Some(1_000));
+    assert_eq!(kinds(&part), [EventKind::RefundSettled]);
+    assert_eq!(part.orders[0].detail.as_deref(), Some("bank transfer 4711"));
+    assert!(world.order(&id).payment.unwrap().is_refund_failed());
+    world.check();
+    settle(&mut world, &id, None);
+    let order = world.order(&id);
+    let payment = order.payment.clone().unwrap();
+    assert_eq!(payment.status, PaymentStatus::Settled);
+    assert_eq!(payment.settled_amount, minor(3_000));
+    assert_eq!(payment.refunded_amount, minor(0));
+    assert_eq!((payment.refundable(), next_step(&order)), (minor(0), None));
+    for late in [settle(&mut world, &id, None), refund(&mut world, &id, None)] {
+        assert!(matches!(refusal(&late), Rejection::NotRefundable { .. }));
+    }
+    assert_eq!(world.money(), (3_000, 3_000), "the bank has kept it");
+    let text = serde_json::to_string(&order).unwrap();
+    assert_eq!(serde_json::from_str::<order::Order>(&text).unwrap(), order);
+    world.check();
+}
+
+/// Goodwill for an order that came about is settled with what was given; the rest was never owed, and
+/// goes back in the ordinary way if the order is called off.
+#[test]
+fn what_was_settled_is_not_given_back_once_more() {
+    let mut world = World::new(1, 5);
+    let id = world.place(&[(0, 3)], "card", true);
+    world.settle();
+    refund(&mut world, &id, Some(500));
+    world.step(&id, Fault::Refused);
+    let vague = settle(&mut world, &id, None);
+    assert!(matches!(refusal(&vague), Rejection::NotRefundable { .. }));
+    settle(&mut world, &id, Some(500));
+    let payment = world.order(&id).payment.unwrap();
+    assert_eq!(payment.status, PaymentStatus::Settled);
+    assert_eq!(payment.refundable(), minor(2_500));
+    assert_eq!(world.money(), (3_000, 3_000));
+    world.take(&id, Transition::Cancel);
+    world.settle();
+    let payment = world.order(&id).payment.unwrap();
+    assert_eq!(payment.status, PaymentStatus::Refunded);
+    assert_eq!(payment.refunded_amount, minor(2_500));
+    assert_eq!(world.money(), (500, 500));
+    world.check();
+}
+
+/// Whatever else is forgotten: who has not got their money back is not.
+#[test]
+fn an_order_whose_refund_was_refused_is_not_forgotten() {
+    let mut world = World::new(1, 50);
+    world.state.orders = order::Orders::keeping(2);
+    let failed = world.place(&[(0, 1)], "card", true);
+    world.settle();
+    world.take(&failed, Transition::Cancel);
+    world.step(&failed, Fault::Refused);
+    let end = |world: &mut World| {
+        for _ in 0..3 {
+            world.pass(1);
+            let id = world.place(&[(0, 1)], "card_declined", true);
+            world.step(&id, Fault::None);
+        }
+    };
+    end(&mut world);
+    assert!(world.state.orders.get(failed.as_str()).is_some());
+    settle(&mut world, &failed, None);
+    end(&mut world);
+    assert!(world.state.orders.get(failed.as_str()).is_none());
+}
+
 /// The second key comes after the refund's own wait, counted from the first old failure and not from
 /// when the refund was asked for, and after one look at the end of it.
 #[test]

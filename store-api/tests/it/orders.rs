@@ -5,6 +5,8 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use shared::limits::ORDER_STREAMS;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::fake_central::FakeCentral;
 use crate::harness::{KEY, TestStore, eventually, header, settings};
@@ -161,6 +163,62 @@ async fn every_call_about_orders_reaches_its_place() {
     let url = format!("{}/v1/store/orders/ord-1/confirm", store.url);
     let answer = store.client.post(url).header("x-api-key", KEY).send().await;
     assert_eq!(answer.unwrap().status(), 200);
+}
+
+/// A request as a person or an old client writes it, byte for byte, and what comes back: the status and the
+/// body.
+async fn as_written(store: &TestStore, request: &str) -> (u16, Value) {
+    let address = store.url.strip_prefix("http://").unwrap();
+    let mut line = TcpStream::connect(address).await.unwrap();
+    line.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = line.read_to_end(&mut answer);
+    tokio::time::timeout(Duration::from_secs(20), read)
+        .await
+        .unwrap()
+        .unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+    (status, body)
+}
+
+/// A gateway that writes a body anew and leaves its length as it was hangs or cuts; one that looks for
+/// headers by their spelling loses them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_over_many_lines_and_headers_in_odd_case_arrive_whole() {
+    let central = FakeCentral::start(1).await;
+    let store = TestStore::start(&central.url()).await;
+    store.live_at(1).await;
+    let written = |method: &str, path: &str, body: &str| {
+        format!(
+            "{method} /v1/store/orders{path} HTTP/1.1\r\nhOST: shop\r\nx-aPi-kEY: {KEY}\r\n\
+            IDEMPOTENCY-key: till-1-42\r\niF-mATCH: \"3\"\r\n\
+            CONTENT-type: APPLICATION/json; charset=UTF-8\r\ncontent-LENGTH: {}\r\n\
+            cOnnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    // The store adds its name to it, so what central gets is longer than what came.
+    let order = "{\r\n    \"customerId\" : \"Zoe\",\r\n\t\"items\" : [\r\n        \
+        {\r\n            \"productId\" : \"PROD-001\",\r\n            \"quantity\" : 2\r\n        }\r\n    ]\r\n}\r\n";
+    let (status, placed) = as_written(&store, &written("POST", "", order)).await;
+    assert_eq!(status, 201, "{placed}");
+    assert_eq!(placed["storeId"], "store-s1");
+    assert_eq!(central.available("PROD-001"), 8);
+    let (status, again) = as_written(&store, &written("POST", "", order)).await;
+    assert_eq!((status, &again["orderId"]), (201, &placed["orderId"]));
+    assert_eq!(central.available("PROD-001"), 8, "its key has arrived");
+    // This one is passed on as it is.
+    let body = "{\n  \"status\" : \"completed\"\n}\n";
+    let (status, answer) = as_written(&store, &written("PUT", "/ord-1/status", body)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["asked"], "PUT /v1/orders/ord-1/status");
+    assert_eq!(answer["key"], "store-s1:till-1-42");
+    assert_eq!(answer["condition"], "\"3\"");
+    let passed: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    assert_eq!(passed, json!({"status": "completed"}));
 }
 
 #[tokio::test(flavor = "multi_thread")]

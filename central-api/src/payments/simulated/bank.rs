@@ -39,6 +39,7 @@ enum Manner {
     LosesAnswer,
     ChargesLate,
     FailsFirst,
+    KeepsMoney,
 }
 
 impl Manner {
@@ -49,6 +50,7 @@ impl Manner {
             Some("card_lost_answer") => Self::LosesAnswer,
             Some("card_late") => Self::ChargesLate,
             Some("card_error") => Self::FailsFirst,
+            Some("card_refund_refused") => Self::KeepsMoney,
             _ => Self::Approves,
         }
     }
@@ -176,7 +178,7 @@ impl Bank {
             State::Untouched => match manner {
                 Manner::NeverAnswers => return None,
                 Manner::Declines => payment.state = State::Declined("card_declined"),
-                Manner::Approves => payment.take_money(),
+                Manner::Approves | Manner::KeepsMoney => payment.take_money(),
                 Manner::LosesAnswer => {
                     payment.take_money();
                     return Some(ChargeOutcome::Unknown(Doubt::ConnectionLost));
@@ -242,6 +244,12 @@ impl Bank {
             } else {
                 RefundOutcome::Unknown(Doubt::KeyReused)
             };
+        }
+        let asked = payment.asked.as_ref();
+        let manner = Manner::of(asked.and_then(|asked| asked.method.as_deref()));
+        if matches!(manner, Manner::KeepsMoney) {
+            let code = "refund_refused";
+            return RefundOutcome::refused(code, "The simulated bank gives nothing back.");
         }
         let amount = request.amount.minor();
         let Statement {

@@ -9,6 +9,7 @@
 //! | `card_lost_answer` | **charged**, connection lost | approved | charged |
 //! | `card_late` | no answer; **charged** after the timeout | in progress; approved once it has landed | before it lands: voided, and it never lands; then: charged |
 //! | `card_error` | 503 | 503 twice more, then **charged** and approved | voided before, charged after |
+//! | `card_refund_refused` | **charged**, approved; every refund is refused | approved | charged |
 //! | anything else, or none | **charged**, approved | approved | charged |
 //!
 //! An amount beyond [`SIMULATED_CHARGE_MINOR`](shared::limits::SIMULATED_CHARGE_MINOR) is declined

@@ -1,9 +1,9 @@
 //! As much of Stripe's answers as is read, and what it means.
 //!
 //! Lenient where it does not matter (unknown members, unknown words), strict where it does: an
-//! intent without an id or a status is no intent.
-
-use std::sync::Arc;
+//! intent without an id or a status is no intent, and a refund is given once its status says so. A
+//! refund without a status can be read all the same: it stands in a list with others, and may not be
+//! one of ours.
 
 use serde::Deserialize;
 
@@ -137,13 +137,26 @@ pub(super) struct Search {
 #[derive(Debug, Deserialize)]
 pub(super) struct Refund {
     pub(super) id: String,
-    status: Option<String>,
+    status: Option<RefundStatus>,
     failure_reason: Option<String>,
-    #[serde(default)]
-    metadata: RefundMetadata,
+    metadata: Option<RefundMetadata>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// How a refund stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RefundStatus {
+    Pending,
+    RequiresAction,
+    Succeeded,
+    Failed,
+    Canceled,
+    /// A word that came after us.
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Debug, Deserialize)]
 struct RefundMetadata {
     refund_key: Option<String>,
 }
@@ -157,21 +170,36 @@ pub(super) struct RefundList {
 
 impl Refund {
     pub(super) fn is_of(&self, key: &PaymentKey) -> bool {
-        self.metadata.refund_key.as_deref() == Some(key.as_str())
+        let metadata = self.metadata.as_ref();
+        let of = metadata.and_then(|metadata| metadata.refund_key.as_deref());
+        of == Some(key.as_str())
+    }
+
+    /// Whether it may still become one thing or the other.
+    pub(super) const fn is_open(&self) -> bool {
+        let status = self.status;
+        matches!(
+            status,
+            Some(RefundStatus::Pending | RefundStatus::RequiresAction)
+        )
     }
 
     pub(super) fn outcome(&self) -> RefundOutcome {
-        match self.status.as_deref() {
-            // On its way; the bank takes days in any case.
-            None | Some("succeeded" | "pending" | "requires_action") => {
-                let reference: Arc<str> = self.id.as_str().into();
-                RefundOutcome::Refunded { reference }
+        let refused = |status| {
+            let code = self.failure_reason.as_deref().unwrap_or(status);
+            RefundOutcome::refused(code, "The bank did not take the refund.")
+        };
+        match self.status {
+            Some(RefundStatus::Succeeded) => RefundOutcome::Refunded {
+                reference: self.id.as_str().into(),
+            },
+            // Accepted; whether the bank takes it is known later.
+            Some(RefundStatus::Pending | RefundStatus::RequiresAction) => {
+                RefundOutcome::Unknown(Doubt::Processing)
             }
-            Some(status @ ("failed" | "canceled")) => {
-                let code = self.failure_reason.as_deref().unwrap_or(status);
-                RefundOutcome::refused(code, "The bank did not take the refund.")
-            }
-            Some(_) => RefundOutcome::Unknown(Doubt::Garbled),
+            Some(RefundStatus::Failed) => refused("failed"),
+            Some(RefundStatus::Canceled) => refused("canceled"),
+            Some(RefundStatus::Other) | None => RefundOutcome::Unknown(Doubt::Garbled),
         }
     }
 }
@@ -213,6 +241,114 @@ mod tests {
                 format!(r#"{{"id": "pi_1", "status": "succeeded", "latest_charge": {charge}}}"#);
             let paid = intent(&text).unwrap().paid();
             assert_eq!(paid.authorization_code.as_deref(), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refund_is_given_when_its_status_says_so() {
+        let refused = |code| RefundOutcome::refused(code, "The bank did not take the refund.");
+        let processing = || RefundOutcome::Unknown(Doubt::Processing);
+        let garbled = || RefundOutcome::Unknown(Doubt::Garbled);
+        let given = RefundOutcome::Refunded {
+            reference: "re_1".into(),
+        };
+        for (rest, expected) in [
+            (r#""status": "succeeded""#, given),
+            (r#""status": "pending""#, processing()),
+            (r#""status": "requires_action""#, processing()),
+            (r#""status": "failed""#, refused("failed")),
+            (
+                r#""status": "failed", "failure_reason": "lost_or_stolen_card""#,
+                refused("lost_or_stolen_card"),
+            ),
+            (
+                r#""status": "canceled", "failure_reason": null"#,
+                refused("canceled"),
+            ),
+            (r#""status": "blessed""#, garbled()),
+            (r#""status": null"#, garbled()),
+            (r#""object": "refund""#, garbled()),
+        ] {
+            let text = format!(r#"{{"id": "re_1", {rest}}}"#);
+            let refund: Refund = serde_json::from_str(&text).unwrap();
+            assert_eq!(refund.outcome(), expected, "{text}");
+            assert_eq!(refund.is_open(), expected == processing(), "{text}");
+        }
+    }
+
+    /// Others may have refunded a part by hand, without a mark of ours.
+    #[test]
+    fn somebody_elses_refund_does_not_hide_ours() {
+        let key = PaymentKey::parse("pay-1-refund-1").unwrap();
+        for (metadata, is_ours) in [
+            (r#""metadata": null, "status": null"#, false),
+            (r#""metadata": {}, "status": "succeeded""#, false),
+            (r#""status": "succeeded""#, false),
+            (
+                r#""metadata": {"refund_key": "pay-1-refund-2"}, "status": "pending""#,
+                false,
+            ),
+            (
+                r#""metadata": {"refund_key": "pay-1-refund-1"}, "status": "pending""#,
+                true,
+            ),
+        ] {
+            let text = format!(r#"{{"data": [{{"id": "re_1", {metadata}}}], "has_more": false}}"#);
+            let list: RefundList = serde_json::from_str(&text).unwrap();
+            assert_eq!(list.data[0].is_of(&key), is_ours, "{text}");
+        }
+        let endless = serde_json::from_str::<RefundList>(r#"{"data": []}"#);
+        assert!(endless.is_err(), "whether there is more must be said");
+    }
+
+    #[test]
+    fn an_error_says_the_most_telling_of_its_words() {
+        for (text, code, message) in [
+            (
+                "{}",
+                "unknown_error",
+                "The payment provider gave no reason.",
+            ),
+            (
+                r#"{"type": "card_error"}"#,
+                "card_error",
+                "The payment provider gave no reason.",
+            ),
+            (
+                r#"{"type": "card_error", "code": "c", "message": "m"}"#,
+                "c",
+                "m",
+            ),
+            (
+                r#"{"code": "c", "decline_code": "d", "message": "m"}"#,
+                "d",
+                "m",
+            ),
+        ] {
+            let words: Words = serde_json::from_str(text).unwrap();
+            assert_eq!(words.code().as_str(), code, "{text}");
+            assert_eq!(words.message().as_str(), message, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_an_intent_that_nobody_tried_awaits_its_confirmation() {
+        for (rest, awaits) in [
+            (r#""status": "requires_confirmation""#, true),
+            (r#""status": "requires_payment_method""#, true),
+            (
+                r#""status": "requires_payment_method", "last_payment_error": {"code": "c"}"#,
+                false,
+            ),
+            (r#""status": "requires_action""#, false),
+            (r#""status": "requires_capture""#, false),
+            (r#""status": "processing""#, false),
+            (r#""status": "canceled""#, false),
+            (r#""status": "succeeded""#, false),
+            (r#""status": "requires_blessing""#, false),
+        ] {
+            let intent = intent(&format!(r#"{{"id": "pi_1", {rest}}}"#)).unwrap();
+            assert_eq!(intent.awaits_confirmation(), awaits, "{rest}");
         }
     }
 

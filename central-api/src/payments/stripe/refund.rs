@@ -1,7 +1,9 @@
-//! A refund, and a look at the intent's refunds where the answer is unclear.
+//! A refund, and a look at it, or at all of the intent's, where the answer is unclear.
 //!
 //! What must stay true: a refund that is there is found before it is asked for under a later key, and
-//! "it is not there" is said only of a list that was read to its end.
+//! "it is not there" is said only of a list that was read to its end. One that is `pending` is neither
+//! given nor refused. The answer to its key will say `pending` for as long as the key is kept, whatever
+//! has become of it since, so it is looked at by its id.
 
 use shared::limits;
 
@@ -28,6 +30,7 @@ impl Stripe {
         let ask = Ask::post("v1/refunds", &form, Some(&key));
         let correlation = request.correlation.as_ref();
         let fault = match self.client.ask::<Refund>(ask, correlation).await {
+            Ok(refund) if refund.is_open() => return self.looked_at(&refund, request).await,
             Ok(refund) => return refund.outcome(),
             Err(fault) => fault,
         };
@@ -48,6 +51,18 @@ impl Stripe {
                 },
             ) => RefundOutcome::KeySpent(Doubt::ServerError(status)),
             (_, fault) => RefundOutcome::Unknown(fault.doubt()),
+        }
+    }
+
+    /// What has become of a refund that was open when it was asked for. Whoever cannot look knows that
+    /// it was accepted, and no more.
+    async fn looked_at(&self, refund: &Refund, request: &RefundRequest) -> RefundOutcome {
+        let path = format!("v1/refunds/{}", refund.id);
+        let ask = Ask::get(&path, &[]);
+        let now = self.client.ask::<Refund>(ask, request.correlation.as_ref());
+        match now.await {
+            Ok(now) if now.id == refund.id => now.outcome(),
+            Ok(_) | Err(_) => refund.outcome(),
         }
     }
 

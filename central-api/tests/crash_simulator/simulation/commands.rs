@@ -158,6 +158,11 @@ fn order(rng: &mut SmallRng) -> order::Command {
                 }
             },
         },
+        8 => order::Command::Settle {
+            order,
+            amount: None,
+            note: "by hand".into(),
+        },
         _ => order::Command::RecordPayment {
             order,
             outcome: match rng.random_range(0..4) {

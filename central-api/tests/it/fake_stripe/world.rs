@@ -28,6 +28,18 @@ pub(super) struct Given {
     pub(super) body: Value,
 }
 
+impl Given {
+    /// Whether it is not known yet what becomes of it.
+    pub(super) fn is_open(&self) -> bool {
+        self.body["status"] == "pending" || self.body["status"] == "requires_action"
+    }
+
+    /// Whether the money is gone, or may be.
+    pub(super) fn counts(&self) -> bool {
+        self.body["status"] == "succeeded" || self.is_open()
+    }
+}
+
 /// What a key stands for: the request, and the answer once there is one.
 type Kept = (String, Option<(StatusCode, Value)>);
 
@@ -90,6 +102,14 @@ impl World {
             Endpoint::Search => self.search(form),
             Endpoint::Refund => self.refund(form),
             Endpoint::Refunds => self.list_refunds(form),
+            Endpoint::RetrieveRefund => {
+                let found = self.refunds.iter().find(|given| given.body["id"] == id);
+                let missing = || {
+                    let kind = "invalid_request_error";
+                    error(404, kind, "resource_missing", "No such refund.")
+                };
+                found.map_or_else(missing, |given| (StatusCode::OK, given.body.clone()))
+            }
             Endpoint::Confirm | Endpoint::Cancel | Endpoint::Retrieve => {
                 let whole = form
                     .get("expand[]")
@@ -149,7 +169,8 @@ impl World {
             return error(404, kind, "resource_missing", "No such payment_intent.");
         };
         let amount: i64 = form["amount"].parse().unwrap();
-        let given = self.refunds.iter().filter(|given| &given.intent == id);
+        let given = self.refunds.iter();
+        let given = given.filter(|given| &given.intent == id && given.counts());
         let given: i64 = given.map(|given| given.amount).sum();
         if intent.charges == 0 {
             return error(
@@ -170,9 +191,12 @@ impl World {
                 "Refund amount is greater than unrefunded amount.",
             );
         }
+        // A card of the documentation's, whose refunds are decided some time later.
+        let is_slow = intent.method.as_deref() == Some("pm_card_pendingRefund");
+        let status = if is_slow { "pending" } else { "succeeded" };
         let body = json!({
             "id": format!("re_{}", self.refunds.len() + 1), "object": "refund", "amount": amount,
-            "payment_intent": id, "status": "succeeded",
+            "payment_intent": id, "status": status, "failure_reason": null,
             "metadata": {"refund_key": form["metadata[refund_key]"]},
         });
         self.refunds.push(Given {

@@ -35,6 +35,97 @@ async fn calling_off_gives_stock_and_money_back_once() {
     shop.central.stop().await;
 }
 
+/// The call names every fault, and needs a key of its own and an admin.
+async fn is_settled_only_by_who_says_how(shop: &Shop, path: &str) {
+    let central = &shop.central;
+    let bad = [("idempotency-key", "bad")];
+    let good = json!({"note": "bank transfer 4711"});
+    for (body, at_fault) in [
+        (json!({}), vec!["note"]),
+        (json!({"note": " "}), vec!["note"]),
+        (
+            json!({"note": 1, "amount": 0, "to": "ann"}),
+            vec!["amount", "note", "to"],
+        ),
+        (json!({"note": "x".repeat(513)}), vec!["note"]),
+    ] {
+        let problem = central.post(path, &bad, &body).await.expect(400);
+        let mut named = fields(&problem);
+        named.sort_unstable();
+        assert_eq!(named, at_fault);
+    }
+    let unkeyed = central.post(path, &[], &good).await.expect(400);
+    assert_eq!(unkeyed["code"], "idempotency_key_required");
+    let as_shop = [("idempotency-key", "s"), ("x-api-key", SHOP)];
+    central.post(path, &as_shop, &good).await.expect(403);
+}
+
+/// What the bank refuses to give back an operator gives back by hand, and says so: once, for good, and for
+/// everybody to read.
+#[tokio::test]
+async fn a_refused_refund_is_settled_by_an_operator_once() {
+    let shop = Shop::open().await;
+    let owed = |body: &mut Value| body["paymentMethod"] = json!("card_refund_refused");
+    let order = shop.place("k", owed).await.expect(201);
+    let payment = order["payment"]["paymentId"].as_str().unwrap();
+    let path = format!("/v1/payments/{payment}/refund/settle");
+    let settle = async |key: &str, body: Value| {
+        let headers = [("idempotency-key", key)];
+        shop.central.post(&path, &headers, &body).await
+    };
+    let body = || json!({"note": "bank transfer 4711"});
+    let early = settle("early", body()).await.expect(409);
+    assert_eq!(early["code"], "not_refundable");
+    shop.take(&order, "cancel", "c").await.expect(200);
+    shop.at_rest().await;
+    let listed = async |query: &str| {
+        let list = shop.central.get(&format!("/v1/orders?{query}")).await;
+        list.expect(200)["orders"].as_array().unwrap().len()
+    };
+    assert_eq!(listed("refund=failed").await, 1);
+    let id = order["orderId"].as_str().unwrap();
+    let history = format!("/v1/orders/{id}/events");
+    let owed = shop.central.get(&history).await.expect(200);
+    assert_eq!(owed["isOver"], false, "somebody has to see to it");
+
+    is_settled_only_by_who_says_how(&shop, &path).await;
+    assert_eq!(listed("refund=failed").await, 1);
+
+    let settled = settle("s", body()).await;
+    let after = settled.expect(200);
+    assert_eq!(after["payment"]["status"], "settled");
+    assert_eq!(after["payment"]["settledAmount"], 5.0);
+    let again = settle("s", body()).await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(again.json(), settled.json());
+    let other = settle("s", json!({"note": "another"})).await.expect(422);
+    assert_eq!(other["code"], "idempotency_key_reused");
+    let twice = settle("t", body()).await.expect(409);
+    assert_eq!(twice["code"], "not_refundable");
+    let refund = format!("/v1/payments/{payment}/refund");
+    let headers = [("idempotency-key", "r")];
+    shop.central
+        .post(&refund, &headers, &json!({}))
+        .await
+        .expect(409);
+    assert_eq!(listed("refund=failed").await, 0);
+    assert_eq!(shop.charged(&order), (1, 500, 0), "outside of the bank");
+
+    let history = shop.central.get(&history).await.expect(200);
+    let events = history["events"].as_array().unwrap().iter();
+    let event = events
+        .clone()
+        .find(|event| event["eventType"] == "refund_settled");
+    let cause = &event.unwrap()["cause"];
+    assert_eq!(cause["detail"], "bank transfer 4711");
+    assert_eq!(cause["idempotencyKey"], "s");
+    assert!(cause["actor"].is_string(), "{cause}");
+    let refused = events.filter(|event| event["cause"]["kind"] == "settle");
+    assert_eq!(refused.count(), 2, "too early, and a second time");
+    assert_eq!(history["isOver"], true);
+    shop.central.stop().await;
+}
+
 #[tokio::test]
 async fn statuses_are_taken_by_word_and_only_where_they_can_follow() {
     let shop = Shop::open().await;

@@ -212,3 +212,52 @@ async fn no_more_goes_back_than_was_charged() {
     assert_eq!(back, 1_500, "of 1999 there are three times 500");
     assert_eq!(scene.fake.refunds(), (3, 1_500));
 }
+
+/// What was accepted is neither given nor refused until the provider says so, also when it has forgotten
+/// the key; it is asked for once.
+#[tokio::test]
+async fn a_pending_refund_is_what_becomes_of_it() {
+    let open = RefundOutcome::Unknown(Doubt::Processing);
+    let cases = [
+        ("succeeded", None, Ok(())),
+        (
+            "failed",
+            Some("lost_or_stolen_card"),
+            Err("lost_or_stolen_card"),
+        ),
+        ("canceled", None, Err("canceled")),
+    ];
+    for (status, reason, expected) in cases {
+        for forgets in [false, true] {
+            let scene = scene().await;
+            charge(&scene, &charge_of("pm_card_pendingRefund")).await;
+            let request = refund_of("refund-1", "pi_1", 500);
+            for _ in 0..2 {
+                assert_eq!(refund(&scene, &request).await, open);
+            }
+            scene.fake.settle_refunds("requires_action", None);
+            assert_eq!(refund(&scene, &request).await, open);
+            for fault in [Fault::Unavailable, Fault::Garbage, Fault::Cut] {
+                scene.fake.misbehave(Endpoint::RetrieveRefund, fault);
+                assert_eq!(refund(&scene, &request).await, open, "who cannot look");
+            }
+            assert!(scene.fake.has_misbehaved());
+            if forgets {
+                scene.clock.advance_millis(25 * 3_600_000);
+                scene.fake.forget_keys();
+                assert_eq!(refund(&scene, &request).await, open);
+            }
+            assert_eq!(scene.fake.refunds(), (1, 500));
+
+            scene.fake.settle_refunds(status, reason);
+            let found = match refund(&scene, &request).await {
+                RefundOutcome::Refunded { reference } if &*reference == "re_1" => Ok(()),
+                RefundOutcome::Refused { code, .. } => Err(code.as_str().to_owned()),
+                other => panic!("{status}: {other:?}"),
+            };
+            assert_eq!(found, expected.map_err(str::to_owned), "{status}");
+            let given = usize::from(expected.is_ok());
+            assert_eq!(scene.fake.refunds().0, given, "{status}");
+        }
+    }
+}

@@ -17,7 +17,8 @@ use super::damage::{Folder, Place};
 use super::{frame, line, noticed, verify};
 use crate::served::Served;
 use crate::shop::{
-    approved, declined, key_spent, moved, place, placed, refunded, stocked, unknown,
+    approved, declined, key_spent, moved, place, placed, refund_refused, refunded, settled,
+    stocked, unknown,
 };
 
 /// A folder with everything that a reservation and an order can go through, and two snapshots: one in
@@ -71,6 +72,11 @@ async fn traded_in() -> (TempDir, PathBuf) {
     moved(ledger, "slow", Transition::Confirm).await;
     moved(ledger, "slow", Transition::Complete).await;
     approved(ledger, "open").await;
+    placed(ledger, place("owed", "bo", None)).await;
+    approved(ledger, "owed").await;
+    moved(ledger, "owed", Transition::Cancel).await;
+    refund_refused(ledger, "owed", 1).await;
+    settled(ledger, "owed").await;
     snapshot_now(&central).await;
     central.stop().await;
     let folder = dir.path().to_owned();
@@ -138,6 +144,7 @@ const PAID: Of = Of::Event("ord-slow", "order_paid");
 const COMPLETED: Of = Of::Event("ord-slow", "order_completed");
 const CANCELLED: Of = Of::Event("ord-back", "order_cancelled");
 const SPENT: Of = Of::Event("ord-back", "refund_unknown");
+const SETTLED: Of = Of::Event("ord-owed", "refund_settled");
 const REFUNDED: Of = Of::Event("ord-back", "refunded");
 
 #[tokio::test]
@@ -339,6 +346,36 @@ async fn an_order_that_cannot_be_is_noticed() {
                 CANCELLED,
                 &[("\"refunds\":1", "\"refunds\":2")],
                 "order ord-back: its refunds are miscounted",
+            ),
+            (
+                "a refund that was unclear more often than is written down",
+                SPENT,
+                &[("\"attempts\":1},\"refunds\"", "\"attempts\":2},\"refunds\"")],
+                "order ord-back: its refund is another one than before",
+            ),
+            (
+                "money that was settled by what settles nothing",
+                SETTLED,
+                &[("refund_settled", "refund_unknown")],
+                "order ord-owed: refund_unknown leads from 0 settled to 1.95",
+            ),
+            (
+                "money that was settled though nothing was refused",
+                Of::Event("ord-owed", "refund_failed"),
+                &[
+                    ("refund_failed\",\"orderId", "refund_settled\",\"orderId"),
+                    (
+                        "\"refundedAmount\":0,",
+                        "\"refundedAmount\":0,\"settledAmount\":1,",
+                    ),
+                ],
+                "order ord-owed: refund_settled leads from 0 settled to 1",
+            ),
+            (
+                "more money settled than was paid",
+                SETTLED,
+                &[("\"settledAmount\":1.95", "\"settledAmount\":2")],
+                "order ord-owed: more goes back than was paid",
             ),
             (
                 "units that do not come back from whoever called it off",

@@ -281,10 +281,18 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Units that come back from the buyer of `order`, whose hold was committed.
-    pub fn bring_back(&mut self, lines: &[Line], reservation: &ReservationId, order: &OrderId) {
+    /// Units that come back from the buyer of `order`, whose hold was committed. Returns the lines of
+    /// products that were deleted meanwhile: there is no stock that theirs could be added to.
+    pub fn bring_back<'l>(
+        &mut self,
+        lines: &'l [Line],
+        reservation: &ReservationId,
+        order: &OrderId,
+    ) -> Vec<&'l Line> {
+        let mut gone = Vec::new();
         for line in lines {
             let Ok(product) = self.live(&line.product_id) else {
+                gone.push(line);
                 continue;
             };
             let mut stock = product.stock;
@@ -299,5 +307,6 @@ impl<'a> Draft<'a> {
             );
             self.push(event);
         }
+        gone
     }
 }

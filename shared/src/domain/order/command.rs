@@ -93,6 +93,15 @@ pub enum Command {
         /// How much; `None` is all that is left.
         amount: Option<Money>,
     },
+    /// Says that what the provider refused to give back was given back by other means.
+    Settle {
+        /// Which order.
+        order: OrderId,
+        /// How much; `None` is all that is left, of an order that came to nothing.
+        amount: Option<Money>,
+        /// How, for people.
+        note: Arc<str>,
+    },
     /// Records what the payment provider said to a charge or to calling it off.
     RecordPayment {
         /// Which order.
@@ -124,6 +133,7 @@ impl Command {
             },
             Self::Readdress { .. } => "readdress",
             Self::Refund { .. } => "refund",
+            Self::Settle { .. } => "settle",
             Self::RecordPayment { .. } => "record_payment",
             Self::RecordRefund { .. } => "record_refund",
         }
@@ -153,6 +163,15 @@ impl Command {
             Self::Refund { order, amount } => {
                 print.text(order.as_str());
                 print.optional_integer(amount.map(Money::minor));
+            }
+            Self::Settle {
+                order,
+                amount,
+                note,
+            } => {
+                print.text(order.as_str());
+                print.optional_integer(amount.map(Money::minor));
+                print.text(note);
             }
             // Those come from the saga, which has no keys.
             Self::RecordPayment { order, outcome: _ } => print.text(order.as_str()),

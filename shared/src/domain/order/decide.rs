@@ -1,24 +1,18 @@
 //! `(state, command, now) → decision`, pure, for orders.
 //!
-//! An order and the units it holds change in one decision, so no crash can come between them. What
-//! the outside did is recorded by [`Command::RecordPayment`] and [`Command::RecordRefund`]; both are
-//! refused as [`Rejection::NotAwaited`] when the order no longer waits for them, so a step that was
-//! done twice is recorded once.
-//!
-//! Longer than most files: one function for each command, and none is of use without the others.
+//! An order and the units it holds change in one decision, so no crash can come between them. How one
+//! begins: [`placing`](super::placing); what becomes of its money: [`paying`](super::paying).
 
 use std::sync::Arc;
 
 use super::command::{Command, Transition};
 use super::event::{Event, EventKind};
-use super::payment::{Payment, PaymentOutcome, PaymentStatus, RefundOutcome};
 use super::placing::place;
 use super::{Failure, Order, OrderStatus};
 use crate::clock::Timestamp;
 use crate::domain::decision::{Decision, ItemResult};
-use crate::domain::ids::{OrderId, PaymentId};
-use crate::domain::inventory::{Draft, Reservation, ReservationState};
-use crate::domain::money::Money;
+use crate::domain::ids::OrderId;
+use crate::domain::inventory::{Draft, Line, Reservation, ReservationState};
 use crate::domain::rejection::Rejection;
 use crate::domain::state::State;
 
@@ -44,6 +38,11 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Decision {
         Command::Refund { order, amount } => {
             on(state, order, None, now, |work| work.refund(*amount))
         }
+        Command::Settle {
+            order,
+            amount,
+            note,
+        } => on(state, order, None, now, |work| work.settle(*amount, note)),
         Command::RecordPayment { order, outcome } => {
             on(state, order, None, now, |work| work.record_payment(outcome))
         }
@@ -77,7 +76,7 @@ pub(in crate::domain) fn give_up_expired(state: &State, decision: &mut Decision,
 }
 
 /// What becomes of a command about one order.
-type Outcome = Result<ItemResult, Rejection>;
+pub(super) type Outcome = Result<ItemResult, Rejection>;
 
 /// Decides about one order that exists and is at the version the caller saw.
 fn on(
@@ -202,7 +201,7 @@ impl<'a> Work<'a> {
         hold.is_active().then(|| hold.clone())
     }
 
-    fn end_hold(&mut self, to: ReservationState) {
+    pub(super) fn end_hold(&mut self, to: ReservationState) {
         if let Some(hold) = self.hold() {
             self.draft.resolve(&hold, to);
         }
@@ -234,38 +233,19 @@ impl<'a> Work<'a> {
     /// Gives back stock and money, each once: a hold ends once, and what is refundable falls by what
     /// is sent on its way.
     fn cancel(&mut self) {
+        let mut detail = None;
         if self.order.status == OrderStatus::Confirmed {
             let lines = self.order.lines();
             if let Some(id) = &self.order.reservation_id {
-                self.draft.bring_back(&lines, id, &self.order.order_id);
+                let gone = self.draft.bring_back(&lines, id, &self.order.order_id);
+                detail = units_of_deleted(&gone);
             }
         } else {
             self.end_hold(ReservationState::Released);
         }
         self.order.status = OrderStatus::Cancelled;
-        self.note(EventKind::Cancelled);
+        self.note_more(EventKind::Cancelled, None, detail);
         self.give_back_rest();
-    }
-
-    /// Whether the buyer gets nothing for their money.
-    const fn came_to_nothing(&self) -> bool {
-        matches!(
-            self.order.status,
-            OrderStatus::Cancelled | OrderStatus::Failed
-        )
-    }
-
-    /// Sends what is left of the charge on its way back, unless something is on its way already: then
-    /// that is done when it has ended, one way or the other.
-    fn give_back_rest(&mut self) {
-        let Some(payment) = &mut self.order.payment else {
-            return;
-        };
-        let rest = payment.refundable();
-        if rest > Money::ZERO && payment.refund.is_none() {
-            payment.give_back(rest);
-            self.note(EventKind::RefundRequested);
-        }
     }
 
     fn readdress(&mut self, address: &super::Address) -> Outcome {
@@ -292,160 +272,17 @@ impl<'a> Work<'a> {
         self.note(EventKind::AddressChanged);
         Ok(ItemResult::Applied(0))
     }
-
-    fn payment(&mut self) -> Result<&mut Payment, Rejection> {
-        let order_id = self.order.order_id.clone();
-        self.order
-            .payment
-            .as_mut()
-            .ok_or(Rejection::NotAwaited { order_id })
-    }
-
-    fn refund(&mut self, amount: Option<Money>) -> Outcome {
-        let Some(payment) = &mut self.order.payment else {
-            let order_id = &self.order.order_id;
-            let none = PaymentId::parse(order_id.as_str());
-            return match none {
-                Ok(payment_id) => Err(not_refundable(
-                    &payment_id,
-                    order_id,
-                    "nothing was to be paid",
-                )),
-                Err(_) => Err(Rejection::NotAwaited {
-                    order_id: order_id.clone(),
-                }),
-            };
-        };
-        let id = payment.payment_id.clone();
-        let refused = |reason: &str| Err(not_refundable(&id, &self.order.order_id, reason));
-        if !payment.is_charged() {
-            return refused("it was not charged");
-        }
-        if payment.refund.is_some() {
-            return refused("a refund is on its way");
-        }
-        let rest = payment.refundable();
-        let amount = amount.unwrap_or(rest);
-        if amount == Money::ZERO {
-            return refused("nothing of it is left");
-        }
-        if amount > rest {
-            return refused(&format!("only {rest} of it is left"));
-        }
-        payment.give_back(amount);
-        self.note(EventKind::RefundRequested);
-        Ok(ItemResult::Applied(0))
-    }
-
-    fn record_payment(&mut self, outcome: &PaymentOutcome) -> Outcome {
-        let order_id = self.order.order_id.clone();
-        let wanted = matches!(
-            self.order.status,
-            OrderStatus::Reserved | OrderStatus::Undecided
-        );
-        let payment = self.payment()?;
-        if !payment.is_open() {
-            return Err(Rejection::NotAwaited { order_id });
-        }
-        payment.attempts = payment.attempts.saturating_add(1);
-        let attempt = Some(payment.attempts);
-        match outcome {
-            PaymentOutcome::Approved {
-                reference,
-                authorization_code,
-            } => {
-                payment.status = PaymentStatus::Approved;
-                payment.reference = Some(Arc::clone(reference));
-                payment.authorization_code.clone_from(authorization_code);
-                if wanted {
-                    self.paid(attempt);
-                } else {
-                    self.note_more(EventKind::ChargedLate, attempt, None);
-                    self.give_back_rest();
-                }
-            }
-            PaymentOutcome::Declined { code, message } => {
-                payment.status = PaymentStatus::Declined;
-                if wanted {
-                    self.end_hold(ReservationState::Released);
-                    self.fail(code, message);
-                }
-                let detail = Some(Arc::clone(message));
-                self.note_more(EventKind::Declined, attempt, detail);
-            }
-            PaymentOutcome::Voided if wanted => return Err(Rejection::NotAwaited { order_id }),
-            PaymentOutcome::Voided => {
-                payment.status = PaymentStatus::Voided;
-                self.note_more(EventKind::Voided, attempt, None);
-            }
-            PaymentOutcome::Unknown { reason } => {
-                payment.status = PaymentStatus::Unknown;
-                if wanted {
-                    self.order.status = OrderStatus::Undecided;
-                }
-                let detail = Some(Arc::clone(reason));
-                self.note_more(EventKind::PaymentUnknown, attempt, detail);
-            }
-        }
-        Ok(ItemResult::Applied(0))
-    }
-
-    fn record_refund(&mut self, number: u32, outcome: &RefundOutcome) -> Outcome {
-        let (order_id, now) = (self.order.order_id.clone(), self.now);
-        let payment = self.payment()?;
-        let Some(refund) = payment.refund.clone().filter(|it| it.number == number) else {
-            return Err(Rejection::NotAwaited { order_id });
-        };
-        let attempt = Some(number);
-        match outcome {
-            RefundOutcome::Refunded { reference } => {
-                payment.refund = None;
-                let back = payment.refunded_amount.minor();
-                let back = back.saturating_add(refund.amount.minor());
-                payment.refunded_amount = Money::from_minor(back).unwrap_or(payment.amount);
-                payment.status = if payment.refunded_amount >= payment.amount {
-                    PaymentStatus::Refunded
-                } else {
-                    PaymentStatus::PartlyRefunded
-                };
-                self.note_more(EventKind::Refunded, attempt, Some(Arc::clone(reference)));
-                if self.came_to_nothing() {
-                    self.give_back_rest();
-                }
-            }
-            RefundOutcome::Refused { message, .. } => {
-                payment.refund = None;
-                payment.status = PaymentStatus::RefundFailed;
-                // All of it was asked for: asking once more would be the same question.
-                let is_final = refund.amount >= payment.refundable();
-                self.note_more(EventKind::RefundFailed, attempt, Some(Arc::clone(message)));
-                if self.came_to_nothing() && !is_final {
-                    self.give_back_rest();
-                }
-            }
-            RefundOutcome::KeySpent { key_number, reason } => {
-                let of_key = payment.refund.as_mut();
-                let of_key = of_key.filter(|refund| refund.key_number == *key_number);
-                let refund = of_key.ok_or(Rejection::NotAwaited { order_id })?;
-                let detail = if refund.key_is_spent(now) {
-                    Arc::from(format!("{reason}; it is asked for under another key"))
-                } else {
-                    Arc::clone(reason)
-                };
-                self.note_more(EventKind::RefundUnknown, attempt, Some(detail));
-            }
-            RefundOutcome::Unknown { reason } => {
-                self.note_more(EventKind::RefundUnknown, attempt, Some(Arc::clone(reason)));
-            }
-        }
-        Ok(ItemResult::Applied(0))
-    }
 }
 
-fn not_refundable(payment_id: &PaymentId, order_id: &OrderId, reason: &str) -> Rejection {
-    Rejection::NotRefundable {
-        payment_id: payment_id.clone(),
-        order_id: Some(order_id.clone()),
-        reason: reason.into(),
-    }
+/// Says whose units have come back to no stock.
+fn units_of_deleted(gone: &[&Line]) -> Option<Arc<str>> {
+    let units = |line: &&Line| format!("{} of {}", line.quantity, line.product_id);
+    let units: Vec<String> = gone.iter().map(units).collect();
+    let said = || {
+        format!(
+            "not added to any stock, deleted meanwhile: {}",
+            units.join(", ")
+        )
+    };
+    (!units.is_empty()).then(|| said().into())
 }

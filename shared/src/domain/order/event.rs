@@ -39,11 +39,13 @@ pub enum EventKind {
     RefundUnknown,
     /// The provider refuses to give money back.
     RefundFailed,
+    /// What the provider refused to give back was given back by other means.
+    RefundSettled,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Reserved,
         Self::Refused,
         Self::Paid,
@@ -60,6 +62,7 @@ impl EventKind {
         Self::Refunded,
         Self::RefundUnknown,
         Self::RefundFailed,
+        Self::RefundSettled,
     ];
 
     /// The word on the wire.
@@ -82,6 +85,7 @@ impl EventKind {
             Self::Refunded => "refunded",
             Self::RefundUnknown => "refund_unknown",
             Self::RefundFailed => "refund_failed",
+            Self::RefundSettled => "refund_settled",
         }
     }
 

@@ -22,12 +22,14 @@
 //! that did not come about goes back; no order is both charged and released without the refund being
 //! on its way. [`next_step`] does not return `None` before that is done, or before the provider has
 //! refused to give back all that was left: then the payment says so
-//! ([`Payment::is_refund_failed`]) until somebody asks again.
+//! ([`Payment::is_refund_failed`]) until somebody asks again, or says that it was given back by other
+//! means.
 
 mod address;
 pub mod command;
 pub mod decide;
 mod event;
+mod paying;
 mod payment;
 mod placing;
 mod saga;
@@ -126,6 +128,14 @@ pub struct Order {
 }
 
 impl Order {
+    /// Whether nothing more can become of it and nothing is left to do about it, for people either.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let payment = self.payment.as_ref();
+        let is_refund_failed = payment.is_some_and(Payment::is_refund_failed);
+        self.status.is_end() && next_step(self).is_none() && !is_refund_failed
+    }
+
     /// The units it is about.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {

@@ -33,6 +33,8 @@ pub enum PaymentStatus {
     Refunded,
     /// The provider refuses to give it back; somebody has to look.
     RefundFailed,
+    /// What the provider refused to give back was given back by other means.
+    Settled,
 }
 
 /// Money on its way back.
@@ -49,6 +51,34 @@ pub struct Refund {
     /// Since when that key is known to be spent: its answer is an old failure, and stays that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spent_since: Option<Timestamp>,
+    /// Times it was written down that the provider gave no clear answer.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub attempts: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_never(times: &u32) -> bool {
+    *times == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_nothing(amount: &Money) -> bool {
+    *amount == Money::ZERO
+}
+
+/// Whether an unclear answer is to be written down again, of which `written` are and the last one, or
+/// whatever else happened to the order, at `last`. Each wait is twice as long as the one before, from
+/// [`limits::UNCLEAR_AGAIN`] on, so a provider that is away for a year costs an order a few records.
+pub(super) fn is_due_again(written: u32, last: Timestamp, now: Timestamp) -> bool {
+    let factor = 2_u128.saturating_pow(written.saturating_sub(1));
+    let wait = limits::UNCLEAR_AGAIN.as_millis().saturating_mul(factor);
+    written == 0 || u128::from(now.millis_since(last).unsigned_abs()) >= wait
 }
 
 const fn first_key() -> u32 {
@@ -70,7 +100,15 @@ impl Refund {
             amount,
             key_number: first_key(),
             spent_since: None,
+            attempts: 0,
         }
+    }
+
+    /// Whether a further old failure as the answer to its key tells nothing: it is known to be spent, and
+    /// the wait for the next one is not over.
+    pub(super) fn is_known_spent(&self, now: Timestamp) -> bool {
+        self.spent_since
+            .is_some_and(|since| !wait_is_over(since, now))
     }
 
     /// Notes that the provider keeps a failure as the answer to the key in use, and has no such
@@ -82,14 +120,18 @@ impl Refund {
     /// finishes later: whoever looked before that would give the money back twice.
     pub(super) fn key_is_spent(&mut self, now: Timestamp) -> bool {
         let since = *self.spent_since.get_or_insert(now);
-        let waited = u128::from(now.millis_since(since).unsigned_abs());
-        let is_over = waited >= limits::REFUND_KEY_WAIT.as_millis();
+        let is_over = wait_is_over(since, now);
         if is_over {
             self.key_number = self.key_number.saturating_add(1);
             self.spent_since = None;
         }
         is_over
     }
+}
+
+fn wait_is_over(since: Timestamp, now: Timestamp) -> bool {
+    let waited = u128::from(now.millis_since(since).unsigned_abs());
+    waited >= limits::REFUND_KEY_WAIT.as_millis()
 }
 
 /// A payment, as it stands.
@@ -114,6 +156,9 @@ pub struct Payment {
     /// What was given back.
     #[serde(default)]
     pub refunded_amount: Money,
+    /// What the provider refused to give back and somebody says was given back by other means.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub settled_amount: Money,
     /// What is on its way back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund: Option<Refund>,
@@ -134,6 +179,7 @@ impl Payment {
             authorization_code: None,
             attempts: 0,
             refunded_amount: Money::ZERO,
+            settled_amount: Money::ZERO,
             refund: None,
             refunds: 0,
         }
@@ -146,7 +192,8 @@ impl Payment {
             PaymentStatus::Approved
             | PaymentStatus::PartlyRefunded
             | PaymentStatus::Refunded
-            | PaymentStatus::RefundFailed => true,
+            | PaymentStatus::RefundFailed
+            | PaymentStatus::Settled => true,
             PaymentStatus::Requested
             | PaymentStatus::Unknown
             | PaymentStatus::Declined
@@ -173,8 +220,38 @@ impl Payment {
             .refund
             .as_ref()
             .map_or(0, |refund| refund.amount.minor());
-        let gone = self.refunded_amount.minor().saturating_add(coming);
+        let gone = self.given_back().saturating_add(coming);
         Money::from_minor(self.amount.minor().saturating_sub(gone)).unwrap_or_default()
+    }
+
+    /// What has been given back, by the provider or otherwise, in hundredths.
+    const fn given_back(&self) -> i64 {
+        let back = self.refunded_amount.minor();
+        back.saturating_add(self.settled_amount.minor())
+    }
+
+    /// The refund on its way was given.
+    pub(super) fn give(&mut self, refund: &Refund) {
+        self.refund = None;
+        let back = self.refunded_amount.minor();
+        let back = back.saturating_add(refund.amount.minor());
+        self.refunded_amount = Money::from_minor(back).unwrap_or(self.amount);
+        self.status = if self.given_back() >= self.amount.minor() {
+            PaymentStatus::Refunded
+        } else {
+            PaymentStatus::PartlyRefunded
+        };
+    }
+
+    /// `amount`, at most what is refundable, was given back by other means. That closes the refusal,
+    /// unless `all_is_owed` and some of it is still missing.
+    pub(super) fn settle(&mut self, amount: Money, all_is_owed: bool) {
+        let settled = self.settled_amount.minor();
+        let settled = settled.saturating_add(amount.minor());
+        self.settled_amount = Money::from_minor(settled).unwrap_or(self.amount);
+        if self.refundable() == Money::ZERO || !all_is_owed {
+            self.status = PaymentStatus::Settled;
+        }
     }
 
     /// Whether the provider has refused to give money back and nothing is on its way: somebody has to

@@ -8,7 +8,7 @@
 //!
 //! A refund that the provider refuses is no step any more. If it was for a part, and the order came
 //! to nothing, the rest is asked for instead; if it was for all that was left, asking again is for
-//! people to decide.
+//! people to decide, and so is settling it by other means.
 //!
 //! Each step has a key that follows from the order, so doing one twice is doing it once.
 

@@ -120,7 +120,7 @@ impl Orders {
         };
         let before = self.all.insert(id.clone(), entry);
         if let Some(OrderEntry { order: before, .. }) = before
-            && is_over(&before)
+            && before.is_over()
         {
             self.over.remove(&(before.updated_at, id.clone()));
         }
@@ -129,7 +129,7 @@ impl Orders {
         } else {
             self.open.remove(id);
         }
-        if is_over(order) {
+        if order.is_over() {
             self.over.insert((order.updated_at, id.clone()));
         }
         if self.over.len() <= self.ended_kept {
@@ -138,9 +138,4 @@ impl Orders {
         let (_, oldest) = self.over.pop_first()?;
         self.all.remove(&oldest).map(|entry| entry.order)
     }
-}
-
-/// Whether nothing more can become of an order and nothing is left to do about it.
-fn is_over(order: &Order) -> bool {
-    order.status.is_end() && next_step(order).is_none()
 }

@@ -95,6 +95,13 @@ pub fn cancelled_order() -> Value {
     order_like("cancelled", 4, &refund)
 }
 
+/// One whose refund the provider had refused, and which was settled by other means.
+#[must_use]
+pub fn settled_order() -> Value {
+    let settled = json!({"status": "settled", "settledAmount": 3.9, "refunds": 1});
+    order_like("cancelled", 6, &settled)
+}
+
 /// An order, and what is special about its payment.
 fn order_like(status: &str, version: u64, more: &Value) -> Value {
     let mut payment = json!({

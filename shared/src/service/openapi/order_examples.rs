@@ -85,7 +85,7 @@ pub fn stats() -> Value {
             "pending": 0, "reserved": 0, "undecided": 1, "paid": 0, "confirmed": 1, "completed": 0,
             "failed": 1, "cancelled": 0,
         },
-        "refundsFailed": 0,
+        "refundsFailed": 0, "refundsOpen": 1, "voidsOpen": 0,
         "processing": {"count": 2, "meanMs": 142.5, "p99Ms": 180},
         "isComplete": true, "gen": "8a7fd1e200aa31c4", "asOfOffset": 7,
     })

@@ -21,9 +21,13 @@ pub struct OrderListParams {
     #[param(nullable = false)]
     status: Option<String>,
     /// `failed`: the orders whose refund the payment provider has refused, about which somebody has to
-    /// do something.
+    /// do something. `open`: those whose refund is on its way.
     #[param(nullable = false)]
     refund: Option<String>,
+    /// `open`: the orders that came to nothing and of which nobody knows yet whether they were charged.
+    /// Not together with `refund`.
+    #[param(nullable = false)]
+    void: Option<String>,
     /// Orders to pass over; not together with `cursor`.
     #[param(nullable = false, minimum = 0)]
     offset: Option<i64>,
@@ -60,7 +64,8 @@ pub struct OrderCause {
     /// Which time the payment provider was asked.
     #[schema(nullable = false, minimum = 0)]
     attempt: Option<i64>,
-    /// What the payment provider said, for people.
+    /// More about it, for people: what the payment provider said, how a refund was settled, or which
+    /// units have come back to no stock.
     #[schema(nullable = false)]
     detail: Option<String>,
     #[schema(nullable = false)]
@@ -82,8 +87,8 @@ pub struct OrderEvent {
     timestamp: String,
     /// `order_reserved`, `order_refused`, `order_paid`, `payment_declined`, `payment_unknown`,
     /// `order_confirmed`, `order_completed`, `order_cancelled`, `order_expired`, `address_changed`,
-    /// `payment_charged_late`, `payment_voided`, `refund_requested`, `refunded`, `refund_unknown` or
-    /// `refund_failed`; others may come.
+    /// `payment_charged_late`, `payment_voided`, `refund_requested`, `refunded`, `refund_unknown`,
+    /// `refund_failed` or `refund_settled`; others may come.
     event_type: String,
     order_id: String,
     data: OrderBody,
@@ -151,7 +156,7 @@ pub struct RefusedAttempt {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusedCause {
-    /// `confirm`, `cancel`, `complete`, `readdress` or `refund`; others may come.
+    /// `confirm`, `cancel`, `complete`, `readdress`, `refund` or `settle`; others may come.
     kind: String,
     actor: String,
     #[schema(nullable = false)]
@@ -239,6 +244,10 @@ pub struct OrderStatsAnswer {
     pub by_status: OrderCounts,
     /// Of those, the orders whose refund the payment provider has refused; `refund=failed` lists them.
     pub refunds_failed: usize,
+    /// Of those, the orders whose refund is on its way; `refund=open` lists them.
+    pub refunds_open: usize,
+    /// Of those, the orders that came to nothing and may have been charged; `void=open` lists them.
+    pub voids_open: usize,
     /// Absent while it is known of none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

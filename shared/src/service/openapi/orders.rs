@@ -105,6 +105,22 @@ pub struct RefundBody {
     idempotency_key: Option<String>,
 }
 
+/// What was given back by other means, after the payment provider had refused to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SettleBody {
+    /// How it was given back, for people: it stands in the order's history.
+    #[schema(min_length = 1, max_length = 512)]
+    note: String,
+    /// All that is left, if it is left out; needed where the order came about, of which a part only may be
+    /// owed.
+    #[schema(nullable = false)]
+    amount: Option<f64>,
+    /// Or the header `Idempotency-Key`.
+    #[schema(nullable = false, min_length = 1, max_length = 128)]
+    idempotency_key: Option<String>,
+}
+
 /// One product of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -132,6 +148,10 @@ pub struct RefundUnderWay {
     /// the refund is asked for under another key.
     #[schema(nullable = false, format = DateTime)]
     spent_since: Option<String>,
+    /// Times it was written down that the provider gave no clear answer, or had not finished it: at ever
+    /// longer intervals.
+    #[schema(nullable = false, minimum = 1)]
+    attempts: Option<i64>,
 }
 
 /// The money side of an order.
@@ -139,8 +159,8 @@ pub struct RefundUnderWay {
 #[serde(rename_all = "camelCase")]
 pub struct PaymentBody {
     payment_id: String,
-    /// `requested`, `unknown`, `approved`, `declined`, `voided`, `partly_refunded`, `refunded` or
-    /// `refund_failed`.
+    /// `requested`, `unknown`, `approved`, `declined`, `voided`, `partly_refunded`, `refunded`,
+    /// `refund_failed` or `settled`.
     status: String,
     amount: f64,
     /// The provider's name for the charge.
@@ -148,10 +168,13 @@ pub struct PaymentBody {
     reference: Option<String>,
     #[schema(nullable = false)]
     authorization_code: Option<String>,
-    /// Times that the provider was asked.
+    /// Times that the provider was asked and what came of it was written down.
     #[schema(minimum = 0)]
     attempts: i64,
     refunded_amount: f64,
+    /// What the provider refused to give back and was given back by other means.
+    #[schema(nullable = false)]
+    settled_amount: Option<f64>,
     #[schema(nullable = false)]
     refund: Option<RefundUnderWay>,
     #[schema(minimum = 0)]
