@@ -13,8 +13,8 @@
 //!
 //! What must stay true: what came of a call is durable before the next step is chosen; an order has
 //! one task at most, so its calls follow each other; nothing in here is needed to know what is to be
-//! done, so a lost task costs a restart and no money. What comes of every call that was sent is
-//! told to the ledger, which writes it down where it is news: see [`decide`](shared::domain::order::decide).
+//! done, so a lost task costs a restart and no money. What comes of every call that was sent is told to the
+//! ledger, which writes it down where it is news.
 //!
 //! Left out: when to give an order up. That is the end of its hold, which the ledger decides.
 

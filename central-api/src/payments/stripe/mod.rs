@@ -28,8 +28,8 @@
 //!   `refund_key`, which is what the look goes by. A 5xx that is not marked as replayed proves
 //!   nothing, and is asked again under the same key.
 //! - A refund may be `pending` for days, and fail in the end. It is looked at by its id until it is
-//!   `succeeded`, `failed` or `canceled`; until then its outcome is [`Doubt::Processing`]. What fails
-//!   after it had succeeded is not learned here.
+//!   `succeeded`, `failed` or `canceled`; until then nobody knows
+//!   ([`Processing`](super::Doubt::Processing)). What fails after it had succeeded is not learned here.
 //! - Keys are forgotten after 24 hours. A repeat after that would create, and charge, anew. So what
 //!   was first asked for more than [`KEYS_LAST_MS`] ago is looked up by the key in its metadata and
 //!   never created: an intent that was not confirmed in that time is cancelled, and one that is not
