@@ -1,4 +1,6 @@
 //! API keys over HTTP: what each may do, and from when to when it counts.
+//!
+//! Longer than most files, because the table of who may call what stands at its end.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,6 +3,8 @@
 //!
 //! No test waits for a timeout: who is not answered hangs up as soon as the provider has done what
 //! it will not speak about.
+//!
+//! Longer than most files: every test asks the same provider, with the same faults, and reads its books.
 
 mod long_ago;
 mod refunds;
