@@ -105,12 +105,14 @@ impl Subjects {
         self.0.parts.get(index).unwrap_or(first)
     }
 
-    /// When `subject` is at rest again, in nanoseconds since the limit was made; none who is.
+    /// When `subject` is at rest again, in nanoseconds since the limit was made; none who is. Whoever is
+    /// new is where the crowd is.
     pub(super) fn of(&self, subject: &Subject) -> Option<u64> {
         let hash = self.0.hasher.hash_one(subject);
         let part = self.part(hash).lock();
         let found = part.states.find(hash, |(known, _)| known == subject);
-        found.map(|(_, at)| at.as_u64())
+        let own = found.map(|(_, at)| *at);
+        own.or(part.crowd).map(Nanos::as_u64)
     }
 
     /// Those who are not at rest at `now`, with when they will be.

@@ -174,6 +174,7 @@ fn a_flood_of_addresses_is_remembered_within_a_bound_and_frees_nobody() {
     // Who was heavy before is so still; who has a place keeps its own, and the rest are the crowd.
     assert!(limit.count(&heavy).is_refused);
     assert!(limit.count(&address(100_000)).is_refused);
+    assert!(limit.would_refuse(&address(100_001)).is_some());
     // When all are at rest they make way, and the crowd's state with them.
     clock.advance(Duration::from_secs(10));
     let late = principal("late");
