@@ -123,6 +123,18 @@ impl Wanted {
         wanted
     }
 
+    /// Keeps the list to the store that `check` allows for the one it names, a cursor's included.
+    ///
+    /// # Errors
+    /// That of `check`.
+    pub(super) fn keep_to<E>(
+        &mut self,
+        check: impl FnOnce(Option<&StoreId>) -> Result<Option<StoreId>, E>,
+    ) -> Result<(), E> {
+        self.filter.store = check(self.filter.store.as_ref())?;
+        Ok(())
+    }
+
     /// Whether every reservation has to be looked at.
     pub(super) const fn counts_all(&self) -> bool {
         matches!(self.start, Start::Offset(_))

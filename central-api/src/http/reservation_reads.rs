@@ -2,6 +2,9 @@
 //!
 //! What has run out is shown as expired from that moment, by the clock that decisions are made by,
 //! whether or not it has been written down yet.
+//!
+//! What must stay true: a key that is bound to a store learns of that store's reservations only; an
+//! order's says who bought what.
 
 use std::sync::Arc;
 
@@ -23,15 +26,15 @@ use super::{AppState, examples, refusal};
 
 shared::problem_set! {
     /// What a question about one reservation can be refused for.
-    ReservationProblems = InvalidRequest | ReservationNotFound;
+    ReservationProblems = InvalidRequest | Forbidden | ReservationNotFound;
     /// What a question about many can be refused for.
-    ReservationListProblems = InvalidRequest | Overloaded;
+    ReservationListProblems = InvalidRequest | Forbidden | Overloaded;
 }
 
 /// One reservation, as it stands now.
 ///
 /// # Errors
-/// 404 if it is not there, or was resolved so long ago that it is forgotten.
+/// 404 if it is not there, or was resolved so long ago that it is forgotten; 403 for another store's.
 #[utoipa::path(
     get, path = "/v1/reservations/{reservationId}", tag = "reservations", operation_id = "getReservation", security(("apiKey" = [])),
     params(("reservationId" = String, Path, example = "cart-0815")),
@@ -51,13 +54,18 @@ pub async fn get(
             reservation_id: id.clone(),
         })
     })?;
+    let own = caller.check_store(None)?;
+    if own.is_some() && own != found.store_id {
+        let sentence = "this key is bound to another store";
+        return Err(Problem::new(ProblemCode::Forbidden, sentence));
+    }
     Ok(Json(at(&found, now)))
 }
 
-/// A page of reservations, newest first.
+/// A page of reservations, newest first. A key that is bound to a store sees that store's.
 ///
 /// # Errors
-/// 400 with every fault of the query; 503 if too many count already.
+/// 400 with every fault of the query; 403 for another store's; 503 if too many count already.
 #[utoipa::path(
     get, path = "/v1/reservations", tag = "reservations", operation_id = "listReservations", security(("apiKey" = [])),
     params(ReservationListParams),
@@ -70,8 +78,9 @@ pub async fn list(
 ) -> Result<Json<Value>, Problem> {
     caller.require(Scope::Read)?;
     let mut params = QueryParams::parse(&uri);
-    let wanted = Wanted::read(&mut params);
+    let mut wanted = Wanted::read(&mut params);
     params.finish()?;
+    wanted.keep_to(|store| caller.check_store(store))?;
     let now = state.ledger.now();
     let published = Arc::clone(state.ledger.published());
     let log_gen = published.log_gen();

@@ -3,6 +3,8 @@
 //! Which of the promises cannot be kept is for the shop to say. All that hold such a product are at
 //! risk; the newest come first, since whoever came first is usually served first.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use http::Uri;
@@ -49,6 +51,7 @@ pub async fn list(
         Ok(request) if faults.is_empty() => request,
         Ok(_) | Err(()) => return Err(Problem::with_details(ProblemCode::InvalidRequest, faults)),
     };
+    let own = caller.check_store(None)?;
     let log_gen = state.ledger.published().log_gen();
     let found = state.read_log(move |published| {
         let page = published.view.list(&request);
@@ -64,7 +67,10 @@ pub async fn list(
                 }));
                 let most = limits::SHORTFALL_RESERVATIONS;
                 let (newest, count) = published.books.holding(row.id.as_str(), most);
-                let newest = newest.iter().map(|held| at_risk(held, &row.id));
+                // Whose they are is for their own store; how many there are is for everybody.
+                let theirs = |held: &&Arc<Reservation>| own.is_none() || own == held.store_id;
+                let newest = newest.iter().filter(theirs);
+                let newest = newest.map(|held| at_risk(held, &row.id));
                 shown.insert("reservationsAtRisk".to_owned(), count.into());
                 shown.insert("reservations".to_owned(), newest.collect());
             }

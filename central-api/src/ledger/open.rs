@@ -27,7 +27,7 @@ pub struct Recovered {
 
 /// Recovers the state from the files in `options.dir`.
 ///
-/// A snapshot that does not check out is passed over: the one before it and more of the log give
+/// A snapshot that does not check out, or cannot be read, is passed over: the one before it and more of the log give
 /// the same state.
 ///
 /// # Errors
@@ -43,8 +43,8 @@ pub fn recover(
     let mut bad_snapshots = Vec::new();
     let mut fold = Fold::empty(retention);
     for seq in snapshots(&**disk, options)? {
-        let bytes = read_snapshot(&**disk, options, seq)?;
-        match snapshot::load(&bytes, seq, retention) {
+        let read = read_snapshot(&**disk, options, seq);
+        match read.and_then(|bytes| snapshot::load(&bytes, seq, retention)) {
             Ok(loaded) => {
                 fold = loaded;
                 break;

@@ -16,6 +16,7 @@ mod breakers;
 mod compressed;
 mod contract;
 mod counts;
+mod decayed_snapshots;
 mod described;
 mod dropped_answers;
 mod fake_stripe;

@@ -296,6 +296,9 @@ async fn a_key_that_is_bound_to_a_store_sees_that_stores_orders_only() {
         "/v1/payments/pay-002",
         "/v1/orders/stats?storeId=store-s2",
         "/v1/orders/events?offset=0",
+        "/v1/reservations?storeId=store-s2",
+        "/v1/reservations/res-002",
+        "/v1/reservations/res-phone",
     ] {
         forbidden(&central.get_with(path, &BOUND).await);
         central.get(path).await.expect(200);
@@ -307,6 +310,23 @@ async fn a_key_that_is_bound_to_a_store_sees_that_stores_orders_only() {
         .get_with(&format!("/v1/orders?cursor={next}"), &BOUND)
         .await;
     assert_eq!(fields(&reply.expect(400)), ["query.cursor"]);
+    // What orders hold says as much as they do.
+    let held = central
+        .get_with("/v1/reservations", &BOUND)
+        .await
+        .expect(200);
+    let held = held["reservations"].as_array().unwrap();
+    assert!(!held.is_empty() && held.iter().all(|held| held["storeId"] == "store-s1"));
+    let page = central
+        .get("/v1/reservations?storeId=store-s2&limit=1")
+        .await
+        .expect(200);
+    let next = page["nextCursor"].as_str().unwrap();
+    forbidden(
+        &central
+            .get_with(&format!("/v1/reservations?cursor={next}"), &BOUND)
+            .await,
+    );
     for path in [
         "/v1/orders/ord-001",
         "/v1/orders/ord-001/events",

@@ -177,8 +177,13 @@ impl Guarded {
             self.tell();
             self.note(outcome);
             let retry_after = match attempt {
+                // Decided before anybody looked whether the key was used: says nothing of an attempt
+                // that is in doubt.
+                Attempt::Answered(reply) if reply.status == StatusCode::TOO_MANY_REQUESTS => {
+                    return doubt.map_or(Ok(reply), Err);
+                }
                 Attempt::Answered(reply) => return Ok(reply),
-                Attempt::KeyRefused => return Err(CallFault::KeyRefused),
+                Attempt::KeyRefused => return Err(doubt.unwrap_or(CallFault::KeyRefused)),
                 Attempt::NotSent => None,
                 Attempt::Doubt { timed_out } => {
                     doubt = Some(CallFault::Unknown { timed_out });

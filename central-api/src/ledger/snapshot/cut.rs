@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use shared::causes::chain;
 use shared::clock::Timestamp;
 use shared::domain::Decision;
 use shared::domain::access::Access;
@@ -17,6 +18,7 @@ use shared::domain::inventory::state::{Entry, ProductMap};
 use shared::domain::inventory::{EventKind, Reservation, Reservations};
 use shared::domain::order::{OrderEntry, Orders};
 
+use super::load::checked;
 use super::write::key_line;
 use super::{Header, PART_BYTES, generations};
 use crate::journal::record::{KeyedRecord, RecordError};
@@ -267,17 +269,20 @@ impl Cut {
     }
 }
 
-/// The newest snapshot that is not beyond `seq`, by its header.
+/// The header of the newest sound snapshot that is not beyond `seq`. What has decayed since it was
+/// written is passed over, as by a start: copied, it would get a checksum that calls it sound.
 fn previous(journal: &dyn JournalReader, seq: u64) -> Result<Option<Header>, JournalError> {
-    for found in journal
-        .snapshots()?
-        .into_iter()
-        .filter(|found| *found <= seq)
-    {
-        let head = journal.read_snapshot(found, 0, PART_BYTES)?;
-        let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        if let Ok(header) = serde_json::from_slice::<Header>(line) {
-            return Ok(Some(header));
+    let older = journal.snapshots()?.into_iter();
+    for found in older.filter(|found| *found <= seq) {
+        let checked = checked(found, |at| journal.read_snapshot(found, at, PART_BYTES));
+        match checked {
+            Ok(Some(header)) => return Ok(Some(header)),
+            Ok(None) => tracing::error!(seq = found, "a snapshot has decayed and is passed over"),
+            Err(error) => tracing::error!(
+                seq = found,
+                error = %chain(&error),
+                "a snapshot cannot be read and is passed over"
+            ),
         }
     }
     Ok(None)

@@ -150,10 +150,54 @@ fn parse_entries(lines: &[&[u8]]) -> Option<Vec<Entry>> {
 
 /// The bytes before the trailer, if the trailer's checksum is theirs.
 fn check(bytes: &[u8]) -> Option<&[u8]> {
+    let (start, promised) = trailed(bytes)?;
+    let body = bytes.get(..start)?;
+    (crc32c::crc32c(body) == promised).then_some(body)
+}
+
+/// Bytes that the trailer takes, and some more.
+const TRAILER_ROOM: usize = 64;
+
+/// The header of a snapshot whose checksum is that of its bytes, which `read` gives in parts: from a
+/// position on, and none at the end. `None` if it is not whole and undamaged.
+///
+/// # Errors
+/// The first error of `read`.
+pub(super) fn checked(
+    seq: u64,
+    mut read: impl FnMut(u64) -> Result<Vec<u8>, JournalError>,
+) -> Result<Option<Header>, JournalError> {
+    let mut head: Option<Header> = None;
+    let (mut at, mut crc) = (0_u64, 0);
+    // The end of what was read: the trailer is not part of what it sums up.
+    let mut end: Vec<u8> = Vec::new();
+    loop {
+        let part = read(at)?;
+        if part.is_empty() {
+            break;
+        }
+        if at == 0 {
+            let line = part.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            head = serde_json::from_slice(line).ok();
+        }
+        at += part.len() as u64;
+        end.extend_from_slice(&part);
+        let summed = end.len().saturating_sub(TRAILER_ROOM);
+        crc = crc32c::crc32c_append(crc, end.get(..summed).unwrap_or_default());
+        end.drain(..summed);
+    }
+    let is_sound = trailed(&end).is_some_and(|(start, promised)| {
+        let rest = end.get(..start).unwrap_or_default();
+        crc32c::crc32c_append(crc, rest) == promised
+    });
+    Ok(head.filter(|header| is_sound && header.snapshot == 1 && header.seq == seq))
+}
+
+/// Where the trailer of `bytes` begins, and the checksum that it promises.
+fn trailed(bytes: &[u8]) -> Option<(usize, u32)> {
     let end = bytes.strip_suffix(b"\n")?;
     let start = end.iter().rposition(|byte| *byte == b'\n')? + 1;
     let trailer: serde_json::Value = serde_json::from_slice(end.get(start..)?).ok()?;
     let promised = trailer.get("end")?.get("crc32c")?.as_str()?;
-    let body = bytes.get(..start)?;
-    (format!("{:08x}", crc32c::crc32c(body)) == promised).then_some(body)
+    Some((start, u32::from_str_radix(promised, 16).ok()?))
 }

@@ -174,6 +174,10 @@ async fn what_the_caller_is_told_never_claims_more_than_is_known() {
             3,
         ),
         (keyed, vec![reply(401, "")], Err(CallFault::KeyRefused), 1),
+        // Who refuses before looking at the key of the request does not know what became of it.
+        (keyed, vec![TIMEOUT, reply(401, "")], unknown(true), 2),
+        (keyed, vec![RESET, reply(403, "")], unknown(false), 2),
+        (keyed, vec![RESET, reply(429, "")], unknown(false), 2),
         // Without a key nothing is sent twice.
         (None, vec![RESET, reply(200, "")], unknown(false), 1),
         (
