@@ -102,7 +102,8 @@ impl Importer {
         Ok((progress.report, replayed))
     }
 
-    /// Decides chunk after chunk in the order of the file, a few at a time.
+    /// Decides chunk after chunk in the order of the file, a few at a time. After the first that cannot
+    /// be decided none is begun, and what was begun is waited for: the answer says what was done.
     async fn decide_chunks(
         &self,
         waiting: &mut mpsc::Receiver<Vec<Row>>,
@@ -110,20 +111,38 @@ impl Importer {
     ) -> Result<(), Problem> {
         let mut under_way = VecDeque::new();
         let mut number = 0_u32;
-        while let Some(rows) = waiting.recv().await {
+        let mut told = Ok(());
+        while told.is_ok()
+            && let Some(rows) = waiting.recv().await
+        {
             if under_way.len() >= limits::IMPORT_CHUNKS_AHEAD
                 && let Some(oldest) = under_way.pop_front()
             {
-                progress.settle(oldest).await?;
+                told = progress.settle(oldest).await;
+                if told.is_err() {
+                    break;
+                }
             }
             self.give_way().await;
-            under_way.push_back(self.submit(rows, number).await?);
+            let chunk = match self.submit(rows, number).await {
+                Ok(chunk) => chunk,
+                Err(problem) => {
+                    told = Err(problem);
+                    break;
+                }
+            };
+            let is_refused = matches!(chunk.answered, Some(Err(_)));
+            under_way.push_back(chunk);
             number += 1;
+            if is_refused {
+                break;
+            }
         }
         for chunk in under_way {
-            progress.settle(chunk).await?;
+            let settled = progress.settle(chunk).await;
+            told = told.and(settled);
         }
-        Ok(())
+        told
     }
 
     /// Waits while many commands wait for the writer: tills come first.
