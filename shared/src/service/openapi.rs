@@ -207,32 +207,36 @@ pub fn finished(mut document: OpenApi) -> Value {
 ///
 /// [`check_id`]: crate::domain::ids::check_id
 fn shaped(document: &mut Value) {
-    let operations = document["paths"].as_object_mut().into_iter().flatten();
-    let operations = operations.filter_map(|(_, path)| path.as_object_mut());
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    let paths = paths.into_iter().flat_map(|paths| paths.values_mut());
+    let operations = paths.filter_map(Value::as_object_mut);
     for operation in operations.flat_map(|path| path.values_mut()) {
-        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
-            // More than the most means the most.
-            if let (Some("query"), Some("limit" | "offset" | "wait")) =
-                (parameter["in"].as_str(), parameter["name"].as_str())
-                && let Some(schema) = parameter["schema"].as_object_mut()
-            {
-                schema.remove("maximum");
-            }
-            let pattern = match (parameter["in"].as_str(), parameter["name"].as_str()) {
-                (Some("header"), Some("If-Match")) => r#"^(\*|"[0-9]{1,16}")$"#,
-                (Some("header"), Some("Idempotency-Key")) | (Some("path"), Some(_)) => {
-                    "^[!-.0-~]+$"
-                }
-                _ => continue,
-            };
-            if let Some(schema) = parameter["schema"].as_object_mut()
-                && schema.get("type") == Some(&json!("string"))
-            {
-                schema.insert("pattern".to_owned(), json!(pattern));
-                schema.insert("minLength".to_owned(), json!(1));
-                schema.insert("maxLength".to_owned(), json!(ID_BYTES));
-            }
-        }
+        let parameters = operation.get_mut("parameters");
+        let parameters = parameters.and_then(Value::as_array_mut);
+        parameters.into_iter().flatten().for_each(shape);
+    }
+}
+
+fn shape(parameter: &mut Value) {
+    let text = |name: &str| parameter.get(name).and_then(Value::as_str);
+    let pattern = match (text("in"), text("name")) {
+        // More than the most means the most, however many digits it has.
+        (Some("query"), Some("limit" | "offset" | "wait")) => None,
+        (Some("header"), Some("If-Match")) => Some(r#"^(\*|"[0-9]{1,16}")$"#),
+        (Some("header"), Some("Idempotency-Key")) | (Some("path"), Some(_)) => Some("^[!-.0-~]+$"),
+        _ => return,
+    };
+    let schema = parameter.get_mut("schema").and_then(Value::as_object_mut);
+    let Some(schema) = schema else { return };
+    let Some(pattern) = pattern else {
+        schema.remove("maximum");
+        schema.remove("format");
+        return;
+    };
+    if schema.get("type") == Some(&json!("string")) {
+        schema.insert("pattern".to_owned(), json!(pattern));
+        schema.insert("minLength".to_owned(), json!(1));
+        schema.insert("maxLength".to_owned(), json!(ID_BYTES));
     }
 }
 

@@ -40,19 +40,18 @@ pub struct OrderRequest {
     #[schema(nullable = false)]
     shipping_address: Option<AddressBody>,
     /// How it is paid, in the payment provider's words.
-    #[schema(nullable = false, min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     payment_method: Option<String>,
     /// The shop that takes it; that of the key, if the key is bound to one.
-    #[schema(nullable = false, min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     store_id: Option<String>,
     /// Whether it is confirmed as soon as it is paid; true if left out.
-    #[schema(nullable = false)]
     confirm: Option<bool>,
     /// What the buyer was shown; another total is refused with the new prices.
-    #[schema(nullable = false, minimum = 0)]
+    #[schema(minimum = 0)]
     expected_total: Option<f64>,
     /// Or the header `Idempotency-Key`.
-    #[schema(nullable = false, min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     idempotency_key: Option<String>,
 }
 
